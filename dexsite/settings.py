@@ -1,0 +1,227 @@
+"""Every setting of dex. This module is the only reader of os.environ; docs/settings.md lists the names."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from dexsite.configuration import Reader, key_file
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+_read = Reader(os.environ)
+
+# --- where things are ------------------------------------------------------------------------------------
+DEX_HOME = Path(_read.text("DEX_HOME", str(BASE_DIR / ".dex"))).expanduser().resolve()
+PRODUCTION = _read.flag("DEX_PRODUCTION")
+DEBUG = _read.flag("DEX_DEBUG")
+SECRET_KEY = _read.text("DEX_SECRET_KEY")
+ALLOWED_HOSTS = [h.strip() for h in _read.text("DEX_ALLOWED_HOSTS").split(",") if h.strip()]
+
+if PRODUCTION:
+    if DEBUG:
+        _read.complain("DEX_DEBUG must be off when DEX_PRODUCTION is on")
+    if len(SECRET_KEY) < 40 or len(set(SECRET_KEY)) < 10 or SECRET_KEY.startswith(("django-insecure", "change")):
+        _read.complain(
+            "DEX_SECRET_KEY must be set to a random text of 40 characters or more in production; make one with "
+            "python -c 'import secrets; print(secrets.token_urlsafe(50))'"
+        )
+    if not ALLOWED_HOSTS:
+        _read.complain("DEX_ALLOWED_HOSTS must name the hosts that dex answers to, separated by commas")
+elif not SECRET_KEY:
+    SECRET_KEY = key_file(DEX_HOME / "keys" / "secret_key")
+if not ALLOWED_HOSTS:
+    ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+
+# --- what it is made of ----------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "dexsite.apps.DexAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "django_htmx",
+    "flows",
+    "nodes",
+    "runs",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "dexsite.urls"
+WSGI_APPLICATION = "dexsite.wsgi.application"
+ASGI_APPLICATION = "dexsite.asgi.application"
+LOGIN_URL = "admin:login"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- the database ----------------------------------------------------------------------------------------
+DATABASE_URL = _read.text("DATABASE_URL") or f"sqlite:///{DEX_HOME / 'dex.sqlite3'}"
+try:
+    _database: Any = dj_database_url.parse(DATABASE_URL)
+except (ValueError, KeyError) as error:
+    _database = {"ENGINE": ""}
+    _read.complain(f"DATABASE_URL is not understood ({error}); use postgresql://user:password@host:5432/name")
+if _database["ENGINE"].endswith("sqlite3"):
+    _database["OPTIONS"] = {
+        "timeout": 20,
+        # A transaction that means to write says so at its start; DEFERRED ones fail when they upgrade.
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+    _database["TEST"] = {"NAME": str(DEX_HOME / "test.sqlite3")}  # a file: threads and processes share it
+    Path(_database["NAME"]).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+elif _database["ENGINE"].endswith("postgresql"):
+    _database["CONN_HEALTH_CHECKS"] = True
+    _database.setdefault("OPTIONS", {})["options"] = (
+        "-c statement_timeout=15s -c lock_timeout=2s -c idle_in_transaction_session_timeout=30s"
+    )
+    _database["OPTIONS"].setdefault("connect_timeout", 5)
+elif _database["ENGINE"]:
+    _read.complain("DATABASE_URL must name SQLite or PostgreSQL")
+_database["CONN_MAX_AGE"] = 60
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- celery ----------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = _read.text("CELERY_BROKER_URL") or "memory://"
+# Embedded: one engine process holds worker, beat and broker; other processes ring it through a socket.
+EMBEDDED = CELERY_BROKER_URL.startswith("memory://")
+if EMBEDDED and not _database["ENGINE"].endswith("sqlite3") and PRODUCTION:
+    _read.complain("CELERY_BROKER_URL must be set (redis:// or amqp://) when DATABASE_URL is a server")
+WORKER_THREADS = _read.count("DEX_WORKER_THREADS", 8)
+CELERY_WORKER_POOL = "threads"  # sessions of dbt are shared by the threads of a worker
+CELERY_WORKER_CONCURRENCY = WORKER_THREADS
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_TASK_ACKS_LATE = False  # the lease decides, not the broker
+CELERY_TASK_REJECT_ON_WORKER_LOST = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_STORE_EAGER_RESULT = False
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "dex"
+CELERY_BROKER_CONNECTION_RETRY = CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+if CELERY_BROKER_URL.startswith("redis"):
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+        "socket_timeout": 5,
+        "socket_connect_timeout": 1,
+        "health_check_interval": 10,
+        "retry_on_timeout": True,
+    }
+elif EMBEDDED:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.05}
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_ENABLE_UTC = True
+CELERY_TIMEZONE = "UTC"
+
+# --- the engine: every time is in seconds and can be scaled down by tests ---------------------------------
+HEARTBEAT_S = _read.number("DEX_HEARTBEAT_S", 10, least=0.05)
+SELF_FENCE_S = _read.number("DEX_SELF_FENCE_S", 30, least=0.1)
+LEASE_S = _read.number("DEX_LEASE_S", 60, least=0.2)
+SWEEP_S = _read.number("DEX_SWEEP_S", 5, least=0.05)
+CANCEL_POLL_S = _read.number("DEX_CANCEL_POLL_S", 1, least=0.05)
+SHUTDOWN_GRACE_S = _read.number("DEX_SHUTDOWN_GRACE_S", 600)
+KILL_GRACE_S = _read.number("DEX_KILL_GRACE_S", 10)
+INFRA_ATTEMPTS = _read.count("DEX_INFRA_ATTEMPTS", 3)
+INFRA_BACKOFF_S = _read.number("DEX_INFRA_BACKOFF_S", 30)
+START_TIMEOUT_S = _read.number("DEX_START_TIMEOUT_S", 24 * 3600, least=1)
+TASK_TIMEOUT_S = _read.number("DEX_TASK_TIMEOUT_S", 3600, least=0.1)
+SESSION_OPEN_TIMEOUT_S = _read.number("DEX_SESSION_OPEN_TIMEOUT_S", 300, least=1)
+SESSION_WARM_S = _read.number("DEX_SESSION_WARM_S", 600)
+PARSE_TIMEOUT_S = _read.number("DEX_PARSE_TIMEOUT_S", 600, least=1)
+LOG_HEAD_BYTES = _read.count("DEX_LOG_HEAD_BYTES", 8 * 1024 * 1024, least=1024)
+LOG_TAIL_BYTES = _read.count("DEX_LOG_TAIL_BYTES", 1024 * 1024, least=1024)
+if not HEARTBEAT_S < SELF_FENCE_S < LEASE_S:
+    _read.complain("DEX_HEARTBEAT_S < DEX_SELF_FENCE_S < DEX_LEASE_S must hold, or two workers run one task")
+# dbt's own convention: DBT_* reach the project's env_var(), values of DBT_ENV_SECRET_* are masked in logs.
+DBT_ENVIRONMENT = {k: v for k, v in os.environ.items() if k.startswith(("DBT_", "DEX_DUCKDB_", "DEX_POSTGRES_"))}
+SECRET_ENVIRONMENT = {k: v for k, v in DBT_ENVIRONMENT.items() if k.startswith("DBT_ENV_SECRET_")}
+
+# What a child that is dex itself (the web server of `up`, the processes of benchmarks) inherits.
+OWN_ENVIRONMENT = dict(os.environ)
+
+# --- language, time, files -------------------------------------------------------------------------------
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+STATIC_ROOT = DEX_HOME / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True  # a fresh checkout serves its files without collectstatic
+
+# --- security --------------------------------------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+if PRODUCTION:
+    SECURE_SSL_REDIRECT = _read.flag("DEX_SSL_REDIRECT", True)
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _read.flag("DEX_BEHIND_PROXY") else None
+    SECURE_HSTS_SECONDS = 31536000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-dex", "__Host-dexcsrf"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": _read.text("DEX_LOG_LEVEL", "WARNING").upper()},
+    "loggers": {
+        "dex": {"level": _read.text("DEX_LOG_LEVEL", "INFO").upper()},
+        "celery.beat": {"level": "WARNING"},
+    },
+}
+
+_read.check()

@@ -1,0 +1,117 @@
+"""Where, what and when: Project, Environment, Revision, Flow."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+
+class Project(models.Model):
+    """A folder with a dbt project and, beside it, `dex-custom-scripts/`. Never written to."""
+
+    name = models.CharField(max_length=200, unique=True)
+    path = models.CharField("folder", max_length=1000, help_text="Absolute path of the folder with dbt_project.yml")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Environment(models.Model):
+    """A Project plus dbt target and threads. Every flow runs on an environment."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="environments")
+    name = models.CharField(max_length=200)
+    target = models.CharField(
+        "dbt target", max_length=100, blank=True, help_text="A target of profiles.yml; empty for its default"
+    )
+    threads = models.PositiveSmallIntegerField(
+        default=4,
+        validators=[MinValueValidator(1), MaxValueValidator(64)],
+        help_text="How many models are built at the same time",
+    )
+    current_revision = models.ForeignKey(
+        "Revision", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )
+    sync_error = models.TextField(blank=True, editable=False)
+    synced_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["project__name", "name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "name"], name="one_environment_per_name_and_project")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project} / {self.name}"
+
+
+class Revision(models.Model):
+    """A project's content at one moment, parsed: the manifest, and what a session needs to start.
+
+    `key` is a digest of content, profile, target and variables: the same key is the same revision, so a
+    folder that did not change is never parsed twice.
+    """
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="revisions")
+    key = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=64)
+    commit = models.CharField(max_length=64, blank=True)
+    project_dir = models.CharField(max_length=1000)
+    profiles_dir = models.CharField(max_length=1000)
+    target_dir = models.CharField(max_length=1000)
+    manifest_path = models.CharField(max_length=1000)
+    compact_path = models.CharField(max_length=1000)
+    warehouse = models.JSONField(default=dict)
+    variables = models.JSONField(default=dict)
+    resources = models.JSONField(default=dict, help_text="How many resources of each type")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["environment", "key"], name="one_revision_per_content")
+        ]
+
+    def __str__(self) -> str:
+        return (self.commit or self.fingerprint)[:10]
+
+    @property
+    def exists_on_disk(self) -> bool:
+        """Whether the files of this revision are still there."""
+        return Path(self.compact_path).is_file() and Path(self.project_dir).is_dir()
+
+
+class Flow(models.Model):
+    """A directed set of nodes that a run executes in order."""
+
+    name = models.CharField(max_length=200, unique=True)
+    description = models.TextField(max_length=10_000, blank=True)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="flows")
+    retries = models.PositiveSmallIntegerField(
+        default=0, validators=[MaxValueValidator(20)], help_text="How often a failed task is tried again"
+    )
+    retry_delay = models.PositiveIntegerField(
+        "seconds before a retry", default=30, help_text="Doubles with every further retry, up to one hour"
+    )
+    timeout = models.PositiveIntegerField(
+        "seconds a task may take", null=True, blank=True, help_text="Empty for the installation's limit"
+    )
+    allow_empty = models.BooleanField(default=False, help_text="A run without any task succeeds instead of failing")
+    parameters = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Declared parameters: [{"name": "day", "type": "text", "default": "", "required": false}]',
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

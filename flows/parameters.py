@@ -1,0 +1,82 @@
+"""Parameters that a flow declares, and the values that a start gives them. Pure."""
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
+LONGEST_VALUE = 32 * 1024
+
+
+class ParameterError(ValueError):
+    """A declaration or a value is wrong; the message says which and what to give instead."""
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    return known[str(value).strip().lower()]
+
+
+def _text(value: Any) -> str:
+    text = str(value)
+    if len(text.encode()) > LONGEST_VALUE or "\0" in text:
+        raise ValueError
+    return text
+
+
+TYPES = {
+    "text": (_text, "a text of at most 32 KiB"),
+    "integer": (int, "a whole number"),
+    "number": (float, "a number"),
+    "flag": (_flag, "true or false"),
+    "date": (lambda value: dt.date.fromisoformat(str(value)).isoformat(), "a date such as 2026-01-31"),
+}
+
+
+def check_declarations(declared: Any) -> None:
+    """Raise ParameterError unless `declared` is a list of {"name", "type", "default", "required"}."""
+    if not isinstance(declared, list):
+        raise ParameterError("Parameters are a list of objects with name, type, default and required.")
+    seen = set()
+    for entry in declared:
+        if not isinstance(entry, Mapping) or not NAME.match(str(entry.get("name", ""))):
+            raise ParameterError("A parameter needs a name of letters, digits and underscores.")
+        name, kind = entry["name"], entry.get("type", "text")
+        if name in seen:
+            raise ParameterError(f"Parameter {name} is declared twice.")
+        seen.add(name)
+        if kind not in TYPES:
+            raise ParameterError(f"Parameter {name} has type {kind!r}; use one of {', '.join(TYPES)}.")
+        if entry.get("default") is not None:
+            _convert(name, kind, entry["default"])
+
+
+def check_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a start: given ones converted to the declared types, defaults for the rest.
+
+    Raises ParameterError for a name that is not declared, a value of the wrong type, or a required one missing.
+    """
+    known = {entry["name"]: entry for entry in declared}
+    if unknown := sorted(set(given) - set(known)):
+        has = f"It declares {', '.join(known)}." if known else "It declares none."
+        raise ParameterError(f"The flow has no parameter {', '.join(unknown)}. {has}")
+    values = {}
+    for name, entry in known.items():
+        value = given.get(name, entry.get("default"))
+        if value is None:
+            if entry.get("required"):
+                raise ParameterError(f"Parameter {name} is required.")
+            continue
+        values[name] = _convert(name, entry.get("type", "text"), value)
+    return values
+
+
+def _convert(name: str, kind: str, value: Any) -> Any:
+    convert, wanted = TYPES[kind]
+    try:
+        return convert(value)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParameterError(f"Parameter {name} must be {wanted}, not {str(value)[:80]!r}.") from error

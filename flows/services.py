@@ -1,0 +1,17 @@
+"""What people do to projects and environments."""
+
+from pathlib import Path
+
+from django.core.exceptions import ValidationError
+
+
+def check_folder(text: str) -> Path:
+    """The folder that `text` names, absolute. Raises ValidationError unless it holds a dbt project."""
+    folder = Path(text).expanduser()
+    if not folder.is_absolute():
+        raise ValidationError(f"{text} is not an absolute path; give the whole path of the folder.")
+    if not folder.is_dir():
+        raise ValidationError(f"There is no folder {folder} on this machine, or dex may not read it.")
+    if not (folder / "dbt_project.yml").is_file():
+        raise ValidationError(f"{folder} has no dbt_project.yml; give the folder of the dbt project itself.")
+    return folder.resolve()

@@ -1,0 +1,452 @@
+"""dbt's manifest.json as a typed, read-only value.
+
+Only what dex needs is decoded, and only when it is asked for: a manifest of a large project is tens of megabytes, of
+which a selection needs a few hundred kilobytes. `decode` reads the file that dbt wrote; `Manifest.to_compact` writes
+the small form that is kept beside a revision, in columns, so that reading it back costs a few milliseconds.
+
+Resources are numbered by the order of their unique ids. Inside dex's selection code they are these numbers, because
+sets of small integers are several times faster than sets of long strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+SCHEMA_VERSION = "v12"
+MAX_BYTES = 1_000_000_000
+COMPACT_FORMAT = 1
+
+#: The collections of manifest.json whose members dbt puts in its graph (dbt/compilation.py, Linker.link_graph).
+#: Hooks (resource type `operation`) are in `nodes` and so in the graph: `@model` walks through them.
+GRAPH_COLLECTIONS = (
+    "nodes",
+    "sources",
+    "exposures",
+    "metrics",
+    "semantic_models",
+    "saved_queries",
+    "unit_tests",
+    "functions",
+)
+
+Version = str | int | float | None
+
+
+class ManifestError(ValueError):
+    """The bytes are not a manifest that dex can read. The message says why, for the user."""
+
+
+class Resource(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One thing dbt knows: a model, a source, a test... Fields keep dbt's meaning; `path` is dbt's original_file_path."""
+
+    unique_id: str
+    resource_type: str
+    name: str
+    package: str
+    fqn: tuple[str, ...]
+    path: str
+    patch_path: str | None
+    tags: tuple[str, ...]
+    depends_on: tuple[str, ...]
+    materialized: str | None
+    access: str | None
+    group: str | None
+    version: Version
+    latest_version: Version
+    description: str
+    relation_name: str | None
+    source_name: str | None
+    test_name: str | None
+    test_namespace: str | None
+    severity: str | None
+    tested: str | None
+    column_name: str | None
+    language: str | None
+    raw_config: bytes
+
+    @property
+    def identifier(self) -> str:
+        """What dex shows: `staging.stg_customers` (fqn without the package), or `source.table`."""
+        if self.resource_type == "source":
+            return f"{self.source_name}.{self.name}"
+        return ".".join(self.fqn[1:]) or self.name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resource's configuration as dbt resolved it, decoded at each call: keep it if you need it twice."""
+        config = msgspec.json.decode(self.raw_config)
+        return config if isinstance(config, dict) else {}
+
+    @property
+    def is_generic_test(self) -> bool:
+        return self.resource_type == "test" and self.test_name is not None
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether the last part of the fqn is a version (dbt/contracts/graph/nodes.py, BaseNode.is_versioned)."""
+        return self.resource_type == "model" and self.version is not None
+
+
+class Names(msgspec.Struct, frozen=True, array_like=True):
+    """What the fqn method looks at, as columns: `dotted` is the fqn without package, `leaf` the name to match.
+
+    `versioned` maps the numbers of versioned models to `name_vN`, the other spelling dbt accepts for `name.vN`.
+    """
+
+    package: list[str]
+    dotted: list[str]
+    leaf: list[str]
+    versioned: dict[int, str]
+
+
+class Disabled(msgspec.Struct, frozen=True, array_like=True):
+    """A resource that is switched off: it is in no graph, and is kept only to explain why it was not selected."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    path: str
+
+
+class _Compact(msgspec.Struct, array_like=True):
+    format: int
+    project_name: str
+    adapter_type: str
+    dbt_version: str
+    generated_at: str
+    ids: list[str]
+    type_names: list[str]
+    types: bytes
+    parents: list[tuple[int, ...]]
+    children: list[tuple[int, ...]]
+    tags: dict[str, list[int]]
+    names: msgspec.Raw
+    resources: msgspec.Raw
+    disabled: msgspec.Raw
+
+
+class Manifest:
+    """A dbt project as it was parsed: what there is, and what depends on what.
+
+    `ids[n]` is the unique id of resource number n; `parents_at[n]` and `children_at[n]` are numbers. The mappings
+    by unique id (`resources`, `parents`, `children`) are built when first used.
+    """
+
+    def __init__(self, compact: _Compact) -> None:
+        self._compact = compact
+        self.project_name = compact.project_name
+        self.adapter_type = compact.adapter_type
+        self.dbt_version = compact.dbt_version
+        self.generated_at = compact.generated_at
+        self.ids = compact.ids
+        self.parents_at = compact.parents
+        self.children_at = compact.children
+        self.tag_index = compact.tags
+        #: room for what selection code derives from this manifest and wants to keep with it
+        self.memo: dict[Any, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self.rows)
+
+    @cached_property
+    def number(self) -> dict[str, int]:
+        """unique id -> number."""
+        return {unique_id: n for n, unique_id in enumerate(self.ids)}
+
+    @cached_property
+    def numbers_by_type(self) -> dict[str, frozenset[int]]:
+        """resource type -> numbers."""
+        found: dict[int, list[int]] = {n: [] for n in range(len(self._compact.type_names))}
+        for n, type_number in enumerate(self._compact.types):
+            found[type_number].append(n)
+        return {self._compact.type_names[t]: frozenset(numbers) for t, numbers in found.items()}
+
+    @cached_property
+    def rows(self) -> list[Resource]:
+        """number -> Resource."""
+        return msgspec.msgpack.decode(self._compact.resources, type=list[Resource])
+
+    @cached_property
+    def names(self) -> Names:
+        return msgspec.msgpack.decode(self._compact.names, type=Names)
+
+    @cached_property
+    def resources(self) -> dict[str, Resource]:
+        """unique id -> Resource, in the order of unique ids; disabled resources are not among them."""
+        return dict(zip(self.ids, self.rows, strict=True))
+
+    @cached_property
+    def disabled(self) -> dict[str, Disabled]:
+        """unique id -> what is known of a disabled resource."""
+        rows = msgspec.msgpack.decode(self._compact.disabled, type=list[Disabled])
+        return {row.unique_id: row for row in rows}
+
+    @cached_property
+    def parents(self) -> Mapping[str, tuple[str, ...]]:
+        """unique id -> what it depends on, directly."""
+        return self._by_id(self.parents_at)
+
+    @cached_property
+    def children(self) -> Mapping[str, tuple[str, ...]]:
+        """unique id -> what depends on it, directly (tests too)."""
+        return self._by_id(self.children_at)
+
+    @cached_property
+    def depends_at(self) -> list[tuple[int, ...]]:
+        """number -> numbers of all it names in depends_on; -1 stands for what is not in the graph.
+
+        The indirect-selection rules ask whether *all* parents of a test are selected, so a parent that is not there
+        must not be forgotten.
+        """
+        number = self.number
+        return [tuple(number.get(up, -1) for up in row.depends_on) for row in self.rows]
+
+    @cached_property
+    def configs(self) -> list[dict[str, Any]]:
+        """number -> configuration."""
+        return [row.config for row in self.rows]
+
+    def _by_id(self, adjacency: list[tuple[int, ...]]) -> dict[str, tuple[str, ...]]:
+        ids = self.ids
+        return {ids[n]: tuple([ids[other] for other in others]) for n, others in enumerate(adjacency)}
+
+    def to_compact(self) -> bytes:
+        """The small binary form, read back by `from_compact`."""
+        return msgspec.msgpack.encode(self._compact)
+
+    @classmethod
+    def from_compact(cls, data: bytes) -> Manifest:
+        """Read what `to_compact` wrote. Raises ManifestError when it is damaged or of another version of dex."""
+        try:
+            compact = _COMPACT.decode(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise ManifestError(f"The stored manifest is damaged: {error}") from error
+        if compact.format != COMPACT_FORMAT:
+            raise ManifestError(f"The stored manifest has format {compact.format}, dex reads {COMPACT_FORMAT}")
+        if not len(compact.ids) == len(compact.types) == len(compact.parents) == len(compact.children):
+            raise ManifestError("The stored manifest is damaged: its columns have different lengths")
+        return cls(compact)
+
+
+class _DependsOn(msgspec.Struct):
+    nodes: list[str] = []
+
+
+class _TestMetadata(msgspec.Struct):
+    name: str
+    namespace: str | None = None
+
+
+class _Config(msgspec.Struct):
+    enabled: Any = True
+    materialized: Any = None
+    group: Any = None
+    severity: Any = None
+    tags: Any = None
+
+
+class _Node(msgspec.Struct):
+    """The fields of any member of the graph that dex reads; the rest of its JSON is skipped, not built."""
+
+    name: str
+    resource_type: str
+    package_name: str
+    fqn: list[str]
+    original_file_path: str = ""
+    patch_path: str | None = None
+    tags: list[str] | str | None = None
+    depends_on: _DependsOn | None = None
+    access: str | None = None
+    group: str | None = None
+    version: Version = None
+    latest_version: Version = None
+    description: str | None = None
+    relation_name: str | None = None
+    source_name: str | None = None
+    test_metadata: _TestMetadata | None = None
+    attached_node: str | None = None
+    column_name: str | None = None
+    language: str | None = None
+    config: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _DisabledNode(msgspec.Struct):
+    name: str = ""
+    resource_type: str = ""
+    original_file_path: str = ""
+
+
+class _Metadata(msgspec.Struct):
+    dbt_schema_version: str
+    project_name: str | None = None
+    adapter_type: str | None = None
+    dbt_version: str = ""
+    generated_at: str = ""
+
+
+class _File(msgspec.Struct):
+    metadata: _Metadata
+    nodes: dict[str, _Node]
+    sources: dict[str, _Node]
+    exposures: dict[str, _Node] = {}
+    metrics: dict[str, _Node] = {}
+    semantic_models: dict[str, _Node] = {}
+    saved_queries: dict[str, _Node] = {}
+    unit_tests: dict[str, _Node] = {}
+    functions: dict[str, _Node] = {}
+    disabled: dict[str, list[_DisabledNode]] | None = None
+
+
+class _Head(msgspec.Struct):
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_COMPACT = msgspec.msgpack.Decoder(_Compact)
+_FILE = msgspec.json.Decoder(_File)
+_CONFIG = msgspec.json.Decoder(_Config)
+
+
+def check_schema(data: bytes) -> None:
+    """Refuse what is not a manifest.json of the schema version dex knows, with a message for the user."""
+    if len(data) > MAX_BYTES:
+        raise ManifestError(f"The manifest is larger than {MAX_BYTES // 1_000_000} MB")
+    if not data.strip(b" \t\r\n"):
+        raise ManifestError("The manifest is empty")
+    try:
+        head = msgspec.json.decode(data, type=_Head)
+        metadata = msgspec.json.decode(head.metadata, type=_Metadata | None)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ManifestError(f"This is not a manifest.json written by dbt: {error}") from error
+    if metadata is None:
+        raise ManifestError("This is not a manifest.json written by dbt: it has no metadata")
+    if not metadata.dbt_schema_version.endswith(f"/manifest/{SCHEMA_VERSION}.json"):
+        raise ManifestError(
+            f"The manifest has schema {metadata.dbt_schema_version!r}; dex reads {SCHEMA_VERSION} (dbt 1.8 and later)"
+        )
+
+
+def decode(data: bytes) -> Manifest:
+    """Decode dbt's manifest.json.
+
+    Raises ManifestError, and nothing else, for anything that is not a complete manifest of schema version 12.
+    Members with `enabled: false` are left out, as dbt leaves them out of its graph (graph/selector.py,
+    NodeSelector._is_graph_member; exposures are the exception there and here).
+    """
+    check_schema(data)
+    try:
+        file = _FILE.decode(data)
+        rows = sorted(_resources(file), key=lambda row: row.unique_id)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ManifestError(f"The manifest is damaged: {error}") from error
+    disabled = [
+        Disabled(unique_id, kept[0].name, kept[0].resource_type, kept[0].original_file_path)
+        for unique_id, kept in (file.disabled or {}).items()
+        if kept
+    ]
+    try:
+        return build(rows, disabled, file.metadata)
+    except UnicodeEncodeError as error:
+        raise ManifestError(f"The manifest holds text that is not valid Unicode: {error}") from error
+
+
+def build(rows: list[Resource], disabled: list[Disabled], metadata: _Metadata) -> Manifest:
+    """A Manifest from resources sorted by unique id: number them, link them, and lay them out in columns."""
+    number = {row.unique_id: n for n, row in enumerate(rows)}
+    parents = [tuple(dict.fromkeys(number[up] for up in row.depends_on if up in number)) for row in rows]
+    children: list[list[int]] = [[] for _ in rows]
+    tags: dict[str, list[int]] = {}
+    type_names = sorted({row.resource_type for row in rows})
+    if len(type_names) > 255:
+        raise ManifestError("The manifest is damaged: it has hundreds of resource types")
+    type_number = {name: n for n, name in enumerate(type_names)}
+    names = Names([], [], [], {})
+    for n, row in enumerate(rows):
+        for up in parents[n]:
+            children[up].append(n)
+        for tag in dict.fromkeys(row.tags):
+            tags.setdefault(tag, []).append(n)
+        names.package.append(row.fqn[0])
+        names.dotted.append(".".join(row.fqn[1:]))
+        names.leaf.append(row.fqn[-2] if row.is_versioned else row.fqn[-1])
+        if row.is_versioned:
+            names.versioned[n] = "_".join(row.fqn[-2:])
+    encode = msgspec.msgpack.encode
+    manifest = Manifest(
+        _Compact(
+            format=COMPACT_FORMAT,
+            project_name=metadata.project_name or "",
+            adapter_type=metadata.adapter_type or "",
+            dbt_version=metadata.dbt_version,
+            generated_at=metadata.generated_at,
+            ids=[row.unique_id for row in rows],
+            type_names=type_names,
+            types=bytes(type_number[row.resource_type] for row in rows),
+            parents=parents,
+            children=[tuple(numbers) for numbers in children],
+            tags=tags,
+            names=msgspec.Raw(encode(names)),
+            resources=msgspec.Raw(encode(rows)),
+            disabled=msgspec.Raw(encode(disabled)),
+        )
+    )
+    manifest.rows = rows  # they are at hand: no need to decode them from the column just written
+    return manifest
+
+
+def _resources(file: _File) -> Iterator[Resource]:
+    for collection in GRAPH_COLLECTIONS:
+        members: dict[str, _Node] = getattr(file, collection)
+        for unique_id, node in members.items():
+            config = _CONFIG.decode(node.config)
+            if config.enabled is False and collection != "exposures":
+                continue
+            yield _resource(unique_id, node, config)
+
+
+def _resource(unique_id: str, node: _Node, config: _Config) -> Resource:
+    if len(node.fqn) < 2 or (node.version is not None and node.resource_type == "model" and len(node.fqn) < 3):
+        raise msgspec.ValidationError(f"{unique_id} has the fqn {node.fqn}, which is too short")
+    tags = node.tags
+    if node.resource_type == "unit_test":
+        # the manifest has no tags for a unit test; dbt reads those of its config (nodes.py, UnitTestDefinition.tags)
+        tags = [config.tags] if isinstance(config.tags, str) else config.tags
+    elif node.resource_type == "semantic_model":
+        tags = None
+    depends_on = tuple(node.depends_on.nodes) if node.depends_on else ()
+    return Resource(
+        unique_id=unique_id,
+        resource_type=node.resource_type,
+        name=node.name,
+        package=node.package_name,
+        fqn=tuple(node.fqn),
+        path=node.original_file_path,
+        patch_path=node.patch_path,
+        tags=tuple(tag for tag in tags or () if isinstance(tag, str)),
+        depends_on=depends_on,
+        materialized=_text(config.materialized),
+        access=node.access,
+        group=_text(config.group),
+        version=node.version,
+        latest_version=node.latest_version,
+        description=node.description or "",
+        relation_name=node.relation_name,
+        source_name=node.source_name,
+        test_name=node.test_metadata.name if node.test_metadata else None,
+        test_namespace=node.test_metadata.namespace if node.test_metadata else None,
+        severity=_text(config.severity),
+        tested=depends_on[0] if node.resource_type == "unit_test" and depends_on else node.attached_node,
+        column_name=node.column_name,
+        language=node.language,
+        raw_config=bytes(node.config),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,296 @@
+"""The order of a flow's tasks: who builds what, where each test belongs, and what waits for what. Pure.
+
+The rules are design rules 1-6: one task a resource, refs across nodes, order kept through what was not
+selected, links through gates, no cycles, tests as `dbt build` orders them.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from nodes import graph
+from nodes.kinds.base import TaskSpec
+from nodes.manifest import Manifest
+
+GATE, HOOK = "gate", "hook"
+ON_RUN_START, ON_RUN_END = "on-run-start", "on-run-end"
+
+
+class CycleError(Exception):
+    """The flow cannot be ordered; the message names the circle."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = list(names)
+        super().__init__(
+            "These wait for each other in a circle: " + " -> ".join([*self.names, self.names[0]])
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of a flow, expanded."""
+
+    id: int
+    name: str
+    position: int
+    specs: tuple[TaskSpec, ...]
+    builds: bool = True  # False: a node that only tests; its tests block nothing, as in `dbt test`
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task of the ordered flow. `step` is the node that executes it."""
+
+    key: str
+    step: int
+    spec: TaskSpec
+    waits_for: str = "success"
+
+
+@dataclass
+class Order:
+    """The ordered flow: rows in an order in which they may run, and what waits for what (keys)."""
+
+    rows: list[Row] = field(default_factory=list)
+    edges: set[tuple[str, str]] = field(default_factory=set)
+    built_by: dict[tuple[int, str], int] = field(default_factory=dict)  # (node, key) -> node that builds it
+    layers: dict[str, int] = field(default_factory=dict)
+
+
+def order(
+    steps: Sequence[Step], links: Iterable[tuple[int, int]], manifest: Manifest, hooks: Collection[str] = ()
+) -> Order:
+    """Order the tasks of a flow.
+
+    In: expanded nodes, links as (node, node), the manifest they were expanded on, and which hooks the project
+    has (ON_RUN_START, ON_RUN_END), for each of which a row is added. Raises CycleError, naming nodes where
+    links alone make the circle and tasks and nodes where refs take part.
+    """
+    links = sorted(set(links))
+    steps = _in_order(steps, links)
+    result = Order()
+    owner: dict[str, int] = {}
+    for step in steps:
+        for spec in step.specs:
+            if spec.runs and owner.setdefault(spec.unique_id, step.id) != step.id:
+                result.built_by[step.id, spec.key] = owner[spec.unique_id]
+    built = {
+        s.unique_id: (step, s)
+        for step in steps
+        for s in step.specs
+        if s.runs and not _is_test(s) and owner[s.unique_id] == step.id
+    }
+    tests = [
+        (step, s)
+        for step in steps
+        for s in step.specs
+        if s.runs and _is_test(s) and owner[s.unique_id] == step.id
+    ]
+    rows, edges = _place(steps, built, tests, manifest)
+    _link(rows, edges, steps, links, owner)
+    _hooks(rows, edges, hooks, steps)
+    cycle = graph.find_cycle(edges)
+    if cycle:
+        raise CycleError([rows[key].spec.identifier for key in cycle])
+    result.layers = graph.layers(list(rows), edges)
+    rank = {step.id: number for number, step in enumerate(steps)}
+    result.rows = sorted(
+        rows.values(), key=lambda row: (result.layers[row.key], rank.get(row.step, 0), row.key)
+    )
+    result.edges = edges
+    return result
+
+
+def _is_test(spec: TaskSpec) -> bool:
+    return spec.resource_type in ("test", "unit_test")
+
+
+def _in_order(steps: Sequence[Step], links: Sequence[tuple[int, int]]) -> list[Step]:
+    """By links first, then by position: the first node with a model is the one that builds it."""
+    by_id = {step.id: step for step in steps}
+    known = {(up, down) for up, down in links if up in by_id and down in by_id}
+    cycle = graph.find_cycle({(str(up), str(down)) for up, down in known})
+    if cycle:
+        raise CycleError([by_id[int(pk)].name for pk in cycle])
+    waits = {step.id: {up for up, down in known if down == step.id} for step in steps}
+    ordered: list[Step] = []
+    left = sorted(steps, key=lambda step: (step.position, step.id))
+    while left:
+        done = {step.id for step in ordered}
+        following = next(step for step in left if waits[step.id] <= done)
+        ordered.append(following)
+        left.remove(following)
+    return ordered
+
+
+def _place(
+    steps: Sequence[Step],
+    built: Mapping[str, tuple[Step, TaskSpec]],
+    tests: Sequence[tuple[Step, TaskSpec]],
+    manifest: Manifest,
+) -> tuple[dict[str, Row], set[tuple[str, str]]]:
+    """Give each test to the task it belongs to, or a row of its own; then draw the edges that refs imply.
+
+    `dbt build` (add_test_edges in dbt/compilation.py) makes a model wait for a test when all parents of the
+    test are its ancestors. A test whose parents all lie upstream of one task, that task included, therefore
+    blocks just what is downstream of this task: it runs as part of it. Other tests are rows of their own.
+    """
+    attached: dict[str, list[str]] = defaultdict(list)
+    unit: dict[str, list[str]] = defaultdict(list)
+    alone: dict[str, tuple[Step, TaskSpec]] = {}
+    only_tests: dict[tuple[int, str], list[str]] = defaultdict(list)
+    upstream: dict[str, frozenset[str] | set[str]] = {}
+
+    def ancestors(unique_id: str) -> frozenset[str] | set[str]:
+        if unique_id not in upstream:
+            upstream[unique_id] = {*graph.ancestors(manifest.parents, [unique_id]), unique_id}
+        return upstream[unique_id]
+
+    for step, spec in tests:
+        parents = manifest.parents.get(spec.unique_id, ())
+        hosts = [p for p in parents if p in built and built[p][0].id == step.id]
+        if spec.resource_type == "unit_test" and hosts:
+            unit[hosts[0]].append(spec.unique_id)
+            continue
+        host = hosts[0] if len(parents) == 1 and hosts else None
+        if host is None and hosts:
+            host = next((h for h in hosts if ancestors(h).issuperset(parents)), None)
+        if host is not None:
+            attached[host].append(spec.unique_id)
+        elif parents and (len(parents) == 1 or not step.builds):
+            only_tests[step.id, parents[0]].append(spec.unique_id)
+        else:
+            alone[spec.unique_id] = (step, spec)
+
+    rows: dict[str, Row] = {}
+    for unique_id, (step, spec) in built.items():
+        full = replace(spec, tests=tuple(attached[unique_id]), unit_tests=tuple(unit[unique_id]))
+        rows[unique_id] = Row(unique_id, step.id, full)
+    for unique_id, (step, spec) in alone.items():
+        rows[unique_id] = Row(unique_id, step.id, replace(spec, tests=(unique_id,), builds=False))
+    edges = set(graph.contract(manifest.children, set(rows)))
+    blocked = _Blocked(manifest, built, edges)
+    for unique_id, (step, _) in alone.items():
+        if step.builds:
+            edges |= {(unique_id, down) for down in blocked.by(manifest.parents.get(unique_id, ()))}
+    building = {step.id for step in steps if step.builds}
+    for (step_id, model), ids in only_tests.items():
+        key, row = _tests_of(step_id, model, ids, manifest)
+        rows[key] = row
+        waits = {p for test in ids for p in manifest.parents.get(test, ())}
+        edges |= {(up, key) for up in _nearest(manifest.parents, waits, built)}
+        if step_id in building:
+            edges |= {(key, down) for down in blocked.by([model])}
+    return rows, edges
+
+
+def _nearest(parents: Mapping[str, Collection[str]], start: Iterable[str], stop: Collection[str]) -> set[str]:
+    """The first members of `stop` met from `start` (included) upwards."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    wave = set(start)
+    while wave:
+        seen |= wave
+        found |= {unique_id for unique_id in wave if unique_id in stop}
+        wave = {up for unique_id in wave - found for up in parents.get(unique_id, ())} - seen
+    return found
+
+
+class _Blocked:
+    """What waits for a test that is no part of a task: the first tasks below all of the test's parents."""
+
+    def __init__(self, manifest: Manifest, built: Collection[str], edges: Iterable[tuple[str, str]]) -> None:
+        self.manifest, self.built = manifest, built
+        self.above: dict[str, set[str]] = defaultdict(set)
+        for up, down in edges:
+            self.above[down].add(up)
+        self.below: dict[str, set[str]] = {}
+
+    def by(self, parents: Iterable[str]) -> set[str]:
+        """The first tasks of which all `parents` are ancestors."""
+        sets = [self._below(parent) for parent in parents]
+        blocked = set.intersection(*sets) if sets else set()
+        # `blocked` is closed downwards, so one without a blocked neighbour above is a first one.
+        return {unique_id for unique_id in blocked if not blocked & self.above[unique_id]}
+
+    def _below(self, parent: str) -> set[str]:
+        if parent not in self.below:
+            down = graph.descendants(self.manifest.children, [parent])
+            self.below[parent] = {unique_id for unique_id in down if unique_id in self.built}
+        return self.below[parent]
+
+
+def _tests_of(step_id: int, model: str, ids: Sequence[str], manifest: Manifest) -> tuple[str, Row]:
+    """A row that only tests a model (or source) which this node does not build."""
+    resource = manifest.resources.get(model)
+    key = f"tests:{step_id}:{model or ids[0]}"
+    unit = tuple(i for i in ids if manifest.resources[i].resource_type == "unit_test")
+    spec = TaskSpec(
+        key=key,
+        unique_id=model or ids[0],
+        identifier=resource.identifier if resource else manifest.resources[ids[0]].identifier,
+        resource_type="test",
+        tags=tuple(resource.tags) if resource else (),
+        path=resource.path if resource else "",
+        tests=tuple(i for i in ids if i not in unit),
+        unit_tests=unit,
+        builds=False,
+    )
+    return key, Row(key, step_id, spec)
+
+
+def _link(
+    rows: dict[str, Row],
+    edges: set[tuple[str, str]],
+    steps: Sequence[Step],
+    links: Sequence[tuple[int, int]],
+    owner: Mapping[str, int],
+) -> None:
+    """Links: all of A before anything of B, through one gate where that needs fewer arrows."""
+    by_id = {step.id: step for step in steps}
+    members: dict[int, set[str]] = {
+        step.id: {k for k, row in rows.items() if row.step == step.id} for step in steps
+    }
+    for step in steps:  # what A selected but another node builds must be done too before B starts
+        members[step.id] |= {s.unique_id for s in step.specs if s.runs and s.unique_id in rows}
+    outgoing: dict[str, set[str]] = defaultdict(set)
+    incoming: dict[str, set[str]] = defaultdict(set)
+    for up, down in edges:
+        outgoing[up].add(down)
+        incoming[down].add(up)
+    for up, down in links:
+        if up not in by_id or down not in by_id:
+            continue
+        last = {key for key in members[up] if not outgoing[key] & members[up]}
+        own = {key for key in members[down] if rows[key].step == down}
+        first = {key for key in own if not incoming[key] & own}
+        if last & first:
+            raise CycleError([by_id[up].name, by_id[down].name, by_id[up].name])
+        if len(last) * len(first) <= len(last) + len(first):
+            edges |= {(a, b) for a in last for b in first}
+            continue
+        gate = f"gate:{up}"
+        name = f"after {by_id[up].name}"
+        rows[gate] = Row(gate, up, TaskSpec(gate, gate, name, GATE))
+        edges |= {(a, gate) for a in last} | {(gate, b) for b in first}
+
+
+def _hooks(
+    rows: dict[str, Row], edges: set[tuple[str, str]], hooks: Collection[str], steps: Sequence[Step]
+) -> None:
+    """on-run-start before everything, on-run-end after everything, once a run, where the project has them."""
+    if not rows:
+        return
+    ups = {down for _, down in edges}
+    downs = {up for up, _ in edges}
+    roots = [key for key in rows if key not in ups]
+    leaves = [key for key in rows if key not in downs]
+    step = steps[0].id
+    if ON_RUN_START in hooks:
+        rows[ON_RUN_START] = Row(ON_RUN_START, step, TaskSpec(ON_RUN_START, ON_RUN_START, ON_RUN_START, HOOK))
+        edges |= {(ON_RUN_START, root) for root in roots}
+    if ON_RUN_END in hooks:
+        rows[ON_RUN_END] = Row(
+            ON_RUN_END, step, TaskSpec(ON_RUN_END, ON_RUN_END, ON_RUN_END, HOOK), waits_for="end"
+        )
+        edges |= {(leaf, ON_RUN_END) for leaf in leaves}

@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class RunsConfig(AppConfig):
+    """What happened: runs, task runs, attempts, transitions."""
+
+    name = "runs"

@@ -1,0 +1,87 @@
+"""Rings workers. A ring carries an id and may be lost, doubled or late: the database is the truth.
+
+Distributed: a Celery message. Embedded: the engine process is the broker, so another process (the web, a
+command) knocks at the engine's socket and the engine looks into the database at once.
+"""
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+log = logging.getLogger("dex.bell")
+_here = threading.Event()  # set in the process that holds the embedded engine
+lost_rings = 0
+JOBS = ("plan_run", "execute_task_run", "drive_lane", "sweep")
+
+
+def engine_is_here() -> None:
+    """Declare this process the embedded engine: rings become messages of its own broker."""
+    _here.set()
+
+
+def is_engine_here() -> bool:
+    """Whether this process holds the embedded engine."""
+    return _here.is_set()
+
+
+def engine_left() -> None:
+    """The embedded engine of this process stopped."""
+    _here.clear()
+
+
+def socket_path() -> Path:
+    """Where the embedded engine listens for knocks."""
+    return Path(settings.DEX_HOME) / "engine.sock"
+
+
+def ring_run(run_id: int) -> None:
+    """A run waits for its plan."""
+    _after_commit("plan_run", [run_id])
+
+
+def ring_tasks(task_run_ids: Iterable[int]) -> None:
+    """These task runs wait for a worker."""
+    for task_run_id in task_run_ids:
+        _after_commit("execute_task_run", [task_run_id])
+
+
+def ring_lanes(lane_ids: Iterable[int]) -> None:
+    """These lanes have task runs that wait."""
+    for lane_id in lane_ids:
+        _after_commit("drive_lane", [lane_id])
+
+
+def _after_commit(job: str, arguments: list[Any]) -> None:
+    transaction.on_commit(lambda: _ring(job, arguments), robust=True)
+
+
+def _ring(job: str, arguments: list[Any]) -> None:
+    global lost_rings
+    if settings.EMBEDDED and not _here.is_set():
+        knock(job, arguments)
+        return
+    from runs import jobs  # jobs imports the engine, and the engine rings
+
+    try:
+        getattr(jobs, job).apply_async(arguments, retry=False, ignore_result=True)
+    except Exception as error:  # any broker error: the sweeper rings again
+        lost_rings += 1
+        log.warning("could not ring %s%s (%s); the sweeper will", job, arguments, error)
+
+
+def knock(job: str, arguments: list[Any]) -> bool:
+    """Ask the embedded engine of this DEX_HOME for a job; False when none listens."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        try:
+            sender.sendto(json.dumps([job, arguments]).encode(), str(socket_path()))
+        except OSError:
+            return False
+    return True

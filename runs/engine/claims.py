@@ -1,0 +1,189 @@
+"""Taking a task run, and giving back how it ended. Both are one compare-and-swap on (state, fence)."""
+
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+
+from nodes.kinds.base import Ended
+from runs.clock import after
+from runs.engine.release import Released, release
+from runs.models import Attempt, TaskRun
+from runs.states import TaskState
+from runs.transitions import move
+
+HOST = platform.node()
+LONGEST_DELAY_S = 3600
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to execute one task run and to say how it ended, while the fence stands."""
+
+    task_run_id: int
+    run_id: int
+    fence: int
+    owner: str
+    kind: str
+    unique_id: str
+    identifier: str
+    attempts: int
+    spec: dict[str, Any]
+    log_path: str
+
+
+def claim(task_run_id: int, owner: str, *, lane_id: int | None = None, **process: Any) -> Claim | None:
+    """Take a QUEUED task run for `owner`; None when another took it, it is not due, or it is gone.
+
+    `process` (pid, pid_start, boot_id) names the child process that will execute it, for the reaper.
+    """
+    with transaction.atomic():
+        rows = TaskRun.objects.filter(
+            Q(not_before__isnull=True) | Q(not_before__lte=Now()),
+            pk=task_run_id,
+            lane_id=lane_id,
+            run__cancel_requested_at__isnull=True,
+        )
+        if not move(
+            rows,
+            TaskState.QUEUED,
+            TaskState.RUNNING,
+            actor=owner,
+            owner=owner,
+            fence=F("fence") + 1,
+            attempts=F("attempts") + 1,
+            lease_until=after(settings.LEASE_S),
+            started_at=Coalesce("started_at", Now()),
+            not_before=None,
+        ):
+            return None
+        row = TaskRun.objects.only(
+            "run_id", "fence", "kind", "unique_id", "identifier", "attempts", "spec"
+        ).get(pk=task_run_id)
+        log_path = f"{row.run_id}/{task_run_id}.{row.fence}.log"
+        Attempt.objects.create(
+            task_run_id=task_run_id,
+            fence=row.fence,
+            owner=owner,
+            host=HOST,
+            started_at=Now(),
+            log_path=log_path,
+            **process,
+        )
+    return Claim(
+        task_run_id=task_run_id,
+        run_id=row.run_id,
+        fence=row.fence,
+        owner=owner,
+        kind=row.kind,
+        unique_id=row.unique_id,
+        identifier=row.identifier,
+        attempts=row.attempts,
+        spec=row.spec,
+        log_path=log_path,
+    )
+
+
+def finish(claim: Claim, ended: Ended, *, ring: bool = True) -> Released | None:
+    """Write how an attempt ended and release what waited for it; None when the claim was lost meanwhile.
+
+    Safe to repeat: the second call finds the task run no longer RUNNING under this fence.
+    """
+    new, changes = _next_state(claim, ended)
+    with transaction.atomic():
+        rows = TaskRun.objects.filter(pk=claim.task_run_id, fence=claim.fence)
+        published = bool(
+            move(
+                rows,
+                TaskState.RUNNING,
+                new,
+                actor=claim.owner,
+                reason=ended.reason,
+                owner="",
+                lease_until=None,
+                result=ended.result,
+                **changes,
+            )
+        )
+        close_attempt(
+            claim.task_run_id,
+            claim.fence,
+            outcome=str(ended.state) if published else "stale",
+            reason=ended.reason,
+            result=ended.result,
+            exit_code=ended.exit_code,
+            log_dropped=ended.log_dropped,
+        )
+    if not published:
+        return None
+    if new == TaskState.WAITING:
+        return Released()
+    return release(claim.run_id, [claim.task_run_id], ring=ring)
+
+
+def _next_state(claim: Claim, ended: Ended) -> tuple[TaskState, dict[str, Any]]:
+    if ended.state == TaskState.SUCCEEDED:
+        return TaskState.SUCCEEDED, {"output_fence": claim.fence}
+    retries = int(claim.spec.get("retries") or 0)
+    if ended.state == TaskState.FAILED and ended.retryable and claim.attempts <= retries:
+        # A cancel that comes just now finds this row WAITING, or the sweeper does.
+        delay = float(claim.spec.get("retry_delay") or 0) * 2 ** (claim.attempts - 1)
+        return TaskState.WAITING, {"not_before": after(min(delay, LONGEST_DELAY_S))}
+    return TaskState(ended.state), {}
+
+
+def close_attempt(task_run_id: int, fence: int, *, outcome: str, reason: str = "", **fields: Any) -> None:
+    """Write the end of one attempt, unless it has one already."""
+    Attempt.objects.filter(task_run_id=task_run_id, fence=fence, ended_at__isnull=True).update(
+        ended_at=Now(), outcome=outcome, reason=reason[:1000], **fields
+    )
+
+
+def lose(task_run_id: int, fence: int, *, actor: str, reason: str) -> Released | None:
+    """An attempt was lost with its worker: queue the task run again, or fail it when the budget is spent.
+
+    The user's budget is not charged; the infrastructure's is `INFRA_ATTEMPTS`, with a growing pause
+    (0, 1x, 4x INFRA_BACKOFF_S) so that a task that kills its workers cannot occupy them.
+    A run that is to be cancelled takes the loss as the end.
+    """
+    rows = TaskRun.objects.filter(pk=task_run_id, fence=fence)
+    with transaction.atomic():
+        row = TaskRun.objects.select_related("run").filter(pk=task_run_id, fence=fence).first()
+        if row is None or row.state != TaskState.RUNNING:
+            return None
+        cleared = {"owner": "", "lease_until": None}
+        if row.run.cancel_requested_at or row.cancel_requested_at:
+            new = TaskState.CANCELLED
+            moved = move(rows, TaskState.RUNNING, new, actor=actor, reason=f"cancelled; {reason}", **cleared)
+        elif row.infra_attempts + 1 >= settings.INFRA_ATTEMPTS:
+            new = TaskState.FAILED
+            said = f"lost {row.infra_attempts + 1} times: {reason}"
+            moved = move(
+                rows, TaskState.RUNNING, new, actor=actor, reason=said, infra_attempts=F("infra_attempts") + 1, **cleared
+            )
+        else:
+            new = TaskState.QUEUED
+            pause = settings.INFRA_BACKOFF_S * row.infra_attempts**2
+            moved = move(
+                rows,
+                TaskState.RUNNING,
+                new,
+                actor=actor,
+                reason=reason,
+                infra_attempts=F("infra_attempts") + 1,
+                attempts=F("attempts") - 1,
+                not_before=after(pause) if pause else None,
+                queued_at=Now(),
+                rung_at=Now(),
+                **cleared,
+            )
+        if not moved:
+            return None
+        close_attempt(task_run_id, fence, outcome="lost", reason=reason)
+    if new == TaskState.QUEUED:
+        return Released(tasks=[task_run_id]) if row.lane_id is None else Released(lanes={row.lane_id})
+    return release(row.run_id, [task_run_id])

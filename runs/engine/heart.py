@@ -1,0 +1,154 @@
+"""Keeps this process's leases alive, notices cancels and losses, and fences the process off in time.
+
+One thread beats for everything the process holds: a heartbeat costs three UPDATEs however many task runs
+there are. A second thread watches the first against the monotonic clock: when no heartbeat was committed for
+SELF_FENCE_S, everything held is given up and its processes are killed, long before the lease ends and the
+reaper hands the work to another.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db.models import Q
+
+from runs.clock import after
+from runs.engine.claims import HOST
+from runs.models import Lane, PoolSlot, Run, TaskRun
+from runs.states import RunState, TaskState
+
+log = logging.getLogger("dex.heart")
+Kind = Literal["task", "lane", "plan"]
+
+
+@dataclass
+class Held:
+    """Something this process holds by lease. `on_lost` must kill what executes it; it is called once."""
+
+    kind: Kind
+    pk: int
+    fence: int
+    on_lost: Callable[[], None]
+    on_cancel: Callable[[], None] = lambda: None
+    lost: threading.Event = field(default_factory=threading.Event)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def lose(self) -> None:
+        """Give it up: somebody else holds it, or will."""
+        if not self.lost.is_set():
+            self.lost.set()
+            self.on_lost()
+
+
+class Heart:
+    """The heartbeat of one process. `owner` names the process in every lease it holds."""
+
+    def __init__(self) -> None:
+        self.owner = f"{HOST}:{uuid.uuid4().hex[:12]}"
+        self._held: dict[tuple[Kind, int, int], Held] = {}
+        self._lock = threading.Lock()
+        self._last_beat = time.monotonic()
+        self._threads: list[threading.Thread] = []
+        self._stop = threading.Event()
+
+    def hold(self, held: Held) -> Held:
+        """Keep the lease of `held` until `drop`; starts the threads at the first call."""
+        with self._lock:
+            if not self._held:
+                self._last_beat = time.monotonic()  # the claim itself was the first heartbeat
+            self._held[held.kind, held.pk, held.fence] = held
+            if not self._threads:
+                for target in (self._beat_forever, self._watch_forever):
+                    thread = threading.Thread(target=target, name=f"dex-{target.__name__}", daemon=True)
+                    thread.start()
+                    self._threads.append(thread)
+        return held
+
+    def drop(self, held: Held) -> None:
+        """Stop keeping the lease of `held`."""
+        with self._lock:
+            self._held.pop((held.kind, held.pk, held.fence), None)
+
+    def stop(self) -> None:
+        """End both threads; for the end of the process and for tests."""
+        self._stop.set()
+
+    def _holding(self, kind: Kind | None = None) -> list[Held]:
+        with self._lock:
+            return [held for held in self._held.values() if kind in (None, held.kind)]
+
+    def _beat_forever(self) -> None:
+        next_beat = time.monotonic()
+        while not self._stop.wait(min(settings.CANCEL_POLL_S, settings.HEARTBEAT_S)):
+            if not self._holding():
+                next_beat = time.monotonic() + settings.HEARTBEAT_S
+                self._last_beat = time.monotonic()
+                continue
+            try:
+                close_old_connections()
+                started = time.monotonic()
+                if started >= next_beat:
+                    self.beat()
+                    self._last_beat = started
+                    next_beat = started + settings.HEARTBEAT_S
+                self.look()
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("no heartbeat: %s", error)
+                connection.close()
+
+    def _watch_forever(self) -> None:
+        while not self._stop.wait(min(1.0, settings.SELF_FENCE_S / 10)):
+            if time.monotonic() - self._last_beat < settings.SELF_FENCE_S:
+                continue
+            holding = self._holding()
+            if holding:
+                log.error("no heartbeat was committed for %s s: giving up %d leases", settings.SELF_FENCE_S, len(holding))
+            for held in holding:
+                held.lose()
+                self.drop(held)
+
+    def beat(self) -> None:
+        """Renew every lease of this process."""
+        until = after(settings.LEASE_S)
+        TaskRun.objects.filter(owner=self.owner, state=TaskState.RUNNING).update(lease_until=until)
+        Lane.objects.filter(owner=self.owner).update(lease_until=until)
+        PoolSlot.objects.filter(owner=self.owner).update(lease_until=until)
+        Run.objects.filter(planner=self.owner, state=RunState.QUEUED).update(planner_until=until)
+
+    def look(self) -> None:
+        """Notice what was taken from this process, and what somebody wants cancelled."""
+        tasks = self._holding("task")
+        lanes = self._holding("lane")
+        # Held first, then asked: what was claimed after the question is not missing from the answer.
+        rows = TaskRun.objects.filter(owner=self.owner, state=TaskState.RUNNING)
+        mine = dict(rows.values_list("pk", "fence")) if tasks else {}
+        wish = Q(run__cancel_requested_at__isnull=False) | Q(cancel_requested_at__isnull=False)
+        cancelled = set(rows.filter(wish).values_list("pk", flat=True)) if tasks else set()
+        lanes_mine = dict(Lane.objects.filter(owner=self.owner).values_list("pk", "fence")) if lanes else {}
+        for held in tasks:
+            if mine.get(held.pk) != held.fence:
+                self._missing(held)
+            elif held.pk in cancelled and not held.cancelled.is_set():
+                held.cancelled.set()
+                held.on_cancel()
+        for held in lanes:
+            if lanes_mine.get(held.pk) != held.fence:
+                self._missing(held)
+
+    def _missing(self, held: Held) -> None:
+        with self._lock:
+            dropped = (held.kind, held.pk, held.fence) not in self._held
+        if dropped:
+            return  # it ended between the question and now
+        log.error("lease of %s %s (fence %s) is gone: giving it up", held.kind, held.pk, held.fence)
+        held.lose()
+        self.drop(held)
+
+
+heart = Heart()

@@ -1,0 +1,128 @@
+"""The repairs that make dying harmless: rings again, takes over expired leases, finishes half-done steps.
+
+Every step is idempotent; a Pulse row lets one process a round through, so any number may call.
+"""
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+
+from flows import process
+from runs import bell
+from runs.clock import ago
+from runs.engine.claims import HOST, lose
+from runs.engine.release import queue_due, release
+from runs.models import Attempt, Lane, PoolSlot, Pulse, Run, TaskRun
+from runs.states import RunState, TaskState
+from runs.transitions import move
+
+log = logging.getLogger("dex.sweep")
+ACTOR = "sweeper"
+RINGS_A_ROUND = 200  # a lost doorbell is rare; ringing thousands that merely wait would be a storm
+PATIENT_SWEEPS = 12
+STALLED_AFTER_SWEEPS = 6
+
+
+def sweep(*, force: bool = False) -> bool:
+    """One round of repairs; False when another process had its round just now."""
+    if not (_my_turn("sweep", settings.SWEEP_S / 2) or force):
+        return False
+    reap()
+    queue_due()
+    _finish_cancels()
+    _fail_what_never_started()
+    _ring_again()
+    if _my_turn("release", settings.SWEEP_S * STALLED_AFTER_SWEEPS) or force:
+        stalled = list(Run.objects.filter(state=RunState.RUNNING).values_list("pk", flat=True))
+    else:
+        moving = TaskRun.objects.filter(
+            run=OuterRef("pk"), state__in=[TaskState.QUEUED, TaskState.RUNNING, TaskState.WAITING]
+        )
+        stalled = list(
+            Run.objects.filter(~Exists(moving), state=RunState.RUNNING).values_list("pk", flat=True)
+        )
+    for run_id in stalled:
+        release(run_id)
+    return True
+
+
+def _my_turn(name: str, interval: float) -> bool:
+    with transaction.atomic():
+        if Pulse.objects.filter(pk=name, at__lte=ago(interval)).update(at=Now()):
+            return True
+        _, made = Pulse.objects.get_or_create(pk=name, defaults={"at": Now()})
+    return made
+
+
+def reap() -> int:
+    """Take back what is held by lease and was not renewed; the number of task runs taken back.
+
+    On this host the processes of the lost holder are killed first, by pid and start time, so that two attempts
+    of one task never run at once. A holder on another host has fenced itself off before its lease ended.
+    """
+    for lane in Lane.objects.exclude(owner="").filter(lease_until__lt=Now()):
+        _kill(lane.host, lane.pid, lane.pid_start, lane.boot_id)
+        Lane.objects.filter(pk=lane.pk, fence=lane.fence, lease_until__lt=Now()).update(owner="", lease_until=None)
+    taken = 0
+    expired = TaskRun.objects.filter(state=TaskState.RUNNING, lease_until__lt=Now())
+    for row in expired.only("pk", "fence", "owner", "identifier"):
+        attempt = Attempt.objects.filter(task_run=row, fence=row.fence).first()
+        if attempt is not None:
+            _kill(attempt.host, attempt.pid, attempt.pid_start, attempt.boot_id)
+        if not TaskRun.objects.filter(pk=row.pk, fence=row.fence, lease_until__lt=Now()).exists():
+            continue  # its holder woke up and renewed the lease; if it was killed it will say so itself
+        log.warning("taking back %s from %s", row.identifier, row.owner)
+        taken += lose(row.pk, row.fence, actor="reaper", reason=f"lost with its worker {row.owner}") is not None
+    # Only now: a slot stands for a process that may still have the warehouse's file open.
+    PoolSlot.objects.exclude(holder="").filter(lease_until__lt=Now()).update(holder="", owner="", lease_until=None)
+    return taken
+
+
+def _kill(host: str, pid: int | None, pid_start: int | None, boot_id: str) -> None:
+    if host == HOST and pid and pid_start is not None:
+        process.kill_leftover(pid, pid_start, boot_id)
+
+
+def _finish_cancels() -> None:
+    """What slipped past a cancel (a retry, a release in the same instant) is cancelled now."""
+    wished = TaskRun.objects.filter(run__cancel_requested_at__isnull=False)
+    for state in (TaskState.WAITING, TaskState.QUEUED, TaskState.PENDING):
+        ids = list(wished.filter(state=state).values_list("pk", flat=True))
+        if ids:
+            move(TaskRun.objects.filter(pk__in=ids), state, TaskState.CANCELLED, actor=ACTOR, reason="cancelled")
+
+
+def _fail_what_never_started() -> None:
+    limit = settings.START_TIMEOUT_S
+    late = TaskRun.objects.filter(state=TaskState.QUEUED, queued_at__lt=ago(limit))
+    for pk, run_id in late.values_list("pk", "run_id"):
+        said = f"no worker started it within {timedelta(seconds=limit)}"
+        if move(TaskRun.objects.filter(pk=pk), TaskState.QUEUED, TaskState.FAILED, actor=ACTOR, reason=said):
+            release(run_id, [pk])
+
+
+def _ring_again() -> None:
+    old = Q(rung_at__isnull=True) | Q(rung_at__lt=ago(settings.SWEEP_S))
+    unplanned = Q(planner="") | Q(planner_until__lt=Now())
+    for run_id in list(
+        Run.objects.filter(old, unplanned, state=RunState.QUEUED).values_list("pk", flat=True)[:RINGS_A_ROUND]
+    ):
+        Run.objects.filter(pk=run_id).update(rung_at=Now())
+        bell.ring_run(run_id)
+    # While workers start things a queued task most likely just waits its turn, and its doorbell is not lost.
+    busy = Attempt.objects.filter(pk__in=Attempt.objects.order_by("-pk").values("pk")[:1], started_at__gt=ago(settings.SWEEP_S))
+    patience = settings.SWEEP_S * (PATIENT_SWEEPS if busy.exists() else 1)
+    old = Q(rung_at__isnull=True) | Q(rung_at__lt=ago(patience))
+    due = Q(not_before__isnull=True) | Q(not_before__lte=Now())
+    waiting = TaskRun.objects.filter(old, due, state=TaskState.QUEUED, lane__isnull=True).order_by(F("rung_at").asc(nulls_first=True))
+    ids = list(waiting.values_list("pk", flat=True)[:RINGS_A_ROUND])
+    TaskRun.objects.filter(pk__in=ids).update(rung_at=Now())
+    bell.ring_tasks(ids)
+    queued = TaskRun.objects.filter(due, lane=OuterRef("pk"), state=TaskState.QUEUED)
+    lanes = list(Lane.objects.filter(Exists(queued), old, owner="").values_list("pk", flat=True)[:RINGS_A_ROUND])
+    Lane.objects.filter(pk__in=lanes).update(rung_at=Now())
+    bell.ring_lanes(lanes)

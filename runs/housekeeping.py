@@ -1,0 +1,33 @@
+"""A thread that repairs at an interval; every process that executes runs has one."""
+
+import logging
+import threading
+
+from django.conf import settings
+from django.db import close_old_connections
+
+from runs.engine import sessions, sweep
+
+log = logging.getLogger("dex.housekeeping")
+
+
+class Housekeeping(threading.Thread):
+    """Sweeps every SWEEP_S seconds and closes idle sessions, until stop()."""
+
+    def __init__(self) -> None:
+        super().__init__(name="dex-housekeeping", daemon=True)
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """The thread's work."""
+        while not self._stopping.wait(settings.SWEEP_S):
+            try:
+                close_old_connections()
+                sweep.sweep()
+                sessions.expire()
+            except Exception as error:  # the next round may succeed; a dead sweeper would lose work
+                log.warning("sweep: %s", error)
+
+    def stop(self) -> None:
+        """End after the current round."""
+        self._stopping.set()

@@ -1,0 +1,120 @@
+"""Logs of attempts: files that grow while a task runs, masked and capped, read by byte range."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from flows.redaction import Redactor
+
+READ_LIMIT = 1024 * 1024
+
+
+def root() -> Path:
+    """The folder of all logs; paths of attempts are relative to it."""
+    return Path(settings.DEX_HOME) / "logs"
+
+
+class LogWriter:
+    """Appends to one attempt's log. Every byte passes the redactor before it reaches the disk.
+
+    The first LOG_HEAD_BYTES are written at once; of what follows the last LOG_TAIL_BYTES are kept and written
+    at the end, after a line that says how much was left out. A full disk never fails the task: what cannot be
+    written is counted as dropped. Not for two threads at once, except `append`.
+    """
+
+    def __init__(self, relative: str, redactor: Redactor) -> None:
+        self.path = root() / relative
+        self.redactor = redactor
+        self.dropped = 0
+        self._written = 0
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        self._lock = threading.Lock()
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = self.path.open("ab", buffering=0)
+
+    def append(self, data: bytes) -> None:
+        """Mask and write `data`; the end of it may wait for more when it could begin a secret."""
+        with self._lock:
+            self._store(self.redactor.feed(data))
+
+    def line(self, text: str) -> None:
+        """Write one whole line at once: nothing of it waits."""
+        with self._lock:
+            self._store(self.redactor.feed(text.encode(errors="replace") + b"\n") + self.redactor.flush())
+
+    def close(self) -> int:
+        """Write what waited and the tail; the number of bytes left out."""
+        with self._lock:
+            self._store(self.redactor.flush())
+            if self._tail:
+                left_out = self.dropped
+                if left_out:
+                    self._write(f"\n--- {left_out} bytes left out ---\n".encode())
+                for piece in self._tail:
+                    self._write(piece)
+                self._tail.clear()
+            self._file.close()
+        return self.dropped
+
+    def _store(self, data: bytes) -> None:
+        room = settings.LOG_HEAD_BYTES - self._written
+        if room > 0:
+            head, data = data[:room], data[room:]
+            if head:
+                self._write(head)
+                self._written += len(head)
+        if data:
+            data = data[-settings.LOG_TAIL_BYTES :] if len(data) > settings.LOG_TAIL_BYTES else data
+            self._tail.append(data)
+            self._tail_size += len(data)
+            while self._tail_size - len(self._tail[0]) >= settings.LOG_TAIL_BYTES:
+                gone = self._tail.popleft()
+                self._tail_size -= len(gone)
+                self.dropped += len(gone)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError:
+            self.dropped += len(data)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A range of a log: raw bytes, where it starts, where the next begins, and the size of the whole so far."""
+
+    data: bytes
+    start: int
+    end: int
+    size: int
+
+    @property
+    def text(self) -> str:
+        """The bytes as text that a page can show: invalid UTF-8 replaced, control characters but tab, newline and ESC gone."""
+        text = self.data.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+        return "".join(c for c in text if c in "\n\t\x1b" or (c >= " " and c != "\x7f"))
+
+
+def read(relative: str, start: int = 0, length: int = READ_LIMIT) -> Piece:
+    """Read at most `length` bytes (and at most 1 MiB) of a log from byte `start`; negative counts from the end.
+
+    In: the path an Attempt row carries. A log that does not exist (yet, or any more) is empty.
+    Raises ValueError for a path that leads out of the folder of logs.
+    """
+    base = root().resolve()
+    path = (base / relative).resolve()
+    if not path.is_relative_to(base):
+        raise ValueError("this path leads out of the folder of logs")
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            start = max(size + start, 0) if start < 0 else min(start, size)
+            file.seek(start)
+            data = file.read(max(0, min(length, READ_LIMIT)))
+    except FileNotFoundError:
+        return Piece(b"", 0, 0, 0)
+    return Piece(data, start, start + len(data), size)

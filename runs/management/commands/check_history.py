@@ -1,0 +1,23 @@
+"""manage.py check_history [--run ID]: the invariants of the history."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from runs.history import check
+
+
+class Command(BaseCommand):
+    help = "Check the recorded history against dex's invariants; prints violations, exit code 1 if there are any."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--run", type=int, help="only this run")
+
+    def handle(self, *args: Any, run: int | None, **options: Any) -> None:
+        violations = check(run)
+        for violation in violations:
+            self.stdout.write(str(violation))
+        if violations:
+            raise SystemExit(1)
+        self.stderr.write("history is consistent")

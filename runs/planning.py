@@ -1,0 +1,184 @@
+"""Turns a flow, now, into the task runs and dependencies of a run."""
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from flows.models import Flow, Revision
+from nodes import ordering, sync
+from nodes.models import Node
+from nodes.services import FlowError, FlowPlan, plan_flow, write_tasks
+from runs.clock import after
+from runs.engine.heart import Held, heart
+from runs.engine.release import release
+from runs.models import Lane, Run, TaskRun
+from runs.states import DONE, RunState, TaskState
+from runs.transitions import move_run, open_task_runs
+
+log = logging.getLogger("dex.planning")
+ACTOR = "planner"
+
+
+def plan_run(run_id: int) -> None:
+    """Plan a QUEUED run and let its first tasks go; a run that cannot be planned ends FAILED with the reason.
+
+    Safe to call twice and at once: the plan and the run's move to RUNNING are one transaction, and only one
+    planner's move counts.
+    """
+    held = heart.hold(Held("plan", run_id, 0, on_lost=lambda: None))
+    try:
+        if _take(run_id):
+            _plan_run(run_id)
+    finally:
+        heart.drop(held)
+
+
+def _take(run_id: int) -> bool:
+    """Be the planner: a parse takes a while, and a second planner would only wait for the first."""
+    free = Q(planner="") | Q(planner_until__lt=Now())
+    rows = Run.objects.filter(free, pk=run_id, state=RunState.QUEUED)
+    return bool(rows.update(planner=heart.owner, planner_until=after(settings.LEASE_S)))
+
+
+def _plan_run(run_id: int) -> None:
+    run = Run.objects.select_related("flow__environment__project", "revision", "retry_of").get(pk=run_id)
+    try:
+        warnings, plan = _plan(run)
+    except (FlowError, sync.SyncError) as error:
+        _fail(run_id, str(error))
+        return
+    except Exception as error:  # a run must end whatever breaks; the trace goes to the system's log
+        log.exception("planning run %s", run_id)
+        _fail(run_id, f"planning broke: {type(error).__name__}: {error}")
+        return
+    write_plan(run, plan, warnings)
+
+
+def _fail(run_id: int, message: str) -> None:
+    first = message.strip().splitlines()[0] if message.strip() else "planning failed"
+    move_run(run_id, RunState.QUEUED, RunState.FAILED, actor=ACTOR, reason=first, error=message)
+
+
+def _plan(run: Run) -> tuple[list[str], FlowPlan]:
+    if run.flow is None:
+        raise FlowError(["The flow was deleted."])
+    warnings: list[str] = []
+    revision = run.retry_of.revision if run.retry_of else None
+    if revision is not None and not revision.exists_on_disk:
+        raise FlowError([f"Revision {revision}, which the first run used, is gone from the disk. Start a new run."])
+    if revision is None:
+        revision, warnings = _latest(run.flow, run.parameters)
+    plan = plan_flow(run.flow, revision)
+    if not plan.order.rows and not run.flow.allow_empty:
+        raise FlowError(
+            [
+                "Nothing to run: the flow's nodes select no task. Add a node or change its selectors, "
+                "or tick Allow empty in the flow's settings."
+            ]
+        )
+    return warnings + plan.warnings, plan
+
+
+def _latest(flow: Flow, parameters: dict[str, Any]) -> tuple[Revision, list[str]]:
+    """The revision of what the folder holds now; the last good one, with a warning, when that is broken."""
+    environment = flow.environment
+    try:
+        return sync.sync(environment, parameters), []
+    except sync.SyncError as error:
+        environment.refresh_from_db()
+        last = environment.current_revision
+        if last is None or parameters or not last.exists_on_disk:
+            raise
+        said = f"The project does not parse; this run uses the last good revision {last}. {error}"
+        return last, [said]
+
+
+def write_plan(run: Run, plan: FlowPlan, warnings: list[str]) -> bool:
+    """Write the plan as task runs and start the run; False when another planner or a cancel was first."""
+    drift = {} if run.retry_of_id else write_tasks(plan, reason="run")
+    reused = _reused(run, plan)
+    order = plan.order
+    warehouse = plan.revision.warehouse
+    pool = f"duckdb:{warehouse['path']}" if warehouse.get("type") == "duckdb" else ""
+    with transaction.atomic():
+        if not move_run(
+            run.pk,
+            RunState.QUEUED,
+            RunState.RUNNING,
+            actor=ACTOR,
+            revision=plan.revision,
+            started_at=Now(),
+            warnings=warnings,
+            drift=drift,
+        ):
+            return False
+        lane = Lane.objects.create(
+            run=run, revision=plan.revision, threads=plan.revision.environment.threads, pool=pool
+        )
+        index = {row.key: number for number, row in enumerate(order.rows)}
+        open_task_runs(
+            [_task_run(run, plan, row, lane, reused, number) for number, row in enumerate(order.rows)],
+            [(index[up], index[down]) for up, down in sorted(order.edges)],
+            actor=ACTOR,
+        )
+    release(run.pk)
+    return True
+
+
+def _reused(run: Run, plan: FlowPlan) -> dict[str, dict[str, Any]]:
+    """key -> result of what a rerun takes over: what succeeded before, and is not asked for again."""
+    if run.retry_of_id is None:
+        return {}
+    earlier = TaskRun.objects.filter(run_id=run.retry_of_id, state__in=DONE).exclude(kind=ordering.HOOK)
+    again = set(run.scope.get("keys", ()))
+    return {key: result for key, result in earlier.values_list("unique_id", "result") if key not in again}
+
+
+def _task_run(
+    run: Run, plan: FlowPlan, row: ordering.Row, lane: Lane, reused: dict[str, dict[str, Any]], number: int
+) -> TaskRun:
+    node = plan.nodes[row.step]
+    spec = row.spec
+    kind = spec.resource_type if spec.resource_type in (ordering.GATE, ordering.HOOK) else node.kind
+    is_reused = row.key in reused
+    task_run = TaskRun(
+        run=run,
+        node=node,
+        node_name=node.name,
+        lane=None if kind == ordering.GATE else lane,
+        kind=kind,
+        unique_id=row.key,
+        identifier=spec.identifier,
+        resource_type=spec.resource_type,
+        position=number,
+        waits_for=row.waits_for,
+        pool=node.pool,
+        spec={} if kind == ordering.GATE else _spec(run.flow, node, spec),
+        state=TaskState.REUSED if is_reused else TaskState.PENDING,
+    )
+    if is_reused:
+        task_run.result = reused[row.key]
+        task_run.reason = f"succeeded in run {run.retry_of_id}"
+        task_run.ended_at = Now()
+    return task_run
+
+
+def _spec(flow: Flow | None, node: Node, spec: Any) -> dict[str, Any]:
+    def first(*values: Any) -> Any:
+        return next((value for value in values if value is not None), None)
+
+    return {
+        "unique_id": spec.unique_id,
+        "builds": spec.builds,
+        "tests": list(spec.tests),
+        "unit_tests": list(spec.unit_tests),
+        "full_refresh": node.full_refresh,
+        "threads": node.threads,
+        "retries": first(node.retries, flow and flow.retries, 0),
+        "retry_delay": first(node.retry_delay, flow and flow.retry_delay, 30),
+        "timeout": first(node.timeout, flow and flow.timeout, settings.TASK_TIMEOUT_S),
+    }

@@ -1,0 +1,129 @@
+"""What people, commands and clocks do to runs. Every door calls these."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from flows.models import Flow
+from flows.parameters import check_values
+from runs import bell
+from runs.engine.release import release, settle
+from runs.models import Run, TaskRun, Trigger
+from runs.states import DONE, RUN_OVER, RunState, TaskState
+from runs.transitions import move, move_run, open_run
+
+
+class RunError(Exception):
+    """What was asked of a run cannot be done; the message says why and what to do."""
+
+
+def start_run(
+    flow: Flow,
+    *,
+    trigger: Trigger,
+    actor: str,
+    user: AbstractBaseUser | None = None,
+    key: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    retry_of: Run | None = None,
+    scope: Mapping[str, Any] | None = None,
+) -> Run:
+    """Open a run of `flow` and ring for its plan.
+
+    In: `key`, an idempotency key: the same key gives the run that it opened first; `parameters`, values for
+    the flow's declared parameters (checked here, flows.parameters.ParameterError). Out: the run, QUEUED.
+    """
+    values = check_values(flow.parameters, parameters or {})
+    if key and (known := Run.objects.filter(key=key).first()):
+        return known
+    try:
+        with transaction.atomic():
+            run = open_run(
+                flow,
+                actor=actor,
+                trigger=trigger,
+                triggered_by=user,
+                key=key,
+                parameters=values,
+                retry_of=retry_of,
+                scope=dict(scope or {}),
+                rung_at=Now(),
+            )
+            bell.ring_run(run.pk)
+    except IntegrityError:
+        if not key:
+            raise
+        return Run.objects.get(key=key)  # another click with the same key was first
+    return run
+
+
+def rerun(run: Run, *, actor: str, user: AbstractBaseUser | None = None, keys: Iterable[str] = ()) -> Run:
+    """Open a run that repeats `run` on its revision: what succeeded is reused, except `keys`.
+
+    Without `keys` it starts from the failure. Raises RunError when the run is not over, has no flow any more,
+    or has nothing to repeat.
+    """
+    if not run.is_over:
+        raise RunError("This run is not over; cancel it or wait for its end.")
+    if run.flow is None:
+        raise RunError("The flow of this run was deleted.")
+    again = sorted(set(keys))
+    if again:
+        known = set(run.task_runs.filter(unique_id__in=again).values_list("unique_id", flat=True))
+        if unknown := [key for key in again if key not in known]:
+            raise RunError(f"This run has no task {', '.join(unknown)}.")
+    elif run.task_runs.exists() and not run.task_runs.exclude(state__in=DONE).exists():
+        raise RunError("Everything in this run succeeded; name the tasks that shall run again.")
+    return start_run(
+        run.flow,
+        trigger=Trigger.RERUN,
+        actor=actor,
+        user=user,
+        parameters=run.parameters,
+        retry_of=run,
+        scope={"keys": again},
+    )
+
+
+def cancel_run(run_id: int, *, actor: str) -> bool:
+    """Cancel a run: what has not started never will, what runs is stopped by its supervisor.
+
+    True when this call was the first to ask; False when the run is over or was asked before.
+    """
+    with transaction.atomic():
+        asked = (
+            Run.objects.filter(pk=run_id, cancel_requested_at__isnull=True)
+            .exclude(state__in=RUN_OVER)
+            .update(cancel_requested_at=Now(), cancel_requested_by=actor)
+        )
+        if not asked:
+            return False
+        said = f"cancelled by {actor}"
+        if not move_run(run_id, RunState.QUEUED, RunState.CANCELLED, actor=actor, reason=said):
+            rows = TaskRun.objects.filter(run_id=run_id)
+            for state in (TaskState.WAITING, TaskState.QUEUED, TaskState.PENDING):
+                move(rows, state, TaskState.CANCELLED, actor=actor, reason=said)
+    settle(run_id)
+    return True
+
+
+def cancel_task_run(task_run_id: int, *, actor: str) -> bool:
+    """Cancel one task run; what needs it is skipped. False when it is over or was asked before."""
+    with transaction.atomic():
+        asked = TaskRun.objects.filter(
+            pk=task_run_id, ended_at__isnull=True, cancel_requested_at__isnull=True
+        ).update(cancel_requested_at=Now(), cancel_requested_by=actor)
+        if not asked:
+            return False
+        row = TaskRun.objects.filter(pk=task_run_id)
+        said = f"cancelled by {actor}"
+        moved = any(
+            move(row, state, TaskState.CANCELLED, actor=actor, reason=said)
+            for state in (TaskState.WAITING, TaskState.QUEUED, TaskState.PENDING)
+        )
+    if moved:
+        release(row.values_list("run_id", flat=True).get(), [task_run_id])
+    return True

@@ -1,0 +1,72 @@
+"""The pen: the only writer of `state`. Every move is a compare-and-swap, and the database keeps a row of it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from flows.models import Flow
+from runs.models import Dependency, Run, TaskRun
+from runs.states import BIRTHS, MOVES, OVER, RUN_MOVES, RUN_OVER, RunState, TaskState
+
+REASON_LENGTH = 1000
+
+
+class IllegalMoveError(Exception):
+    """Code asked for a move that the table of states does not have."""
+
+
+def open_run(flow: Flow, *, actor: str, **fields: Any) -> Run:
+    """A new run of `flow` in QUEUED. The caller holds the transaction; `fields` are columns of Run."""
+    return Run.objects.create(
+        flow=flow,
+        flow_name=flow.name,
+        environment_name=str(flow.environment),
+        state=RunState.QUEUED,
+        moved_by=actor,
+        **fields,
+    )
+
+
+def open_task_runs(rows: list[TaskRun], edges: Iterable[tuple[int, int]], *, actor: str) -> None:
+    """Write the task runs of a plan (PENDING or REUSED) and their dependencies.
+
+    In: unsaved rows; edges as (index of upstream, index of downstream) into `rows`.
+    """
+    for row in rows:
+        if row.state not in BIRTHS:
+            raise IllegalMoveError(f"a task run is not born {row.state}")
+        row.moved_by = actor
+    made = TaskRun.objects.bulk_create(rows, batch_size=500)
+    Dependency.objects.bulk_create(
+        (Dependency(run_id=made[up].run_id, up=made[up], down=made[down]) for up, down in edges), batch_size=2000
+    )
+
+
+def move(
+    rows: QuerySet[TaskRun], old: TaskState, new: TaskState, *, actor: str, reason: str = "", **changes: Any
+) -> int:
+    """Move those of `rows` that are still in `old` to `new`; the number moved.
+
+    0 means another was first: do nothing then. Give the fence in `rows` where an attempt speaks.
+    """
+    if (old, new) not in MOVES:
+        raise IllegalMoveError(f"no task run moves from {old} to {new}")
+    if new in OVER:
+        changes.setdefault("ended_at", Now())
+    return rows.filter(state=old).update(state=new, moved_by=actor, reason=reason[:REASON_LENGTH], **changes)
+
+
+def move_run(run_id: int, old: RunState, new: RunState, *, actor: str, reason: str = "", **changes: Any) -> bool:
+    """Move one run from `old` to `new`; whether it was this call that moved it."""
+    if (old, new) not in RUN_MOVES:
+        raise IllegalMoveError(f"no run moves from {old} to {new}")
+    if new in RUN_OVER:
+        changes.setdefault("ended_at", Now())
+    with transaction.atomic():
+        moved = Run.objects.filter(pk=run_id, state=old).update(
+            state=new, moved_by=actor, reason=reason[:REASON_LENGTH], **changes
+        )
+    return bool(moved)

@@ -1,0 +1,35 @@
+"""What a `celery -A dexsite worker` process does beside answering doorbells: sweep, and stop without loss."""
+
+import threading
+from typing import Any
+
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from django.conf import settings
+
+from runs import bell
+from runs.engine import lanes, sessions
+from runs.housekeeping import Housekeeping
+
+_housekeeping: list[Housekeeping] = []
+
+
+@worker_ready.connect
+def _began(**_: Any) -> None:
+    if not bell.is_engine_here():  # the embedded engine has its own
+        thread = Housekeeping()
+        thread.start()
+        _housekeeping.append(thread)
+
+
+@worker_shutting_down.connect
+def _stopping(**_: Any) -> None:
+    """Celery waits for running jobs; drivers take nothing new and end what outlasts the grace."""
+    lanes.draining.set()
+    for thread in _housekeeping:
+        thread.stop()
+    threading.Thread(target=lanes.wait_for_drivers, args=[settings.SHUTDOWN_GRACE_S], daemon=True).start()
+
+
+@worker_shutdown.connect
+def _stopped(**_: Any) -> None:
+    sessions.close_all()
