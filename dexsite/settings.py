@@ -220,7 +220,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": _read.text("DEX_LOG_LEVEL", "WARNING").upper()},
     "loggers": {
         "dex": {"level": _read.text("DEX_LOG_LEVEL", "INFO").upper()},
-        "celery.beat": {"level": "WARNING"},
+        "kombu.connection": {"level": "ERROR"},  # remarks at every connection to memory://
     },
 }
 

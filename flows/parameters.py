@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
@@ -27,7 +27,7 @@ def _text(value: Any) -> str:
     return text
 
 
-TYPES = {
+TYPES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "text": (_text, "a text of at most 32 KiB"),
     "integer": (int, "a whole number"),
     "number": (float, "a number"),

@@ -7,7 +7,7 @@ import base64
 import html
 import json
 import urllib.parse
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable
 
 import ahocorasick
@@ -44,7 +44,11 @@ def variants(secret: str) -> set[bytes]:
             text.replace("'", "'\\''"),  # inside single quotes of a shell
         ):
             found.add(rendering.encode())
-        for quoted in (urllib.parse.quote(text), urllib.parse.quote(text, safe=""), urllib.parse.quote_plus(text)):
+        for quoted in (
+            urllib.parse.quote(text),
+            urllib.parse.quote(text, safe=""),
+            urllib.parse.quote_plus(text),
+        ):
             found |= {quoted.encode(), _lower_hex_escapes(quoted).encode()}
         found |= {raw.hex().encode(), raw.hex().upper().encode()}
         for altchars in (None, b"-_"):
@@ -122,25 +126,21 @@ class Redactor:
     def _merged(self, text: bytes, limit: int) -> list[tuple[int, int]]:
         """Where secrets stand that begin before the limit, in order of their beginning."""
         # latin-1 maps bytes to characters one to one; the automaton works on text.
-        hits = [
-            (last + 1 - size, last + 1) for last, size in self._automaton.iter(text.decode("latin-1"))
-        ]
+        hits = [(last + 1 - size, last + 1) for last, size in self._automaton.iter(text.decode("latin-1"))]
         return sorted(hit for hit in hits if hit[0] < limit) if hits else hits
 
     def _possible_start(self, text: bytes) -> int:
-        """The first place from which the rest of the text is the beginning of a secret."""
+        """The first place from which the rest of the text may go on to be a secret."""
         size = len(text)
         for place in range(max(0, size - self._longest + 1), size):
-            if text[place : place + 3] in self._starts or size - place < 3:
-                rest = text[place:]
-                at = bisect_left(self._patterns, rest)
-                if at < len(self._patterns) and self._patterns[at].startswith(rest) and self._patterns[at] != rest:
-                    return place
-                # The rest may be a whole secret and, further on in the order, the beginning of a longer one.
-                if at + 1 < len(self._patterns) and self._patterns[at] == rest:
-                    if self._patterns[at + 1].startswith(rest):
-                        return place
+            if (size - place < 3 or text[place : place + 3] in self._starts) and self._begins(text[place:]):
+                return place
         return size
+
+    def _begins(self, rest: bytes) -> bool:
+        """Whether some pattern is longer than this and starts with it; sorted, they stand side by side."""
+        at = bisect_right(self._patterns, rest)
+        return at < len(self._patterns) and self._patterns[at].startswith(rest)
 
 
 def redact(data: bytes, secrets: Iterable[str]) -> bytes:

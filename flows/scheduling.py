@@ -2,8 +2,13 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
-from django_celery_beat.models import ClockedSchedule, CrontabSchedule, SolarSchedule
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
 
 SWEEPER = "dex:sweep"
 

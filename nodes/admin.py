@@ -19,7 +19,17 @@ class TaskInline(admin.TabularInline):
 
     model = Task
     verbose_name_plural = "node components"
-    fields = ("identifier", "resource_type", "tags", "path", "materialized", "depends_on", "needed_by", "runs", "built_by")
+    fields = (
+        "identifier",
+        "resource_type",
+        "tags",
+        "path",
+        "materialized",
+        "depends_on",
+        "needed_by",
+        "runs",
+        "built_by",
+    )
     readonly_fields = fields
     can_delete = False
     extra = 0

@@ -30,9 +30,9 @@ def bench_select(size: int = 5000, with_dbt: bool | None = None) -> dict[str, An
     """Measure selections on a synthetic project of `size` models and as many tests.
 
     Gives {"models", "cold_ms", "warm_ms", "dbt_ls_ms"}: cold is reading the stored manifest from disk and one
-    selection, warm the same selection on a manifest in memory; both are medians. `dbt_ls_ms` is a whole `dbt ls` of the
-    same selection on a generated project of that size; it is None, with a "note", unless `with_dbt` (or DEX_BENCH_DBT=1
-    in the environment) asks for it and it ends within three minutes.
+    selection, warm the same selection on a manifest in memory; both are medians. `dbt_ls_ms` is a whole
+    `dbt ls` of the same selection on a generated project of that size; it is None, with a "note", unless
+    `with_dbt` (or DEX_BENCH_DBT=1 in the environment) asks for it and it ends within three minutes.
     """
     manifest = decode(synthetic_manifest(size))
     figures: dict[str, Any] = {"models": size}
@@ -60,7 +60,7 @@ def bench_select(size: int = 5000, with_dbt: bool | None = None) -> dict[str, An
 
 
 def synthetic_manifest(size: int, seed: int = 7) -> bytes:
-    """A manifest.json of `size` models in layers, sources, and a test for nearly every model. The same for a seed."""
+    """A manifest.json of `size` layered models, sources, and a test for nearly every model; fixed by the seed."""
     nodes: dict[str, Any] = {}
     sources = {
         f"source.shop.raw.table_{n}": _member("source", f"table_{n}", ["raw", f"table_{n}"], "models/sources.yml")
@@ -112,7 +112,7 @@ def synthetic_project(folder: Path, size: int, seed: int = 7) -> None:
 
 
 def _models(size: int, seed: int) -> list[tuple[str, str, list[str], list[str], list[int]]]:
-    """(name, folder, tags, parents, source tables): domains of ten layers that now and then use one another."""
+    """(name, folder, tags, parents, source tables): domains of ten layers that sometimes use one another."""
     chosen = random.Random(seed)
     models = []
     by_domain: dict[str, list[str]] = {domain: [] for domain in _DOMAINS}
@@ -130,7 +130,12 @@ def _models(size: int, seed: int) -> list[tuple[str, str, list[str], list[str], 
 
 
 def _member(
-    resource_type: str, name: str, fqn: list[str], path: str, tags: list[str] | None = None, above: list[str] | None = None
+    resource_type: str,
+    name: str,
+    fqn: list[str],
+    path: str,
+    tags: list[str] | None = None,
+    above: list[str] | None = None,
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -176,9 +181,7 @@ def _dbt_ls(folder: Path, size: int) -> dict[str, Any]:
         # the first call parses the project; the second is what a user waits for afterwards
         for _ in range(2):
             start = time.monotonic()
-            subprocess.run(
-                command, env=environment, timeout=max(1.0, until - start), check=True, capture_output=True
-            )
+            subprocess.run(command, env=environment, timeout=max(1.0, until - start), check=True, capture_output=True)
             took = time.monotonic() - start
     except (OSError, subprocess.SubprocessError) as error:
         return {"note": f"dbt ls was not measured: {type(error).__name__}"}

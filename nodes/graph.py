@@ -1,23 +1,24 @@
 """What a directed graph can be asked: closure, contraction, cycles, layers, positions, the critical path.
 
-Graphs come in as plain adjacency (`{node: neighbours}`) or as edges (`(upstream, downstream)`) and leave as plain
-sets, lists and dicts. This is the only module that knows networkx; nodes are any hashable values that can be sorted.
+Graphs come in as plain adjacency (`{node: neighbours}`) or as edges (`(upstream, downstream)`) and leave as
+plain sets, lists and dicts. This is the only module that knows networkx; nodes are any hashable values that can
+be sorted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import networkx as nx
 
-N = TypeVar("N", str, int)
+N = TypeVar("N", bound=Any)
 
 
 class CycleError(ValueError):
     """The edges go round in a circle; `cycle` names it, the first node repeated at the end."""
 
-    def __init__(self, cycle: list[str] | list[int]) -> None:
+    def __init__(self, cycle: list[Any]) -> None:
         self.cycle = cycle
         super().__init__("These depend on each other: " + " -> ".join(str(node) for node in cycle))
 
@@ -36,8 +37,9 @@ def descendants(children: Mapping[N, Collection[N]], ids: Iterable[N], depth: in
 
 
 def _closure(neighbours: Mapping[N, Collection[N]], ids: Iterable[N], depth: int | None) -> set[N]:
-    # Not networkx: this runs at every keystroke of the selector form. A layer of plain set unions over adjacency
-    # tuples walks 10,000 nodes in about a millisecond; networkx's BFS, one Python step an edge, needs ten times that.
+    # Not networkx: this runs at every keystroke of the selector form. A layer of plain set unions over
+    # adjacency tuples walks 10,000 nodes in about a millisecond; networkx's BFS, one Python step an edge,
+    # needs ten times that.
     found: set[N] = set()
     layer = set(ids)
     nothing: tuple[N, ...] = ()
@@ -53,11 +55,11 @@ def contract(children: Mapping[N, Collection[N]], keep: Collection[N]) -> set[tu
     """The edges between kept nodes when all others are taken away and order is to survive.
 
     (u, v) is an edge when a path leads from u to v whose inner nodes are all not kept, so that A -> B -> C gives
-    A -> C when only A and C are kept. This is dbt's `Graph.get_subset_graph`, computed backwards in one pass: for
-    each node, the set of kept nodes met first is one integer used as a bit set, so that wide graphs stay cheap.
-    Raises CycleError when the graph is not acyclic.
+    A -> C when only A and C are kept. This is dbt's `Graph.get_subset_graph`, computed backwards in one
+    pass: for each node, the set of kept nodes met first is one integer used as a bit set, so that wide
+    graphs stay cheap. Raises CycleError when the graph is not acyclic.
     """
-    kept = [node for node in sorted(set(keep))]
+    kept = sorted(set(keep))
     bit = {node: 1 << n for n, node in enumerate(kept)}
     graph = _graph(((up, down) for up, downs in children.items() for down in downs), kept)
     first: dict[N, int] = {}
@@ -80,7 +82,8 @@ def find_cycle(edges: Iterable[tuple[N, N]]) -> list[N] | None:
     for node in sorted(graph):
         if graph.has_edge(node, node):
             return [node, node]
-    # networkx's find_cycle is slow on large graphs that are mostly acyclic, so it only sees one strong component
+    # networkx's find_cycle is slow on large graphs that are mostly acyclic, so it only sees one strong
+    # component
     knots = [sorted(knot) for knot in nx.strongly_connected_components(graph) if len(knot) > 1]
     knot = min(knots, key=lambda nodes: (len(nodes), nodes))
     start = knot[0]
@@ -104,8 +107,9 @@ def layers(nodes: Iterable[N], edges: Iterable[tuple[N, N]]) -> dict[N, int]:
 def layout(nodes: Iterable[N], edges: Iterable[tuple[N, N]], sweeps: int = 4) -> dict[N, tuple[int, float]]:
     """node -> (x, y) for a picture from left to right: x is the layer, y the place in it, centred on 0.
 
-    Within a layer nodes are ordered by the mean place of their neighbours (barycentre), sweeping to and fro, which
-    removes most crossings. Ties are broken by name: the same graph always gives the same picture. Raises CycleError.
+    Within a layer nodes are ordered by the mean place of their neighbours (barycentre), sweeping to and
+    fro, which removes most crossings. Ties are broken by name: the same graph always gives the same
+    picture. Raises CycleError.
     """
     edges = sorted(set(edges))
     layer_of = layers(nodes, edges)

@@ -1,11 +1,12 @@
 """dbt's manifest.json as a typed, read-only value.
 
-Only what dex needs is decoded, and only when it is asked for: a manifest of a large project is tens of megabytes, of
-which a selection needs a few hundred kilobytes. `decode` reads the file that dbt wrote; `Manifest.to_compact` writes
-the small form that is kept beside a revision, in columns, so that reading it back costs a few milliseconds.
+Only what dex needs is decoded, and only when it is asked for: a manifest of a large project is tens of
+megabytes, of which a selection needs a few hundred kilobytes. `decode` reads the file that dbt wrote;
+`Manifest.to_compact` writes the small form that is kept beside a revision, in columns, so that reading it
+back costs a few milliseconds.
 
-Resources are numbered by the order of their unique ids. Inside dex's selection code they are these numbers, because
-sets of small integers are several times faster than sets of long strings.
+Resources are numbered by the order of their unique ids. Inside dex's selection code they are these numbers,
+because sets of small integers are several times faster than sets of long strings.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ SCHEMA_VERSION = "v12"
 MAX_BYTES = 1_000_000_000
 COMPACT_FORMAT = 1
 
-#: The collections of manifest.json whose members dbt puts in its graph (dbt/compilation.py, Linker.link_graph).
-#: Hooks (resource type `operation`) are in `nodes` and so in the graph: `@model` walks through them.
+#: The collections of manifest.json whose members dbt puts in its graph (dbt/compilation.py,
+#: Linker.link_graph). Hooks (resource type `operation`) are in `nodes` and so in the graph: `@model` walks
+#: through them.
 GRAPH_COLLECTIONS = (
     "nodes",
     "sources",
@@ -94,7 +96,8 @@ class Resource(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Names(msgspec.Struct, frozen=True, array_like=True):
     """What the fqn method looks at, as columns: `dotted` is the fqn without package, `leaf` the name to match.
 
-    `versioned` maps the numbers of versioned models to `name_vN`, the other spelling dbt accepts for `name.vN`.
+    `versioned` maps the numbers of versioned models to `name_vN`, the other spelling dbt accepts for
+    `name.vN`.
     """
 
     package: list[str]
@@ -132,8 +135,8 @@ class _Compact(msgspec.Struct, array_like=True):
 class Manifest:
     """A dbt project as it was parsed: what there is, and what depends on what.
 
-    `ids[n]` is the unique id of resource number n; `parents_at[n]` and `children_at[n]` are numbers. The mappings
-    by unique id (`resources`, `parents`, `children`) are built when first used.
+    `ids[n]` is the unique id of resource number n; `parents_at[n]` and `children_at[n]` are numbers. The
+    mappings by unique id (`resources`, `parents`, `children`) are built when first used.
     """
 
     def __init__(self, compact: _Compact) -> None:
@@ -178,6 +181,12 @@ class Manifest:
         return msgspec.msgpack.decode(self._compact.names, type=Names)
 
     @cached_property
+    def full_names(self) -> list[str]:
+        """number -> the fqn as one text, package first."""
+        names = self.names
+        return [f"{package}.{path}" for package, path in zip(names.package, names.dotted, strict=True)]
+
+    @cached_property
     def resources(self) -> dict[str, Resource]:
         """unique id -> Resource, in the order of unique ids; disabled resources are not among them."""
         return dict(zip(self.ids, self.rows, strict=True))
@@ -202,8 +211,8 @@ class Manifest:
     def depends_at(self) -> list[tuple[int, ...]]:
         """number -> numbers of all it names in depends_on; -1 stands for what is not in the graph.
 
-        The indirect-selection rules ask whether *all* parents of a test are selected, so a parent that is not there
-        must not be forgotten.
+        The indirect-selection rules ask whether *all* parents of a test are selected, so a parent that is
+        not there must not be forgotten.
         """
         number = self.number
         return [tuple(number.get(up, -1) for up in row.depends_on) for row in self.rows]
@@ -415,7 +424,8 @@ def _resource(unique_id: str, node: _Node, config: _Config) -> Resource:
         raise msgspec.ValidationError(f"{unique_id} has the fqn {node.fqn}, which is too short")
     tags = node.tags
     if node.resource_type == "unit_test":
-        # the manifest has no tags for a unit test; dbt reads those of its config (nodes.py, UnitTestDefinition.tags)
+        # the manifest has no tags for a unit test; dbt reads those of its config (nodes.py,
+        # UnitTestDefinition.tags)
         tags = [config.tags] if isinstance(config.tags, str) else config.tags
     elif node.resource_type == "semantic_model":
         tags = None

@@ -63,9 +63,7 @@ class Node(models.Model):
 
     class Meta:
         ordering: ClassVar = ["flow", "position", "id"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["flow", "name"], name="one_node_per_name_and_flow")
-        ]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["flow", "name"], name="one_node_per_name_and_flow")]
 
     def __str__(self) -> str:
         return self.name

@@ -21,9 +21,7 @@ class CycleError(Exception):
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
-        super().__init__(
-            "These wait for each other in a circle: " + " -> ".join([*self.names, self.names[0]])
-        )
+        super().__init__("These wait for each other in a circle: " + " -> ".join([*self.names, self.names[0]]))
 
 
 @dataclass(frozen=True)
@@ -81,10 +79,7 @@ def order(
         if s.runs and not _is_test(s) and owner[s.unique_id] == step.id
     }
     tests = [
-        (step, s)
-        for step in steps
-        for s in step.specs
-        if s.runs and _is_test(s) and owner[s.unique_id] == step.id
+        (step, s) for step in steps for s in step.specs if s.runs and _is_test(s) and owner[s.unique_id] == step.id
     ]
     rows, edges = _place(steps, built, tests, manifest)
     _link(rows, edges, steps, links, owner)
@@ -94,9 +89,7 @@ def order(
         raise CycleError([rows[key].spec.identifier for key in cycle])
     result.layers = graph.layers(list(rows), edges)
     rank = {step.id: number for number, step in enumerate(steps)}
-    result.rows = sorted(
-        rows.values(), key=lambda row: (result.layers[row.key], rank.get(row.step, 0), row.key)
-    )
+    result.rows = sorted(rows.values(), key=lambda row: (result.layers[row.key], rank.get(row.step, 0), row.key))
     result.edges = edges
     return result
 
@@ -248,16 +241,14 @@ def _link(
 ) -> None:
     """Links: all of A before anything of B, through one gate where that needs fewer arrows."""
     by_id = {step.id: step for step in steps}
-    members: dict[int, set[str]] = {
-        step.id: {k for k, row in rows.items() if row.step == step.id} for step in steps
-    }
+    members: dict[int, set[str]] = {step.id: {k for k, row in rows.items() if row.step == step.id} for step in steps}
     for step in steps:  # what A selected but another node builds must be done too before B starts
         members[step.id] |= {s.unique_id for s in step.specs if s.runs and s.unique_id in rows}
     outgoing: dict[str, set[str]] = defaultdict(set)
     incoming: dict[str, set[str]] = defaultdict(set)
-    for up, down in edges:
-        outgoing[up].add(down)
-        incoming[down].add(up)
+    for a, b in edges:
+        outgoing[a].add(b)
+        incoming[b].add(a)
     for up, down in links:
         if up not in by_id or down not in by_id:
             continue
@@ -275,9 +266,7 @@ def _link(
         edges |= {(a, gate) for a in last} | {(gate, b) for b in first}
 
 
-def _hooks(
-    rows: dict[str, Row], edges: set[tuple[str, str]], hooks: Collection[str], steps: Sequence[Step]
-) -> None:
+def _hooks(rows: dict[str, Row], edges: set[tuple[str, str]], hooks: Collection[str], steps: Sequence[Step]) -> None:
     """on-run-start before everything, on-run-end after everything, once a run, where the project has them."""
     if not rows:
         return
@@ -290,7 +279,5 @@ def _hooks(
         rows[ON_RUN_START] = Row(ON_RUN_START, step, TaskSpec(ON_RUN_START, ON_RUN_START, ON_RUN_START, HOOK))
         edges |= {(ON_RUN_START, root) for root in roots}
     if ON_RUN_END in hooks:
-        rows[ON_RUN_END] = Row(
-            ON_RUN_END, step, TaskSpec(ON_RUN_END, ON_RUN_END, ON_RUN_END, HOOK), waits_for="end"
-        )
+        rows[ON_RUN_END] = Row(ON_RUN_END, step, TaskSpec(ON_RUN_END, ON_RUN_END, ON_RUN_END, HOOK), waits_for="end")
         edges |= {(leaf, ON_RUN_END) for leaf in leaves}

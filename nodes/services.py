@@ -10,7 +10,7 @@ from django.db import transaction
 from flows.models import Environment, Flow, Revision
 from nodes import ordering
 from nodes.kinds import transformation
-from nodes.kinds.base import Expanded, Problem
+from nodes.kinds.base import Expanded, Problem, TaskSpec
 from nodes.manifest import Manifest
 from nodes.manifests import manifest_of
 from nodes.models import Expansion, Link, Node, Task
@@ -44,7 +44,9 @@ def expand(node: Node, revision: Revision) -> Expanded:
     return transformation.expand(node, manifest_of(revision), Path(revision.project_dir))
 
 
-def plan_flow(flow: Flow, revision: Revision, *, instead: Node | None = None, links: Iterable[tuple[int, int]] = ()) -> FlowPlan:
+def plan_flow(
+    flow: Flow, revision: Revision, *, instead: Node | None = None, links: Iterable[tuple[int, int]] = ()
+) -> FlowPlan:
     """Expand and order all nodes of a flow on a revision.
 
     In: `instead`, a node as it would be after a save (it replaces the row of the same pk or, unsaved, is added);
@@ -55,9 +57,7 @@ def plan_flow(flow: Flow, revision: Revision, *, instead: Node | None = None, li
         nodes[instead.pk or 0] = instead
     manifest = manifest_of(revision)
     expanded = {pk: expand(node, revision) for pk, node in nodes.items()}
-    problems = [
-        f"{nodes[pk].name}: {problem.message}" for pk, result in expanded.items() for problem in result.errors
-    ]
+    problems = [f"{nodes[pk].name}: {problem.message}" for pk, result in expanded.items() for problem in result.errors]
     if problems:
         raise FlowError(problems)
     steps = [
@@ -218,9 +218,13 @@ def write_tasks(plan: FlowPlan, *, reason: str) -> dict[str, dict[str, list[str]
     return changes
 
 
-def _shown(plan: FlowPlan, pk: int, placed: dict[tuple[int, str], ordering.Row]) -> list:
-    """The specs that the node's table shows: its rows, what others build, what is not run; no test that a model's row shows."""
-    own = [row.spec for (step, key), row in placed.items() if step == pk and row.spec.resource_type not in (ordering.GATE, ordering.HOOK)]
+def _shown(plan: FlowPlan, pk: int, placed: dict[tuple[int, str], ordering.Row]) -> list[TaskSpec]:
+    """What the node's table shows: its rows, what others build, what is not run; not the tests that a row shows."""
+    own = [
+        row.spec
+        for (step, key), row in placed.items()
+        if step == pk and row.spec.resource_type not in (ordering.GATE, ordering.HOOK)
+    ]
     keys = {spec.key for spec in own}
     others = [
         spec

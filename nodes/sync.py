@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from flows.models import Environment, Revision
 from nodes.dbt.parse import ParsedProject, ParseError, parse_project
-from nodes.dbt.profiles import ProfileError, describe
+from nodes.dbt.profiles import Profile, ProfileError, describe
 from nodes.dbt.snapshot import commit_of
 from nodes.manifest import ManifestError, decode
 from nodes.services import refresh_environment
@@ -31,21 +31,36 @@ def database_dir(environment: Environment) -> Path:
     return folder
 
 
+def parsed_of(revision: Revision) -> ParsedProject:
+    """What a session needs to open a revision. Raises ProfileError when its profile is no longer readable."""
+    return ParsedProject(
+        fingerprint=revision.fingerprint,
+        manifest_path=Path(revision.manifest_path),
+        project_dir=Path(revision.project_dir),
+        profiles_dir=Path(revision.profiles_dir),
+        target_dir=Path(revision.target_dir),
+        profile=_profile(revision),
+    )
+
+
+def _profile(revision: Revision) -> Profile:
+    warehouse = revision.warehouse
+    return describe(
+        Path(revision.profiles_dir),
+        warehouse.get("profile", ""),
+        warehouse.get("target"),
+        env=settings.DBT_ENVIRONMENT,
+        variables=revision.variables,
+        database_dir=database_dir(revision.environment),
+    )
+
+
 def secrets_of(revision: Revision) -> tuple[str, ...]:
     """Passwords and the like in the profile that a revision uses; what cannot be read any more has none."""
-    warehouse = revision.warehouse
     try:
-        profile = describe(
-            Path(revision.profiles_dir),
-            warehouse.get("profile", ""),
-            warehouse.get("target"),
-            env=settings.DBT_ENVIRONMENT,
-            variables=revision.variables,
-            database_dir=database_dir(revision.environment),
-        )
+        return _profile(revision).secrets
     except ProfileError:
         return ()
-    return profile.secrets
 
 
 class _Operation(msgspec.Struct):
@@ -92,9 +107,7 @@ def sync(environment: Environment, variables: dict[str, Any] | None = None) -> R
     return revision
 
 
-def _revision(
-    environment: Environment, parsed: ParsedProject, variables: dict[str, Any]
-) -> tuple[Revision, bool]:
+def _revision(environment: Environment, parsed: ParsedProject, variables: dict[str, Any]) -> tuple[Revision, bool]:
     key = parsed.target_dir.parent.name
     known = Revision.objects.filter(environment=environment, key=key).first()
     if known is not None and known.exists_on_disk:

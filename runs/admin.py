@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
@@ -13,6 +14,10 @@ from flows.models import Flow
 from flows.parameters import ParameterError
 from runs import logs, services
 from runs.models import Attempt, Pool, Run, TaskRun, Trigger
+
+
+def _user(request: HttpRequest) -> AbstractBaseUser | None:
+    return request.user if isinstance(request.user, AbstractBaseUser) else None
 
 
 class ReadOnly:
@@ -54,7 +59,7 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
     list_select_related = ("flow",)
     search_fields = ("flow_name",)
     inlines: ClassVar = [TaskRunInline]
-    actions: ClassVar = ["cancel", "rerun_from_failure"]
+    actions = ("cancel", "rerun_from_failure")
 
     @admin.action(description="Cancel", permissions=["view"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
@@ -71,7 +76,7 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
             return
         for run in queryset:
             try:
-                again = services.rerun(run, actor=request.user.get_username(), user=request.user)
+                again = services.rerun(run, actor=request.user.get_username(), user=_user(request))
                 self.message_user(request, f"{again} repeats {run}.")
             except services.RunError as error:
                 self.message_user(request, f"{run}: {error}", messages.ERROR)
@@ -95,7 +100,9 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
         if attempt is None:
             raise Http404("There is no such attempt.")
         try:
-            start, length = (int(request.GET.get(name, default)) for name, default in (("start", 0), ("length", logs.READ_LIMIT)))
+            start, length = (
+                int(request.GET.get(name, default)) for name, default in (("start", 0), ("length", logs.READ_LIMIT))
+            )
         except ValueError:
             return HttpResponse("start and length are whole numbers", status=400, content_type="text/plain")
         piece = logs.read(attempt.log_path, start, length)
@@ -145,8 +152,13 @@ def run_now(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: Query
         return
     for flow in queryset:
         try:
-            run = services.start_run(flow, trigger=Trigger.MANUAL, actor=request.user.get_username(), user=request.user)
-            model_admin.message_user(request, format_html('<a href="{}">{}</a> was started.', reverse("admin:runs_run_change", args=[run.pk]), run))
+            run = services.start_run(
+                flow, trigger=Trigger.MANUAL, actor=request.user.get_username(), user=_user(request)
+            )
+            model_admin.message_user(
+                request,
+                format_html('<a href="{}">{}</a> was started.', reverse("admin:runs_run_change", args=[run.pk]), run),
+            )
         except ParameterError as error:
             model_admin.message_user(request, f"{flow}: {error}", messages.ERROR)
 

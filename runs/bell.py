@@ -4,9 +4,12 @@ Distributed: a Celery message. Embedded: the engine process is the broker, so an
 command) knocks at the engine's socket and the engine looks into the database at once.
 """
 
+import hashlib
 import json
 import logging
+import os
 import socket
+import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +21,7 @@ from django.db import transaction
 log = logging.getLogger("dex.bell")
 _here = threading.Event()  # set in the process that holds the embedded engine
 lost_rings = 0
+LONGEST_SOCKET = 100  # sun_path has 108 bytes
 JOBS = ("plan_run", "execute_task_run", "drive_lane", "sweep")
 
 
@@ -37,8 +41,12 @@ def engine_left() -> None:
 
 
 def socket_path() -> Path:
-    """Where the embedded engine listens for knocks."""
-    return Path(settings.DEX_HOME) / "engine.sock"
+    """Where the embedded engine listens for knocks; elsewhere when DEX_HOME is too long for a socket's name."""
+    path = Path(settings.DEX_HOME) / "engine.sock"
+    if len(bytes(path)) < LONGEST_SOCKET:
+        return path
+    digest = hashlib.sha256(bytes(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"dex-{os.getuid()}-{digest}.sock"
 
 
 def ring_run(run_id: int) -> None:

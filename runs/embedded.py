@@ -99,6 +99,14 @@ class Engine:
             if job in bell.JOBS and isinstance(arguments, list):
                 getattr(jobs, job).apply_async(arguments, ignore_result=True)
 
+    def close_sessions(self) -> None:
+        """Close warm sessions, so that the next run starts cold."""
+        sessions.close_all()
+
+    def hurry(self) -> None:
+        """End what still runs at once; for the second Ctrl-C."""
+        lanes.end_drivers()
+
     def stop(self, grace: float | None = None) -> None:
         """Take nothing new, let what runs finish for `grace` seconds, end the rest; what was lost is queued again."""
         grace = settings.SHUTDOWN_GRACE_S if grace is None else grace

@@ -99,8 +99,10 @@ def one_result(run_id: int | None) -> Iterator[Violation]:
     for task, run, fence in succeeded.exclude(output_fence=F("fence")).values_list("pk", "run_id", "output_fence"):
         yield Violation("I5", run, f"task run {task} succeeded, but its output is that of fence {fence}")
     claimed = Attempt.objects.filter(_of(run_id, "task_run__run_id"), outcome="succeeded")
-    for row in claimed.values("task_run__run_id", "task_run_id").annotate(n=Count("id")).filter(n__gt=1):
-        yield Violation("I5", row["task_run__run_id"], f"{row['n']} attempts of {row['task_run_id']} published")
+    twice = claimed.values("task_run__run_id", "task_run_id").annotate(n=Count("id")).filter(n__gt=1)
+    for published in twice:
+        task = published["task_run_id"]
+        yield Violation("I5", published["task_run__run_id"], f"{published['n']} attempts of {task} published")
 
 
 def holders_publish(run_id: int | None) -> Iterator[Violation]:
@@ -146,7 +148,9 @@ def started_in_running_runs(run_id: int | None) -> Iterator[Violation]:
     """I9: no attempt starts before its run was RUNNING or after it was over."""
     began: dict[int, int] = {}
     ended: dict[int, int] = {}
-    for run, new, pk in Transition.objects.filter(_of(run_id), task_run__isnull=True).values_list("run_id", "new", "id"):
+    for run, new, pk in Transition.objects.filter(_of(run_id), task_run__isnull=True).values_list(
+        "run_id", "new", "id"
+    ):
         if new == RunState.RUNNING:
             began[run] = pk
         elif new in RUN_OVER:

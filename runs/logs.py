@@ -94,7 +94,7 @@ class Piece:
 
     @property
     def text(self) -> str:
-        """The bytes as text that a page can show: invalid UTF-8 replaced, control characters but tab, newline and ESC gone."""
+        """The bytes as text for a page: invalid UTF-8 replaced, control characters but tab, newline and ESC gone."""
         text = self.data.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
         return "".join(c for c in text if c in "\n\t\x1b" or (c >= " " and c != "\x7f"))
 

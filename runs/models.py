@@ -36,7 +36,9 @@ class Run(models.Model):
     key = models.CharField(max_length=200, unique=True, null=True, blank=True, help_text="Idempotency key")
     parameters = models.JSONField(default=dict, blank=True)
     retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="reruns")
-    scope = models.JSONField(default=dict, blank=True, help_text="Of a rerun: the keys that run again though they succeeded")
+    scope = models.JSONField(
+        default=dict, blank=True, help_text="Of a rerun: the keys that run again though they succeeded"
+    )
     revision = models.ForeignKey(Revision, on_delete=models.SET_NULL, null=True, blank=True, related_name="runs")
     environment_name = models.CharField(max_length=400, blank=True)
     error = models.TextField(blank=True)
@@ -85,6 +87,7 @@ class Lane(models.Model):
     threads = models.PositiveSmallIntegerField(default=4)
     pool = models.CharField(max_length=500, blank=True)
     waits_for_pool = models.BooleanField(default=False)
+    crashes = models.PositiveSmallIntegerField(default=0, help_text="How often driving it broke inside dex")
     owner = models.CharField(max_length=200, blank=True)
     fence = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -118,7 +121,10 @@ class TaskRun(models.Model):
     waits_for = models.CharField(
         max_length=10,
         default="success",
-        choices=[("success", "every upstream to succeed"), ("end", "every upstream to be over, however it ended")],
+        choices=[
+            ("success", "every upstream to succeed"),
+            ("end", "every upstream to be over, however it ended"),
+        ],
     )
     state = models.CharField(max_length=20, choices=_choices(TaskState), default=TaskState.PENDING)
     fence = models.PositiveIntegerField(default=0)
@@ -197,9 +203,7 @@ class Attempt(models.Model):
 
     class Meta:
         ordering: ClassVar = ["task_run", "fence"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["task_run", "fence"], name="one_attempt_per_fence")
-        ]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["task_run", "fence"], name="one_attempt_per_fence")]
 
     def __str__(self) -> str:
         return f"attempt {self.fence} of task run {self.task_run_id}"
@@ -209,9 +213,7 @@ class Transition(models.Model):
     """A state that a run or task run took. Written by database triggers alone, so that nothing escapes it."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="transitions")
-    task_run = models.ForeignKey(
-        TaskRun, on_delete=models.CASCADE, null=True, blank=True, related_name="transitions"
-    )
+    task_run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, null=True, blank=True, related_name="transitions")
     old = models.CharField(max_length=20, blank=True)
     new = models.CharField(max_length=20)
     fence = models.PositiveIntegerField(default=0)

@@ -2,28 +2,39 @@
 
 from typing import Any
 
-from runs.models import Run
+from runs.models import Run, TaskRun
 
 
 def as_json(run: Run) -> dict[str, Any]:
-    """{"run", "state", "error", "tasks": [{"identifier", "state", "reason", "started_at", "finished_at", "attempts"}]}; times in ISO 8601, UTC."""
-    rows = run.task_runs.exclude(kind="gate")
+    """A run for scripts: {"run", "flow", "state", "error", "tasks", "tests"}; times in ISO 8601, UTC.
+
+    Tasks and tests are {"identifier", "resource_type", "state", "reason", "started_at", "finished_at", "attempts"};
+    `tests` holds those that stand between models, all others are part of their model's task.
+    """
+    rows = list(run.task_runs.exclude(kind="gate"))
     return {
         "run": run.pk,
         "flow": run.flow_name,
         "state": run.state,
         "error": run.error,
-        "tasks": [
-            {
-                "identifier": row.identifier,
-                "state": row.state,
-                "reason": row.reason,
-                "started_at": row.started_at and row.started_at.isoformat(),
-                "finished_at": row.ended_at and row.ended_at.isoformat(),
-                "attempts": row.attempts,
-            }
-            for row in rows
-        ],
+        "tasks": [_task(row) for row in rows if not _stands_between(row)],
+        "tests": [_task(row) for row in rows if _stands_between(row)],
+    }
+
+
+def _stands_between(row: TaskRun) -> bool:
+    return row.unique_id.startswith("test.")
+
+
+def _task(row: TaskRun) -> dict[str, Any]:
+    return {
+        "identifier": row.identifier,
+        "resource_type": row.resource_type,
+        "state": row.state,
+        "reason": row.reason,
+        "started_at": row.started_at and row.started_at.isoformat(),
+        "finished_at": row.ended_at and row.ended_at.isoformat(),
+        "attempts": row.attempts,
     }
 
 

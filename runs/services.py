@@ -113,9 +113,9 @@ def cancel_run(run_id: int, *, actor: str) -> bool:
 def cancel_task_run(task_run_id: int, *, actor: str) -> bool:
     """Cancel one task run; what needs it is skipped. False when it is over or was asked before."""
     with transaction.atomic():
-        asked = TaskRun.objects.filter(
-            pk=task_run_id, ended_at__isnull=True, cancel_requested_at__isnull=True
-        ).update(cancel_requested_at=Now(), cancel_requested_by=actor)
+        asked = TaskRun.objects.filter(pk=task_run_id, ended_at__isnull=True, cancel_requested_at__isnull=True).update(
+            cancel_requested_at=Now(), cancel_requested_by=actor
+        )
         if not asked:
             return False
         row = TaskRun.objects.filter(pk=task_run_id)

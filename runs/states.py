@@ -58,9 +58,7 @@ MOVES: frozenset[tuple[TaskState, TaskState]] = frozenset(
 )
 RUN_OVER = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 RUN_ACTIVE = frozenset(RunState) - RUN_OVER
-OVER = frozenset(
-    {TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED, TaskState.REUSED}
-)
+OVER = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED, TaskState.REUSED})
 ACTIVE = frozenset(TaskState) - OVER
 DONE = frozenset({TaskState.SUCCEEDED, TaskState.REUSED})  # what a downstream task may build on
 BIRTHS = frozenset({TaskState.PENDING, TaskState.REUSED})

@@ -41,7 +41,8 @@ def open_task_runs(rows: list[TaskRun], edges: Iterable[tuple[int, int]], *, act
         row.moved_by = actor
     made = TaskRun.objects.bulk_create(rows, batch_size=500)
     Dependency.objects.bulk_create(
-        (Dependency(run_id=made[up].run_id, up=made[up], down=made[down]) for up, down in edges), batch_size=2000
+        (Dependency(run_id=made[up].run_id, up=made[up], down=made[down]) for up, down in edges),
+        batch_size=2000,
     )
 
 
@@ -54,6 +55,10 @@ def move(
     """
     if (old, new) not in MOVES:
         raise IllegalMoveError(f"no task run moves from {old} to {new}")
+    if sum(1 for uses in rows.query.alias_refcount.values() if uses) > 1:
+        # Django would put the whole condition, the old state too, into a subquery. PostgreSQL does not look at
+        # a subquery again after it waited for another's lock, and two workers would both have moved the row.
+        raise IllegalMoveError("compare-and-swap needs a condition on the task run's own columns, without joins")
     if new in OVER:
         changes.setdefault("ended_at", Now())
     return rows.filter(state=old).update(state=new, moved_by=actor, reason=reason[:REASON_LENGTH], **changes)

@@ -50,7 +50,7 @@ class Ended:
 
     state: Literal["succeeded", "failed", "cancelled"]
     reason: str = ""
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
     retryable: bool = True
     log_dropped: int = 0

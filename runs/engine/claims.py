@@ -6,13 +6,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 
 from nodes.kinds.base import Ended
 from runs.clock import after
 from runs.engine.release import Released, release
-from runs.models import Attempt, TaskRun
+from runs.models import Attempt, Run, TaskRun
 from runs.states import TaskState
 from runs.transitions import move
 
@@ -44,9 +44,9 @@ def claim(task_run_id: int, owner: str, *, lane_id: int | None = None, **process
     with transaction.atomic():
         rows = TaskRun.objects.filter(
             Q(not_before__isnull=True) | Q(not_before__lte=Now()),
+            ~Exists(Run.objects.filter(pk=OuterRef("run_id"), cancel_requested_at__isnull=False)),
             pk=task_run_id,
-            lane_id=lane_id,
-            run__cancel_requested_at__isnull=True,
+            lane=lane_id,
         )
         if not move(
             rows,
@@ -61,9 +61,9 @@ def claim(task_run_id: int, owner: str, *, lane_id: int | None = None, **process
             not_before=None,
         ):
             return None
-        row = TaskRun.objects.only(
-            "run_id", "fence", "kind", "unique_id", "identifier", "attempts", "spec"
-        ).get(pk=task_run_id)
+        row = TaskRun.objects.only("run_id", "fence", "kind", "unique_id", "identifier", "attempts", "spec").get(
+            pk=task_run_id
+        )
         log_path = f"{row.run_id}/{task_run_id}.{row.fence}.log"
         Attempt.objects.create(
             task_run_id=task_run_id,
@@ -163,7 +163,13 @@ def lose(task_run_id: int, fence: int, *, actor: str, reason: str) -> Released |
             new = TaskState.FAILED
             said = f"lost {row.infra_attempts + 1} times: {reason}"
             moved = move(
-                rows, TaskState.RUNNING, new, actor=actor, reason=said, infra_attempts=F("infra_attempts") + 1, **cleared
+                rows,
+                TaskState.RUNNING,
+                new,
+                actor=actor,
+                reason=said,
+                infra_attempts=F("infra_attempts") + 1,
+                **cleared,
             )
         else:
             new = TaskState.QUEUED

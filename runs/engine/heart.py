@@ -108,7 +108,11 @@ class Heart:
                 continue
             holding = self._holding()
             if holding:
-                log.error("no heartbeat was committed for %s s: giving up %d leases", settings.SELF_FENCE_S, len(holding))
+                log.error(
+                    "no heartbeat was committed for %s s: giving up %d leases",
+                    settings.SELF_FENCE_S,
+                    len(holding),
+                )
             for held in holding:
                 held.lose()
                 self.drop(held)

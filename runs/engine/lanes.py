@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +12,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from flows.process import boot_id
-from nodes.dbt.client import DbtClient
+from nodes.dbt.client import SessionClosed
 from nodes.kinds.base import Ended
 from runs import bell
 from runs.clock import after
@@ -22,6 +21,7 @@ from runs.engine.claims import HOST, Claim, claim, finish, lose
 from runs.engine.heart import Held, heart
 from runs.engine.release import queue_due
 from runs.engine.results import ended_of, write_compiled
+from runs.engine.sessions import Session
 from runs.logs import LogWriter
 from runs.masking import redactor_of
 from runs.models import Lane, TaskRun
@@ -39,11 +39,16 @@ def wait_for_drivers(grace: float) -> None:
     end = time.monotonic() + grace
     while _drivers and time.monotonic() < end:
         time.sleep(0.05)
-    for driver in list(_drivers):
-        driver.stop_now.set()
+    end_drivers()
     end = time.monotonic() + 15
     while _drivers and time.monotonic() < end:
         time.sleep(0.05)
+
+
+def end_drivers() -> None:
+    """End what this process executes; it is queued again for the next worker."""
+    for driver in list(_drivers):
+        driver.stop_now.set()
 
 
 @dataclass
@@ -79,15 +84,16 @@ def drive(lane_id: int) -> None:
         .values_list("pk", flat=True)
     )
     rows = Lane.objects.filter(pk__in=list(taken), owner="")
-    if not rows.update(
-        owner=heart.owner, fence=F("fence") + 1, lease_until=after(settings.LEASE_S), rung_at=Now()
-    ):
+    if not rows.update(owner=heart.owner, fence=F("fence") + 1, lease_until=after(settings.LEASE_S), rung_at=Now()):
         return
     lane = Lane.objects.select_related("run", "revision__environment").get(pk=lane_id)
     driver = Driver(lane)
     _drivers.add(driver)
     try:
         driver.work()
+    except Exception as error:  # a bug of dex's own must neither spin nor leave a run without an end
+        log.exception("lane %s", lane_id)
+        driver.crashed(f"{type(error).__name__}: {error}")
     finally:
         driver.leave()
         _drivers.discard(driver)
@@ -98,13 +104,14 @@ class Driver:
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
-        self.client: DbtClient | None = None
+        self.client: Session | None = None
         self.flying: dict[str, Flying] = {}
         self.held = heart.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon))
         self.holder = f"lane:{lane.pk}"
         self.key = f"{lane.revision_id}:{lane.threads}"
         self.has_slot = False
         self.stop_now = threading.Event()
+        self.broken = False
         self._log: LogWriter | None = None
 
     # --- the loop ----------------------------------------------------------------------------------------
@@ -174,8 +181,8 @@ class Driver:
             candidate.pk,
             heart.owner,
             lane_id=self.lane.pk,
-            pid=self.client.pid,
-            pid_start=self.client.pid_start,
+            pid=self.client.client.pid,
+            pid_start=self.client.client.pid_start,
             boot_id=boot_id(),
         )
         if claimed is None:
@@ -206,17 +213,21 @@ class Driver:
     def _send(self, task: str, claimed: Claim) -> None:
         assert self.client is not None
         spec = claimed.spec
-        if claimed.kind == "hook":
-            self.client.hook(task, claimed.unique_id)
-            return
-        self.client.execute(
-            task,
-            spec["unique_id"],
-            unit_tests=spec["unit_tests"],
-            tests=spec["tests"],
-            run_model=spec["builds"],
-            full_refresh=spec["full_refresh"],
-        )
+        try:
+            if claimed.kind == "hook":
+                self.client.client.hooks(task, claimed.unique_id)
+            else:
+                self.client.client.execute(
+                    task,
+                    spec["unique_id"],
+                    unit_tests=spec["unit_tests"],
+                    tests=spec["tests"] if spec["unique_id"] not in spec["tests"] else (),
+                    run_model=spec["builds"] or spec["unique_id"] in spec["tests"],
+                    full_refresh=spec["full_refresh"],
+                    compiled=True,
+                )
+        except SessionClosed:
+            pass  # its last event says so, and what flies is handled there
 
     # --- the session -------------------------------------------------------------------------------------
     def _open_session(self) -> bool:
@@ -227,27 +238,17 @@ class Driver:
         if revision is None or not revision.exists_on_disk:
             self._fail_queued("the revision that this run was planned on is gone", retryable=False)
             return False
+        is_new = client is None
         if client is None:
-            client = DbtClient(on_output=self._session_output, environment=settings.DBT_ENVIRONMENT)
-            self.client = client
-            self._remember_process()
-            problem = client.open(
-                project_dir=Path(revision.project_dir),
-                profiles_dir=Path(revision.profiles_dir),
-                target=revision.environment.target or None,
-                target_path=Path(revision.target_dir),
-                vars=revision.variables,
-                threads=self.lane.threads,
-                timeout=settings.SESSION_OPEN_TIMEOUT_S,
-            )
-        else:
-            client.on_output = self._session_output
-            self.client = client
-            self._remember_process()
+            client = Session(self.key)
+        client.sink = self._session_output
+        self.client = client
+        self._remember_process()
+        if is_new:
+            problem = client.open(revision, self.lane.threads)
         if not problem:
             wanted = TaskRun.objects.filter(lane=self.lane).exclude(kind="hook").values_list("spec", flat=True)
-            ids = {spec["unique_id"] for spec in wanted} | {test for spec in wanted for test in spec["tests"]}
-            problem = client.begin(sorted(ids), timeout=settings.SESSION_OPEN_TIMEOUT_S)
+            problem = client.begin({name for spec in wanted for name in (spec["unique_id"], *spec["tests"])})
         if problem:
             client.kill()
             self.client = None
@@ -262,8 +263,8 @@ class Driver:
         Lane.objects.filter(pk=self.lane.pk, fence=self.lane.fence, owner=heart.owner).update(
             host=HOST,
             boot_id=boot_id(),
-            pid=self.client.pid,
-            pid_start=self.client.pid_start,
+            pid=self.client.client.pid,
+            pid_start=self.client.client.pid_start,
         )
 
     def _session_output(self, data: bytes) -> None:
@@ -296,8 +297,8 @@ class Driver:
                         flying.log.line(event["text"])
                 case "result":
                     ended |= self._result(event)
-                case "died":
-                    self._session_died(str(event.get("message", "")))
+                case "died" | "fatal":
+                    self._session_died(str(event.get("message") or self.client.died))
                     return True
         return ended
 
@@ -326,7 +327,10 @@ class Driver:
 
     def _session_died(self, message: str) -> None:
         """Only what was in flight is lost: it is tried again, on a new session, by the infrastructure's budget."""
-        flying, self.flying, self.client = list(self.flying.values()), {}, None
+        flying, self.flying = list(self.flying.values()), {}
+        if self.client is not None:
+            self.client.kill()
+            self.client = None
         for one in flying:
             one.log.line(f"the dbt session ended: {message}")
             if one.timed_out:
@@ -337,7 +341,12 @@ class Driver:
             if one.held.cancelled.is_set():
                 finish(one.claim, Ended("cancelled", "cancelled; its session was ended"))
             elif not one.held.lost.is_set():
-                lose(one.claim.task_run_id, one.claim.fence, actor=heart.owner, reason=f"dbt session died: {message}")
+                lose(
+                    one.claim.task_run_id,
+                    one.claim.fence,
+                    actor=heart.owner,
+                    reason=f"dbt session died: {message}",
+                )
             self._free(one)
 
     def _enforce_deadlines(self) -> None:
@@ -355,6 +364,14 @@ class Driver:
                 self.client.kill()
                 flying.stop_by = now + 3600
 
+    def crashed(self, message: str) -> None:
+        """Driving broke: the sweeper rings again after a while; the third time, what waits is failed."""
+        self.broken = True
+        rows = Lane.objects.filter(pk=self.lane.pk)
+        rows.update(crashes=F("crashes") + 1, rung_at=Now())
+        if rows.get().crashes >= settings.INFRA_ATTEMPTS:
+            self._fail_queued(f"dex could not execute it: {message}", retryable=False)
+
     # --- the end -----------------------------------------------------------------------------------------
     def _abandon(self) -> None:
         """The lane was lost: its session must not touch the warehouse any more."""
@@ -366,15 +383,12 @@ class Driver:
         heart.drop(self.held)
         lost = self.held.lost.is_set()
         if self.flying:
-            if self.client is not None:
-                self.client.kill()
             self._session_died("its worker is stopping")
         if self.client is not None:
-            if lost or self.client.end(timeout=60):
+            if lost or self.broken or self.client.end():
                 self.client.kill()
             else:
-                self.client.on_output = None
-                sessions.keep(self.key, self.client)
+                sessions.keep(self.client)
         if self._log is not None:
             self._log.close()
         if self.has_slot:
@@ -387,7 +401,11 @@ class Driver:
 
     def _ring_next(self) -> None:
         """Ring this lane again if something was queued meanwhile, and who waits for the slot that is free now."""
-        if not draining.is_set() and TaskRun.objects.filter(lane=self.lane, state=TaskState.QUEUED).exists():
+        if (
+            not draining.is_set()
+            and not self.broken
+            and TaskRun.objects.filter(lane=self.lane, state=TaskState.QUEUED).exists()
+        ):
             if not self.has_slot:
                 return  # who has the slot rings when it is free
             bell.ring_lanes([self.lane.pk])

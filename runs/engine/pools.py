@@ -23,9 +23,7 @@ def acquire(name: str, holder: str, owner: str) -> bool:
         return True
     numbers = range(slots_of(name))
     with transaction.atomic():
-        PoolSlot.objects.bulk_create(
-            [PoolSlot(pool=name, slot=number) for number in numbers], ignore_conflicts=True
-        )
+        PoolSlot.objects.bulk_create([PoolSlot(pool=name, slot=number) for number in numbers], ignore_conflicts=True)
     if PoolSlot.objects.filter(pool=name, holder=holder, owner=owner, lease_until__gt=Now()).exists():
         return True
     free = Q(holder="") | Q(lease_until__lt=Now())

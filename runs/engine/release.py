@@ -69,16 +69,27 @@ def _one_wave(run_id: int, wave: list[int] | None, done: Released) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(sql, arguments)
         rows = cursor.fetchall()
-    ready, gates, lost = [], [], {}
+    ready: list[tuple[int, int | None]] = []
+    gates: list[int] = []
+    lost: dict[int, list[int]] = {}
     for pk, kind, waits_for, lane_id, is_open, lost_to in rows:
         if lost_to is not None and waits_for == "success":
             lost.setdefault(lost_to, []).append(pk)
         elif not is_open:
-            (gates if kind == GATE else ready).append((pk, lane_id))
+            if kind == GATE:
+                gates.append(pk)
+            else:
+                ready.append((pk, lane_id))
     over: list[int] = []
     for upstream_id, pks in lost.items():
         reason = _why_skipped(upstream_id)
-        if move(TaskRun.objects.filter(pk__in=pks), TaskState.PENDING, TaskState.SKIPPED, actor=ACTOR, reason=reason):
+        if move(
+            TaskRun.objects.filter(pk__in=pks),
+            TaskState.PENDING,
+            TaskState.SKIPPED,
+            actor=ACTOR,
+            reason=reason,
+        ):
             over += pks
     if ready:
         pks = [pk for pk, _ in ready]
@@ -92,7 +103,7 @@ def _one_wave(run_id: int, wave: list[int] | None, done: Released) -> list[int]:
         )
         done.tasks += [pk for pk, lane_id in ready if lane_id is None]
         done.lanes |= {lane_id for _, lane_id in ready if lane_id is not None}
-    for pk, _ in gates:
+    for pk in gates:
         over += _pass_gate(pk)
     return over
 
@@ -135,9 +146,7 @@ def settle(run_id: int) -> bool:
     run = Run.objects.only("state", "cancel_requested_at").get(pk=run_id)
     if run.state != RunState.RUNNING:
         return False
-    counts = dict(
-        TaskRun.objects.filter(run_id=run_id).order_by().values_list("state").annotate(number=Count("pk"))
-    )
+    counts = dict(TaskRun.objects.filter(run_id=run_id).order_by().values_list("state").annotate(number=Count("pk")))
     end = outcome((TaskState(state) for state in counts), cancel_requested=run.cancel_requested_at is not None)
     if end is None:
         return False

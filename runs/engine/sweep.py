@@ -42,9 +42,7 @@ def sweep(*, force: bool = False) -> bool:
         moving = TaskRun.objects.filter(
             run=OuterRef("pk"), state__in=[TaskState.QUEUED, TaskState.RUNNING, TaskState.WAITING]
         )
-        stalled = list(
-            Run.objects.filter(~Exists(moving), state=RunState.RUNNING).values_list("pk", flat=True)
-        )
+        stalled = list(Run.objects.filter(~Exists(moving), state=RunState.RUNNING).values_list("pk", flat=True))
     for run_id in stalled:
         release(run_id)
     return True
@@ -93,7 +91,13 @@ def _finish_cancels() -> None:
     for state in (TaskState.WAITING, TaskState.QUEUED, TaskState.PENDING):
         ids = list(wished.filter(state=state).values_list("pk", flat=True))
         if ids:
-            move(TaskRun.objects.filter(pk__in=ids), state, TaskState.CANCELLED, actor=ACTOR, reason="cancelled")
+            move(
+                TaskRun.objects.filter(pk__in=ids),
+                state,
+                TaskState.CANCELLED,
+                actor=ACTOR,
+                reason="cancelled",
+            )
 
 
 def _fail_what_never_started() -> None:
@@ -114,11 +118,15 @@ def _ring_again() -> None:
         Run.objects.filter(pk=run_id).update(rung_at=Now())
         bell.ring_run(run_id)
     # While workers start things a queued task most likely just waits its turn, and its doorbell is not lost.
-    busy = Attempt.objects.filter(pk__in=Attempt.objects.order_by("-pk").values("pk")[:1], started_at__gt=ago(settings.SWEEP_S))
+    busy = Attempt.objects.filter(
+        pk__in=Attempt.objects.order_by("-pk").values("pk")[:1], started_at__gt=ago(settings.SWEEP_S)
+    )
     patience = settings.SWEEP_S * (PATIENT_SWEEPS if busy.exists() else 1)
     old = Q(rung_at__isnull=True) | Q(rung_at__lt=ago(patience))
     due = Q(not_before__isnull=True) | Q(not_before__lte=Now())
-    waiting = TaskRun.objects.filter(old, due, state=TaskState.QUEUED, lane__isnull=True).order_by(F("rung_at").asc(nulls_first=True))
+    waiting = TaskRun.objects.filter(old, due, state=TaskState.QUEUED, lane__isnull=True).order_by(
+        F("rung_at").asc(nulls_first=True)
+    )
     ids = list(waiting.values_list("pk", flat=True)[:RINGS_A_ROUND])
     TaskRun.objects.filter(pk__in=ids).update(rung_at=Now())
     bell.ring_tasks(ids)

@@ -58,5 +58,10 @@ def test_releasing_twice_changes_nothing():
 def test_every_state_a_task_took_is_in_its_history_with_who_moved_it():
     run = drain(open_graph({"a": ()}))
     moves = Transition.objects.filter(task_run__identifier="a", run=run).values_list("old", "new")
-    assert list(moves) == [("", "pending"), ("pending", "queued"), ("queued", "running"), ("running", "succeeded")]
+    assert list(moves) == [
+        ("", "pending"),
+        ("pending", "queued"),
+        ("queued", "running"),
+        ("running", "succeeded"),
+    ]
     assert all(Transition.objects.filter(run=run).values_list("actor", flat=True))

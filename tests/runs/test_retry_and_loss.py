@@ -47,7 +47,10 @@ def test_what_a_lost_worker_did_is_done_again_without_charging_the_users_budget(
     assert (row.state, row.attempts, row.infra_attempts) == ("queued", 0, 1)
     drain(run)
     assert run.state == "succeeded"
-    assert list(Attempt.objects.filter(task_run=row).values_list("outcome", flat=True)) == ["lost", "succeeded"]
+    assert list(Attempt.objects.filter(task_run=row).values_list("outcome", flat=True)) == [
+        "lost",
+        "succeeded",
+    ]
     assert check(run.pk) == []
 
 

@@ -124,9 +124,7 @@ def settles_too_soon(monkeypatch):
     """A run that is over although tasks of it are not."""
     monkeypatch.setattr(release, "ACTIVE", frozenset({TaskState.RUNNING}))
     real = release.outcome
-    monkeypatch.setattr(
-        release, "outcome", lambda states, **options: real((s for s in states if s in OVER), **options)
-    )
+    monkeypatch.setattr(release, "outcome", lambda states, **options: real((s for s in states if s in OVER), **options))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,12 @@ class Command(BaseCommand):
     def _elsewhere(self, what: str, size: int, no_dbt: bool) -> None:
         """A benchmark must not touch the installation's rows, and finds a fresh database each time."""
         with tempfile.TemporaryDirectory(prefix="dex-bench-") as home:
-            environment = {**settings.OWN_ENVIRONMENT, "DEX_HOME": home, "DATABASE_URL": "", "CELERY_BROKER_URL": ""}
+            environment = {
+                **settings.OWN_ENVIRONMENT,
+                "DEX_HOME": home,
+                "DATABASE_URL": "",
+                "CELERY_BROKER_URL": "",
+            }
             manage = [sys.executable, "manage.py"]
             subprocess.run([*manage, "migrate", "-v0"], env=environment, check=True)
             flags = ["--no-dbt"] if no_dbt else []

@@ -78,7 +78,7 @@ def demo_flow() -> Flow:
         name=FLOW,
         defaults={
             "environment": environment,
-            "description": "Loads the shop's raw data, then builds staging, marts and revenue in the order of their refs.",
+            "description": "Loads the raw data, then builds staging, marts and revenue in the order of refs.",
         },
     )
     for name, include, exclude in NODES:

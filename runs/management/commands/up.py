@@ -15,6 +15,10 @@ from flows import process
 from runs.embedded import Engine, EngineRunningError
 
 
+def _pass_on(data: bytes) -> None:
+    sys.stderr.write(data.decode(errors="replace"))
+
+
 def start_web(port: int) -> process.Child:
     """gunicorn on loopback, as a child that ends with this process."""
     argv = [
@@ -27,7 +31,7 @@ def start_web(port: int) -> process.Child:
         env=settings.OWN_ENVIRONMENT,
         cwd=Path(settings.BASE_DIR),
         isolate=False,
-        on_output=lambda data: sys.stderr.write(data.decode(errors="replace")) and None,
+        on_output=_pass_on,
     )
 
 

@@ -1,0 +1,174 @@
+"""Real servers and workers for chaos: PostgreSQL and Redis on ports of their own, in a folder of their own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FAST = {
+    "DEX_HEARTBEAT_S": "0.5",
+    "DEX_SELF_FENCE_S": "2",
+    "DEX_LEASE_S": "4",
+    "DEX_SWEEP_S": "1",
+    "DEX_CANCEL_POLL_S": "0.3",
+    "DEX_INFRA_BACKOFF_S": "0",
+    "DEX_INFRA_ATTEMPTS": "50",
+    "DEX_SHUTDOWN_GRACE_S": "2",
+    "DEX_LOG_LEVEL": "WARNING",
+}
+
+
+def postgres_programs() -> Path | None:
+    """The folder of initdb and pg_ctl, where Debian or the PATH has them."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Postgres:
+    """A cluster of its own. initdb refuses to run as root, so root lends it to the user `postgres`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.programs = postgres_programs()
+        self.data = folder / "pg"
+        self.port = free_port()
+        self.data.mkdir(parents=True)
+        self.user = "postgres" if os.getuid() == 0 else None
+        if self.user:
+            for parent in (folder, *folder.parents):
+                if parent.owner() == "root" and parent != Path("/") and not parent.stat().st_mode & 0o001:
+                    parent.chmod(parent.stat().st_mode | 0o011)
+            shutil.chown(self.data, self.user)
+        self._do("initdb", "-D", self.data, "-A", "trust", "-U", "dex", "--no-sync")
+        self.start()
+        self._do("createdb", "-h", "127.0.0.1", "-p", self.port, "-U", "dex", "dex")
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://dex@127.0.0.1:{self.port}/dex"
+
+    def _do(self, program: str, *arguments: object) -> None:
+        command = [str(self.programs / program), *map(str, arguments)]
+        if self.user:
+            command = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups", *command]
+        subprocess.run(command, check=True, capture_output=True, cwd="/")
+
+    def start(self) -> None:
+        options = f"-p {self.port} -h 127.0.0.1 -k '' -c fsync=off -c max_connections=100"
+        self._do("pg_ctl", "-D", self.data, "-w", "-l", self.data / "log", "-o", options, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        self._do("pg_ctl", "-D", self.data, "-w", "-m", mode, "stop")
+
+
+class Redis:
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self.process: subprocess.Popen | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [
+                "redis-server",
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--dir",
+                self.folder,
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
+                return
+            time.sleep(0.05)
+        raise RuntimeError("redis-server did not start")
+
+    def flush(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
+            connection.sendall(b"FLUSHALL\r\n")
+            connection.recv(100)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Installation:
+    """A dex with its environment: commands to its end, workers that can be killed and frozen."""
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.home = home
+        self.environment = {**os.environ, **FAST, "DEX_HOME": str(home), **environment}
+        self.environment["DJANGO_SETTINGS_MODULE"] = "dexsite.settings"
+        self.processes: list[subprocess.Popen] = []
+        self.log = (home.parent / f"{home.name}.log").open("ab")
+
+    def python(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=self.environment,
+            cwd=REPOSITORY,
+            check=check,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            timeout=300,
+        )
+
+    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        return self.python("manage.py", *arguments, check=check)
+
+    def spawn(self, *arguments: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=self.environment,
+            cwd=REPOSITORY,
+            stdout=self.log,
+            stderr=self.log,
+        )
+        self.processes.append(process)
+        return process
+
+    def worker(self) -> subprocess.Popen:
+        return self.spawn("-m", "celery", "-A", "dexsite", "worker", "--loglevel", "WARNING", "--concurrency", "4")
+
+    def workload(self, *arguments: str) -> str:
+        return self.python("-m", "tests.chaos.workload", *arguments).stdout
+
+    def close(self) -> None:
+        for process in self.processes:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+        for process in self.processes:
+            process.wait()
+        self.log.close()
+
+    def tail(self) -> str:
+        self.log.flush()
+        return Path(self.log.name).read_text(errors="replace")[-6000:]

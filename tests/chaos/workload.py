@@ -1,0 +1,42 @@
+"""What chaos tests do inside an installation: `python -m tests.chaos.workload open|wait|states|...`."""
+
+import json
+import random
+import sys
+import time
+
+import django
+
+django.setup()
+
+from runs.models import Attempt, Run  # noqa: E402 - after Django is set up
+from runs.states import RUN_OVER  # noqa: E402
+from tests.runs.graphs import DIAMOND, open_graph  # noqa: E402
+
+
+def open_runs(number: int, longest: float) -> None:
+    """Diamonds of tasks that take up to `longest` seconds; every fifth task outlives a lease."""
+    dice = random.Random(number)
+    for _ in range(number):
+        specs = {
+            name: {"seconds": 5.0 if longest >= 1 and dice.random() < 0.05 else dice.uniform(0, longest)}
+            for name in DIAMOND
+        }
+        open_graph(specs=specs)
+
+
+def wait(seconds: float) -> None:
+    """Until every run is over; says what is left when the time is up."""
+    deadline = time.monotonic() + seconds
+    while Run.objects.exclude(state__in=RUN_OVER).exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    left = list(Run.objects.exclude(state__in=RUN_OVER).values_list("pk", "state"))
+    runs = list(Run.objects.values_list("state", flat=True))
+    counts = {state: runs.count(state) for state in set(runs)}
+    lost = Attempt.objects.filter(outcome="lost").count()
+    print(json.dumps({"left": left, "states": counts, "attempts": Attempt.objects.count(), "lost": lost}))
+
+
+if __name__ == "__main__":
+    command, *arguments = sys.argv[1:]
+    {"open": lambda n, s: open_runs(int(n), float(s)), "wait": lambda s: wait(float(s))}[command](*arguments)

@@ -1,0 +1,137 @@
+import pytest
+
+from nodes.kinds.base import TaskSpec
+from nodes.ordering import ON_RUN_END, ON_RUN_START, CycleError, Step, order
+from tests.nodes.small_manifests import small_manifest
+
+
+def step(number, names, *, tests=(), runs=True, builds=True, unit_tests=()):
+    """A node that selected these models and tests."""
+    specs = [TaskSpec(f"model.shop.{n}", f"model.shop.{n}", n, "model", runs=runs) for n in names]
+    specs += [TaskSpec(f"test.shop.{n}", f"test.shop.{n}", n, "test") for n in tests]
+    specs += [TaskSpec(f"unit_test.shop.{n}", f"unit_test.shop.{n}", n, "unit_test") for n in unit_tests]
+    return Step(number, f"node {number}", number, tuple(specs), builds)
+
+
+def edges(result):
+    names = {row.key: row.spec.identifier for row in result.rows}
+    return {(names[a], names[b]) for a, b in result.edges}
+
+
+CHAIN = {"a": [], "b": ["a"], "c": ["b"]}
+
+
+def test_refs_give_the_order():
+    result = order([step(1, "abc")], [], small_manifest(CHAIN))
+    assert [row.spec.identifier for row in result.rows] == ["a", "b", "c"]
+    assert edges(result) == {("a", "b"), ("b", "c")}
+
+
+def test_order_survives_a_model_that_was_not_selected():
+    assert edges(order([step(1, "ac")], [], small_manifest(CHAIN))) == {("a", "c")}
+
+
+def test_refs_order_models_of_different_nodes():
+    assert edges(order([step(1, "a"), step(2, "c")], [], small_manifest(CHAIN))) == {("a", "c")}
+
+
+def test_a_model_in_two_nodes_is_built_once_by_the_first():
+    result = order([step(1, "ab"), step(2, "bc")], [], small_manifest(CHAIN))
+    assert [(row.spec.identifier, row.step) for row in result.rows] == [("a", 1), ("b", 1), ("c", 2)]
+    assert result.built_by == {(2, "model.shop.b"): 1}
+
+
+def test_a_link_decides_which_node_is_the_first():
+    models = {"a": [], "b": ["a"], "c": ["b"]}
+    result = order([step(1, "b"), step(2, "ab")], [(2, 1)], small_manifest(models))
+    assert {row.spec.identifier: row.step for row in result.rows} == {"a": 2, "b": 2}
+
+
+def test_a_link_makes_everything_of_the_second_wait_for_all_of_the_first():
+    result = order([step(1, "x"), step(2, "ab")], [(1, 2)], small_manifest({**CHAIN, "x": []}))
+    assert edges(result) == {("x", "a"), ("a", "b")}
+
+
+def test_a_large_link_goes_through_one_gate():
+    up, down = [f"u{n}" for n in range(20)], [f"d{n}" for n in range(30)]
+    manifest = small_manifest({name: [] for name in up + down})
+    result = order([step(1, up), step(2, down)], [(1, 2)], manifest)
+    assert len(result.edges) == 50
+    assert "after node 1" in [row.spec.identifier for row in result.rows]
+
+
+def test_a_node_whose_models_all_belong_to_another_still_holds_back_what_runs_after_it():
+    result = order([step(1, "a"), step(2, "a"), step(3, "x")], [(2, 3)], small_manifest({**CHAIN, "x": []}))
+    assert edges(result) == {("a", "x")}
+
+
+def test_links_that_contradict_refs_are_refused_by_name():
+    with pytest.raises(CycleError) as caught:
+        order([step(1, "a"), step(2, "c")], [(2, 1)], small_manifest(CHAIN))
+    assert "a" in str(caught.value) and "c" in str(caught.value)
+
+
+def test_links_in_a_circle_are_refused_by_the_nodes_names():
+    with pytest.raises(CycleError, match=r"node 1 -> node 2 -> node 1|node 2 -> node 1 -> node 2"):
+        order([step(1, "a"), step(2, "x")], [(1, 2), (2, 1)], small_manifest({**CHAIN, "x": []}))
+
+
+def test_an_ephemeral_model_carries_order_without_being_a_task():
+    manifest = small_manifest(CHAIN, ephemeral=["b"])
+    assert edges(order([step(1, "ac")], [], manifest)) == {("a", "c")}
+
+
+def test_a_test_of_one_model_is_part_of_it():
+    result = order([step(1, "ab", tests=["t"])], [], small_manifest(CHAIN, {"t": ["a"]}))
+    assert {row.spec.identifier: row.spec.tests for row in result.rows} == {"a": ("test.shop.t",), "b": ()}
+
+
+def test_a_test_whose_other_parents_are_upstream_is_part_of_the_lowest():
+    result = order([step(1, "abc", tests=["t"])], [], small_manifest(CHAIN, {"t": ["a", "b"]}))
+    assert {row.spec.identifier: row.spec.tests for row in result.rows}["b"] == ("test.shop.t",)
+
+
+def test_a_test_between_two_models_blocks_only_what_needs_both():
+    models = {"a": [], "b": [], "both": ["a", "b"], "one": ["a"], "later": ["both"]}
+    result = order([step(1, models, tests=["t"])], [], small_manifest(models, {"t": ["a", "b"]}))
+    assert edges(result) == {
+        ("a", "t"),
+        ("b", "t"),
+        ("t", "both"),
+        ("a", "both"),
+        ("b", "both"),
+        ("a", "one"),
+        ("both", "later"),
+    }
+
+
+def test_a_source_is_tested_before_the_models_that_read_it():
+    manifest = small_manifest({"a": ["source.shop.raw.s"], "b": ["a"], "x": []}, {"t": ["source.shop.raw.s"]}, sources=["s"])
+    result = order([step(1, "abx", tests=["t"])], [], manifest)
+    assert edges(result) == {("raw.s", "a"), ("a", "b")}
+
+
+def test_a_node_that_only_tests_waits_for_the_builds_and_blocks_nothing():
+    manifest = small_manifest(CHAIN, {"t": ["a"], "u": ["a"]})
+    build, test = step(1, "abc"), step(2, "", tests=["t", "u"], builds=False)
+    result = order([build, test], [], manifest)
+    assert len(result.rows) == 4
+    row = next(row for row in result.rows if row.step == 2)
+    assert (row.spec.identifier, row.spec.tests, row.spec.builds) == ("a", ("test.shop.t", "test.shop.u"), False)
+    assert {(a, b) for a, b in result.edges if row.key in (a, b)} == {("model.shop.a", row.key)}
+
+
+def test_unit_tests_belong_to_their_model():
+    manifest = small_manifest(CHAIN, unit_tests={"u": "b"})
+    result = order([step(1, "ab", unit_tests=["b.u"])], [], manifest)
+    assert {r.spec.identifier: r.spec.unit_tests for r in result.rows} == {"a": (), "b": ("unit_test.shop.b.u",)}
+
+
+def test_hooks_stand_at_both_ends():
+    result = order([step(1, "ab")], [], small_manifest(CHAIN), hooks=[ON_RUN_START, ON_RUN_END])
+    assert edges(result) == {("on-run-start", "a"), ("a", "b"), ("b", "on-run-end")}
+    assert [row.waits_for for row in result.rows] == ["success", "success", "success", "end"]
+
+
+def test_what_the_command_does_not_run_is_no_task():
+    assert order([step(1, "ab", runs=False)], [], small_manifest(CHAIN)).rows == []

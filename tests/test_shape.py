@@ -1,0 +1,82 @@
+"""What keeps the code in shape beside ruff, mypy and import-linter."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.checks import run_checks
+from django.db import connection
+from django.urls import get_resolver
+
+from dexsite.celery import app
+from nodes.models import Node
+from runs import bell, jobs, states
+from runs.engine.single import EXECUTORS
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = [
+    p
+    for app in ("dexsite", "flows", "nodes", "runs")
+    for p in (ROOT / app).rglob("*.py")
+    if "migrations" not in p.parts
+]
+
+
+def test_only_the_pen_writes_states():
+    writes = re.compile(r"\.update\([^)]*\bstate=|\bself\.state = |row\.state = |update_fields=\[[^\]]*[\"']state[\"']", re.S)
+    writers = {p.relative_to(ROOT).as_posix() for p in SOURCES if writes.search(p.read_text())}
+    assert writers == {"runs/transitions.py"}
+
+
+def test_only_settings_read_the_environment():
+    readers = {p.relative_to(ROOT).as_posix() for p in SOURCES if re.search(r"os\.environ|os\.getenv", p.read_text())}
+    # what runs as a process of its own, with an environment made for it, has no settings
+    children = {r for r in readers if r.startswith("nodes/dbt/")}
+    assert readers - children <= {
+        "dexsite/settings.py",
+        "dexsite/celery.py",
+        "dexsite/wsgi.py",
+        "dexsite/asgi.py",
+    }
+
+
+def test_no_module_is_called_after_nothing():
+    assert not [p for p in SOURCES if p.stem in ("utils", "helpers", "common", "constants", "misc")]
+
+
+@pytest.mark.django_db
+def test_the_database_writes_the_history():
+    table = "sqlite_master" if connection.vendor == "sqlite" else "information_schema.triggers"
+    column = "name" if connection.vendor == "sqlite" else "trigger_name"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {column} FROM {table} WHERE {column} LIKE '%%_moved'")
+        found = {row[0] for row in cursor.fetchall()}
+    expected = {f"{t}_{e}_moved" for t in ("runs_run", "runs_taskrun") for e in ("insert", "update")}
+    assert found == expected, "a migration rebuilt a table: install the triggers again at its end"
+
+
+def test_every_doorbell_has_its_job():
+    for name in bell.JOBS:
+        assert getattr(jobs, name).name in app.tasks
+
+
+def test_every_kind_of_node_can_be_executed():
+    assert {kind.value for kind in Node.Kind} == {"transformation"}
+    assert set(EXECUTORS) == {"noop"}
+
+
+def test_every_state_is_in_a_table():
+    assert {a for a, b in states.MOVES} == states.ACTIVE
+    assert {a for a, b in states.RUN_MOVES} == states.RUN_ACTIVE
+
+
+def test_beats_own_admin_is_not_offered():
+    """It would let whoever may edit a row call any task with any arguments."""
+    names = [str(pattern) for pattern in get_resolver().url_patterns]
+    from django.contrib import admin
+
+    assert not [m for m in admin.site._registry if m._meta.app_label == "django_celery_beat"], names
+
+
+def test_system_checks_find_nothing():
+    assert run_checks() == []
