@@ -54,7 +54,7 @@ def _closure(neighbours: Mapping[N, Collection[N]], ids: Iterable[N], depth: int
 def contract(children: Mapping[N, Collection[N]], keep: Collection[N]) -> set[tuple[N, N]]:
     """The edges between kept nodes when all others are taken away and order is to survive.
 
-    (u, v) is an edge when a path leads from u to v whose inner nodes are all not kept, so that A -> B -> C gives
+    (u, v) is an edge when a path leads from u to v whose inner nodes are all not kept, so A -> B -> C gives
     A -> C when only A and C are kept. This is dbt's `Graph.get_subset_graph`, computed backwards in one
     pass: for each node, the set of kept nodes met first is one integer used as a bit set, so that wide
     graphs stay cheap. Raises CycleError when the graph is not acyclic.
@@ -63,7 +63,8 @@ def contract(children: Mapping[N, Collection[N]], keep: Collection[N]) -> set[tu
     bit = {node: 1 << n for n, node in enumerate(kept)}
     graph = _graph(((up, down) for up, downs in children.items() for down in downs), kept)
     first: dict[N, int] = {}
-    for node in reversed(_topological(graph)):
+    order: list[N] = _topological(graph)
+    for node in reversed(order):
         met = 0
         for down in graph.successors(node):
             met |= bit[down] if down in bit else first[down]
@@ -145,15 +146,16 @@ def critical_path(durations: Mapping[N, float], edges: Iterable[tuple[N, N]]) ->
     graph = _graph(edges, durations)
     best: dict[N, float] = {}
     before: dict[N, N | None] = {}
-    for node in _topological(graph):
+    order: list[N] = _topological(graph)
+    for node in order:
         longest = max(sorted(graph.predecessors(node)), key=lambda up: best[up], default=None)
         best[node] = durations.get(node, 0) + (best[longest] if longest is not None else 0)
         before[node] = longest
     path: list[N] = []
-    node = max(sorted(best), key=lambda last: best[last], default=None)
-    while node is not None:
-        path.append(node)
-        node = before[node]
+    last: N | None = max(sorted(best), key=lambda end: best[end], default=None)
+    while last is not None:
+        path.append(last)
+        last = before[last]
     return path[::-1]
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -89,12 +90,13 @@ class Engine:
         self._run("listener", self._answer_knocks)
 
     def _answer_knocks(self) -> None:
-        while self._listener is not None:
+        listener = self._listener
+        while listener is not None and self._listener is listener:
             try:
-                job, arguments = json.loads(self._listener.recv(4096))
+                job, arguments = json.loads(listener.recv(4096))
             except OSError:
                 return
-            except ValueError:
+            except (ValueError, TypeError):
                 continue
             if job in bell.JOBS and isinstance(arguments, list):
                 getattr(jobs, job).apply_async(arguments, ignore_result=True)
@@ -116,10 +118,13 @@ class Engine:
             self._beat.stop(wait=False)
         if self._listener is not None:
             listener, self._listener = self._listener, None
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # close() alone would not wake the thread that receives
             listener.close()
             bell.socket_path().unlink(missing_ok=True)
         lanes.wait_for_drivers(grace)
         worker_state.should_stop = 0
+        jobs.wake.apply_async(ignore_result=True)  # the consumer looks at the flag between two messages
         for thread in self._threads:
             thread.join(5)
         sessions.close_all()

@@ -29,3 +29,8 @@ def drive_lane(lane_id: int) -> None:
 def sweep() -> None:
     """Time for a round of repairs."""
     sweeper.sweep()
+
+
+@shared_task(name="dex.wake")
+def wake() -> None:
+    """Nothing to do: a consumer that waits for a message wakes up."""

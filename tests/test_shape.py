@@ -23,7 +23,9 @@ SOURCES = [
 
 
 def test_only_the_pen_writes_states():
-    writes = re.compile(r"\.update\([^)]*\bstate=|\bself\.state = |row\.state = |update_fields=\[[^\]]*[\"']state[\"']", re.S)
+    writes = re.compile(
+        r"\.update\([^)]*\bstate=|\bself\.state = |row\.state = |update_fields=\[[^\]]*[\"']state[\"']", re.S
+    )
     writers = {p.relative_to(ROOT).as_posix() for p in SOURCES if writes.search(p.read_text())}
     assert writers == {"runs/transitions.py"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from nodes.kinds.base import Expanded, Problem, TaskSpec
 from nodes.manifest import Manifest
 from nodes.models import Node
-from nodes.selectors import Selection, select
+from nodes.selectors import Selection, SelectorError, select
 
 # What `dbt build` executes besides tests (dbt/task/build.py); exposures and saved queries do no work.
 BUILT = ("seed", "model", "snapshot", "function")
@@ -33,7 +33,10 @@ def expand(node: Node, manifest: Manifest, project_dir: Path | None = None) -> E
     selected test; specs that the command does not run have `runs=False`. Errors name the value they are about.
     """
     chosen = select_of(node, manifest, project_dir)
-    errors = [Problem("include", error.message, error.value) for error in chosen.errors]
+    errors = [
+        Problem("exclude" if error.value in node.exclude else "include", _said(error), error.value)
+        for error in chosen.errors
+    ]
     warnings = [Problem("include", str(warning)) for warning in chosen.warnings]
     specs = tuple(_specs(node, manifest, chosen.ids))
     if not errors and not node.allow_empty and not any(spec.runs for spec in specs):
@@ -45,6 +48,10 @@ def expand(node: Node, manifest: Manifest, project_dir: Path | None = None) -> E
             )
         )
     return Expanded(specs=specs, warnings=tuple(warnings), errors=tuple(errors))
+
+
+def _said(error: SelectorError) -> str:
+    return str(error)
 
 
 def _specs(node: Node, manifest: Manifest, ids: Iterable[str]) -> Iterable[TaskSpec]:

@@ -65,7 +65,11 @@ class Postgres:
         command = [str(self.programs / program), *map(str, arguments)]
         if self.user:
             command = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups", *command]
-        subprocess.run(command, check=True, capture_output=True, cwd="/")
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+        if done.returncode:
+            log = self.data / "log"
+            server = log.read_text()[-2000:] if log.exists() else ""
+            raise RuntimeError(f"{program} failed: {done.stdout}{done.stderr}\n{server}")
 
     def start(self) -> None:
         options = f"-p {self.port} -h 127.0.0.1 -k '' -c fsync=off -c max_connections=100"

@@ -106,7 +106,9 @@ def test_a_test_between_two_models_blocks_only_what_needs_both():
 
 
 def test_a_source_is_tested_before_the_models_that_read_it():
-    manifest = small_manifest({"a": ["source.shop.raw.s"], "b": ["a"], "x": []}, {"t": ["source.shop.raw.s"]}, sources=["s"])
+    manifest = small_manifest(
+        {"a": ["source.shop.raw.s"], "b": ["a"], "x": []}, {"t": ["source.shop.raw.s"]}, sources=["s"]
+    )
     result = order([step(1, "abx", tests=["t"])], [], manifest)
     assert edges(result) == {("raw.s", "a"), ("a", "b")}
 

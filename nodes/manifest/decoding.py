@@ -1,25 +1,25 @@
-"""dbt's manifest.json as a typed, read-only value.
-
-Only what dex needs is decoded, and only when it is asked for: a manifest of a large project is tens of
-megabytes, of which a selection needs a few hundred kilobytes. `decode` reads the file that dbt wrote;
-`Manifest.to_compact` writes the small form that is kept beside a revision, in columns, so that reading it
-back costs a few milliseconds.
-
-Resources are numbered by the order of their unique ids. Inside dex's selection code they are these numbers,
-because sets of small integers are several times faster than sets of long strings.
-"""
+"""From the bytes of dbt's manifest.json to a Manifest: a typed decode of the few fields that dex needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from nodes.manifest.value import (
+    COMPACT_FORMAT,
+    Compact,
+    Disabled,
+    Manifest,
+    ManifestError,
+    Names,
+    Resource,
+    Version,
+)
+
 SCHEMA_VERSION = "v12"
 MAX_BYTES = 1_000_000_000
-COMPACT_FORMAT = 1
 
 #: The collections of manifest.json whose members dbt puts in its graph (dbt/compilation.py,
 #: Linker.link_graph). Hooks (resource type `operation`) are in `nodes` and so in the graph: `@model` walks
@@ -34,214 +34,6 @@ GRAPH_COLLECTIONS = (
     "unit_tests",
     "functions",
 )
-
-Version = str | int | float | None
-
-
-class ManifestError(ValueError):
-    """The bytes are not a manifest that dex can read. The message says why, for the user."""
-
-
-class Resource(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One thing dbt knows: a model, a source, a test... Fields keep dbt's meaning; `path` is dbt's original_file_path."""
-
-    unique_id: str
-    resource_type: str
-    name: str
-    package: str
-    fqn: tuple[str, ...]
-    path: str
-    patch_path: str | None
-    tags: tuple[str, ...]
-    depends_on: tuple[str, ...]
-    materialized: str | None
-    access: str | None
-    group: str | None
-    version: Version
-    latest_version: Version
-    description: str
-    relation_name: str | None
-    source_name: str | None
-    test_name: str | None
-    test_namespace: str | None
-    severity: str | None
-    tested: str | None
-    column_name: str | None
-    language: str | None
-    raw_config: bytes
-
-    @property
-    def identifier(self) -> str:
-        """What dex shows: `staging.stg_customers` (fqn without the package), or `source.table`."""
-        if self.resource_type == "source":
-            return f"{self.source_name}.{self.name}"
-        return ".".join(self.fqn[1:]) or self.name
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The resource's configuration as dbt resolved it, decoded at each call: keep it if you need it twice."""
-        config = msgspec.json.decode(self.raw_config)
-        return config if isinstance(config, dict) else {}
-
-    @property
-    def is_generic_test(self) -> bool:
-        return self.resource_type == "test" and self.test_name is not None
-
-    @property
-    def is_versioned(self) -> bool:
-        """Whether the last part of the fqn is a version (dbt/contracts/graph/nodes.py, BaseNode.is_versioned)."""
-        return self.resource_type == "model" and self.version is not None
-
-
-class Names(msgspec.Struct, frozen=True, array_like=True):
-    """What the fqn method looks at, as columns: `dotted` is the fqn without package, `leaf` the name to match.
-
-    `versioned` maps the numbers of versioned models to `name_vN`, the other spelling dbt accepts for
-    `name.vN`.
-    """
-
-    package: list[str]
-    dotted: list[str]
-    leaf: list[str]
-    versioned: dict[int, str]
-
-
-class Disabled(msgspec.Struct, frozen=True, array_like=True):
-    """A resource that is switched off: it is in no graph, and is kept only to explain why it was not selected."""
-
-    unique_id: str
-    name: str
-    resource_type: str
-    path: str
-
-
-class _Compact(msgspec.Struct, array_like=True):
-    format: int
-    project_name: str
-    adapter_type: str
-    dbt_version: str
-    generated_at: str
-    ids: list[str]
-    type_names: list[str]
-    types: bytes
-    parents: list[tuple[int, ...]]
-    children: list[tuple[int, ...]]
-    tags: dict[str, list[int]]
-    names: msgspec.Raw
-    resources: msgspec.Raw
-    disabled: msgspec.Raw
-
-
-class Manifest:
-    """A dbt project as it was parsed: what there is, and what depends on what.
-
-    `ids[n]` is the unique id of resource number n; `parents_at[n]` and `children_at[n]` are numbers. The
-    mappings by unique id (`resources`, `parents`, `children`) are built when first used.
-    """
-
-    def __init__(self, compact: _Compact) -> None:
-        self._compact = compact
-        self.project_name = compact.project_name
-        self.adapter_type = compact.adapter_type
-        self.dbt_version = compact.dbt_version
-        self.generated_at = compact.generated_at
-        self.ids = compact.ids
-        self.parents_at = compact.parents
-        self.children_at = compact.children
-        self.tag_index = compact.tags
-        #: room for what selection code derives from this manifest and wants to keep with it
-        self.memo: dict[Any, Any] = {}
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __iter__(self) -> Iterator[Resource]:
-        return iter(self.rows)
-
-    @cached_property
-    def number(self) -> dict[str, int]:
-        """unique id -> number."""
-        return {unique_id: n for n, unique_id in enumerate(self.ids)}
-
-    @cached_property
-    def numbers_by_type(self) -> dict[str, frozenset[int]]:
-        """resource type -> numbers."""
-        found: dict[int, list[int]] = {n: [] for n in range(len(self._compact.type_names))}
-        for n, type_number in enumerate(self._compact.types):
-            found[type_number].append(n)
-        return {self._compact.type_names[t]: frozenset(numbers) for t, numbers in found.items()}
-
-    @cached_property
-    def rows(self) -> list[Resource]:
-        """number -> Resource."""
-        return msgspec.msgpack.decode(self._compact.resources, type=list[Resource])
-
-    @cached_property
-    def names(self) -> Names:
-        return msgspec.msgpack.decode(self._compact.names, type=Names)
-
-    @cached_property
-    def full_names(self) -> list[str]:
-        """number -> the fqn as one text, package first."""
-        names = self.names
-        return [f"{package}.{path}" for package, path in zip(names.package, names.dotted, strict=True)]
-
-    @cached_property
-    def resources(self) -> dict[str, Resource]:
-        """unique id -> Resource, in the order of unique ids; disabled resources are not among them."""
-        return dict(zip(self.ids, self.rows, strict=True))
-
-    @cached_property
-    def disabled(self) -> dict[str, Disabled]:
-        """unique id -> what is known of a disabled resource."""
-        rows = msgspec.msgpack.decode(self._compact.disabled, type=list[Disabled])
-        return {row.unique_id: row for row in rows}
-
-    @cached_property
-    def parents(self) -> Mapping[str, tuple[str, ...]]:
-        """unique id -> what it depends on, directly."""
-        return self._by_id(self.parents_at)
-
-    @cached_property
-    def children(self) -> Mapping[str, tuple[str, ...]]:
-        """unique id -> what depends on it, directly (tests too)."""
-        return self._by_id(self.children_at)
-
-    @cached_property
-    def depends_at(self) -> list[tuple[int, ...]]:
-        """number -> numbers of all it names in depends_on; -1 stands for what is not in the graph.
-
-        The indirect-selection rules ask whether *all* parents of a test are selected, so a parent that is
-        not there must not be forgotten.
-        """
-        number = self.number
-        return [tuple(number.get(up, -1) for up in row.depends_on) for row in self.rows]
-
-    @cached_property
-    def configs(self) -> list[dict[str, Any]]:
-        """number -> configuration."""
-        return [row.config for row in self.rows]
-
-    def _by_id(self, adjacency: list[tuple[int, ...]]) -> dict[str, tuple[str, ...]]:
-        ids = self.ids
-        return {ids[n]: tuple([ids[other] for other in others]) for n, others in enumerate(adjacency)}
-
-    def to_compact(self) -> bytes:
-        """The small binary form, read back by `from_compact`."""
-        return msgspec.msgpack.encode(self._compact)
-
-    @classmethod
-    def from_compact(cls, data: bytes) -> Manifest:
-        """Read what `to_compact` wrote. Raises ManifestError when it is damaged or of another version of dex."""
-        try:
-            compact = _COMPACT.decode(data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            raise ManifestError(f"The stored manifest is damaged: {error}") from error
-        if compact.format != COMPACT_FORMAT:
-            raise ManifestError(f"The stored manifest has format {compact.format}, dex reads {COMPACT_FORMAT}")
-        if not len(compact.ids) == len(compact.types) == len(compact.parents) == len(compact.children):
-            raise ManifestError("The stored manifest is damaged: its columns have different lengths")
-        return cls(compact)
 
 
 class _DependsOn(msgspec.Struct):
@@ -317,7 +109,6 @@ class _Head(msgspec.Struct):
     metadata: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_COMPACT = msgspec.msgpack.Decoder(_Compact)
 _FILE = msgspec.json.Decoder(_File)
 _CONFIG = msgspec.json.Decoder(_Config)
 
@@ -388,7 +179,7 @@ def build(rows: list[Resource], disabled: list[Disabled], metadata: _Metadata) -
             names.versioned[n] = "_".join(row.fqn[-2:])
     encode = msgspec.msgpack.encode
     manifest = Manifest(
-        _Compact(
+        Compact(
             format=COMPACT_FORMAT,
             project_name=metadata.project_name or "",
             adapter_type=metadata.adapter_type or "",

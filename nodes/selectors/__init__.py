@@ -1,0 +1,40 @@
+"""Selectors: from the text of a value to the resources of a dbt project it means. Pure: no Django, no dbt."""
+
+from nodes.selectors.evaluation import MODES
+from nodes.selectors.grammar import parse, split_values
+from nodes.selectors.reasons import Obstacle, Reason, resolve
+from nodes.selectors.select import Selection, ValueCount, select
+from nodes.selectors.state import Comparison
+from nodes.selectors.values import (
+    ALL,
+    LIMITS,
+    METHODS,
+    RESOURCE_TYPES,
+    RESULTS,
+    STATES,
+    Atom,
+    Selector,
+    SelectorError,
+)
+
+__all__ = [
+    "ALL",
+    "LIMITS",
+    "METHODS",
+    "MODES",
+    "RESOURCE_TYPES",
+    "RESULTS",
+    "STATES",
+    "Atom",
+    "Comparison",
+    "Obstacle",
+    "Reason",
+    "Selection",
+    "Selector",
+    "SelectorError",
+    "ValueCount",
+    "parse",
+    "resolve",
+    "select",
+    "split_values",
+]

@@ -1,0 +1,219 @@
+"""Why a resource is selected, and why it is not: computed when somebody asks."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nodes.manifest import Manifest
+from nodes.selectors.values import ALL, Atom, Selector
+
+if TYPE_CHECKING:
+    from nodes.selectors.evaluation import Evaluation
+    from nodes.selectors.select import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One way that leads from a value to a resource.
+
+    `value` is the value as the user wrote it, `atom` the part of it that did it (they differ for `a & b`),
+    `matched` the resource its method found. `path` leads from `matched` to the resource, both included.
+    `how` is "everything" (no include at all), "matched", "upstream", "downstream", "around" (the @
+    operator: down, then up) or "test" (the last step is from a selected resource to its test; `because`
+    names the tested parents).
+    """
+
+    value: str
+    atom: str
+    how: str
+    matched: str
+    path: tuple[str, ...] = ()
+    because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """One thing that keeps a resource out.
+
+    `what` is "unknown", "disabled", "not matched", "excluded" or "resource type"; `message` says it in
+    words; for an excluded resource `reason` tells which value took it away, and how.
+    """
+
+    what: str
+    message: str
+    hint: str = ""
+    reason: Reason | None = None
+
+
+def resolve(manifest: Manifest, name: str) -> str | None:
+    """The unique id that a unique id, an identifier (`staging.stg_orders`) or a plain name stands for."""
+    if name in manifest.number:
+        return name
+    own = [row for row in manifest.rows if row.package == manifest.project_name]
+    others = [row for row in manifest.rows if row.package != manifest.project_name]
+    for row in (*own, *others):
+        if row.identifier == name:
+            return row.unique_id
+    for row in (*own, *others):
+        if row.name == name and row.resource_type not in ("test", "unit_test"):
+            return row.unique_id
+    return next((row.unique_id for row in (*own, *others) if row.name == name), None)
+
+
+def explain(selection: Selection, unique_id: str) -> list[Reason]:
+    manifest = selection.manifest
+    name = resolve(manifest, unique_id)
+    if name is None or manifest.number[name] not in selection.numbers:
+        return []
+    if selection.include is None:
+        return [Reason("", "", "everything", name, (name,))]
+    return _reasons(selection.evaluation, selection.include, manifest.number[name])
+
+
+def obstacles(selection: Selection, unique_id: str) -> list[Obstacle]:
+    manifest = selection.manifest
+    name = resolve(manifest, unique_id)
+    if name is None:
+        return [_absent(manifest, unique_id)]
+    number = manifest.number[name]
+    if number in selection.numbers:
+        return []
+    found: list[Obstacle] = []
+    aborted = next((error for error in selection.errors if error.aborts), None)
+    if aborted is not None:
+        return [Obstacle("error", f"Nothing is selected: {aborted}")]
+    if selection.include is not None:
+        terms = [term for selector in selection.include for term in selector.terms]
+        if number not in selection.evaluation.of(terms):
+            found.append(_not_matched(selection, number))
+    found.extend(
+        Obstacle("excluded", f"{reason.value!r} on the exclude list takes it away", reason=reason)
+        for reason in (
+            _reasons(selection.evaluation, selection.exclude, number) if number in selection.excluded else ()
+        )
+    )
+    row = manifest.rows[number]
+    if row.resource_type not in selection.resource_types:
+        kinds = ", ".join(sorted(selection.resource_types))
+        found.append(Obstacle("resource type", f"It is a {row.resource_type}, and only these are asked for: {kinds}"))
+    return found
+
+
+def _absent(manifest: Manifest, name: str) -> Obstacle:
+    for row in manifest.disabled.values():
+        if name in (row.unique_id, row.name):
+            return Obstacle("disabled", f"{row.unique_id} is disabled", f"Look for enabled: false; {row.path}")
+    known = {row.identifier: row for row in manifest.rows}
+    names = {row.name for row in manifest.rows}
+    close = difflib.get_close_matches(name.split(".")[-1], names, n=3)
+    close = close or difflib.get_close_matches(name, known, n=3)
+    return Obstacle(
+        "unknown",
+        f"The project has nothing called {name!r}",
+        f"Did you mean {', '.join(close)}?" if close else "",
+    )
+
+
+def _not_matched(selection: Selection, number: int) -> Obstacle:
+    """No value leads to it; the hint names the operator that would."""
+    evaluation, manifest = selection.evaluation, selection.manifest
+    for selector in selection.include or ():
+        for atom in (term[0] for term in selector.terms if len(term) == 1):
+            bare = (
+                f"{atom.text.lstrip('@+0123456789').rstrip('+')}"
+                if atom.operators != (False, None, None)
+                else atom.text
+            )
+            matched = evaluation.matched(atom)
+            if number in evaluation.upstream(matched):
+                return Obstacle("not matched", "No value matches it", f"It is upstream: +{bare} would take it in")
+            if number in evaluation.downstream(matched):
+                return Obstacle("not matched", "No value matches it", f"It is downstream: {bare}+ would take it in")
+    identifier = manifest.rows[number].identifier
+    return Obstacle("not matched", "No value matches it", f"{identifier} would select it")
+
+
+def _reasons(evaluation: Evaluation, selectors: Sequence[Selector], number: int) -> list[Reason]:
+    found: list[Reason] = []
+    everything: list[tuple[Selector, Atom]] = []
+    for selector in selectors:
+        for term in selector.terms:
+            everything.extend((selector, atom) for atom in term)
+            if number in evaluation.term(term)[0]:
+                for atom in term:
+                    found.extend(_atom_reasons(evaluation, selector, atom, number))
+    if not found and number in evaluation.tests:
+        # a test whose parents were brought in by different values together
+        parents = [n for n in evaluation.manifest.depends_at[number] if n >= 0]
+        for parent in parents:
+            for selector, atom in everything:
+                found.extend(_to_test(evaluation, selector, atom, parent, number, parents))
+    return list(dict.fromkeys(found))
+
+
+def _atom_reasons(evaluation: Evaluation, selector: Selector, atom: Atom, number: int) -> list[Reason]:
+    matched = evaluation.matched(atom)
+    walked = evaluation.walked(matched, atom.operators)
+    if number in walked:
+        return [_walk(evaluation, selector, atom, matched, number)]
+    parents = [n for n in evaluation.manifest.parents_at[number] if n in walked]
+    return [
+        reason for parent in parents[:1] for reason in _to_test(evaluation, selector, atom, parent, number, parents)
+    ]
+
+
+def _to_test(
+    evaluation: Evaluation, selector: Selector, atom: Atom, parent: int, test: int, parents: list[int]
+) -> list[Reason]:
+    matched = evaluation.matched(atom)
+    if parent not in evaluation.walked(matched, atom.operators):
+        return []
+    ids = evaluation.manifest.ids
+    way = _walk(evaluation, selector, atom, matched, parent)
+    because = tuple(ids[n] for n in parents)
+    return [Reason(way.value, way.atom, "test", way.matched, (*way.path, ids[test]), because)]
+
+
+def _walk(evaluation: Evaluation, selector: Selector, atom: Atom, matched: set[int], number: int) -> Reason:
+    """The shortest way from a matched resource to one that the operators reached."""
+    ids = evaluation.manifest.ids
+    parents, children = evaluation.manifest.parents_at, evaluation.manifest.children_at
+
+    def reason(how: str, way: list[int]) -> Reason:
+        return Reason(selector.text, atom.text, how, ids[way[0]], tuple(ids[n] for n in way))
+
+    if number in matched:
+        return reason("matched", [number])
+    if atom.up is not None and (way := _way(parents, matched, number, atom.up)):
+        return reason("upstream", way)
+    down = ALL if atom.at else atom.down
+    if down is not None and (way := _way(children, matched, number, down)):
+        return reason("downstream", way)
+    family = matched | evaluation.downstream(matched)
+    up = _way(parents, family, number, ALL) or [number]
+    lead = _way(children, matched, up[0], ALL) or [up[0]]
+    return reason("around", [*lead, *up[1:]] if len(lead) > 1 else up)
+
+
+def _way(neighbours: list[tuple[int, ...]], starts: set[int], goal: int, depth: int) -> list[int]:
+    """Numbers from one of `starts` to `goal`, as few as possible; empty when `depth` edges do not do."""
+    came_from: dict[int, int] = dict.fromkeys(starts, -1)
+    layer = sorted(starts)
+    while layer and goal not in came_from and depth:
+        reached = []
+        for n in layer:
+            for other in neighbours[n]:
+                if other not in came_from:
+                    came_from[other] = n
+                    reached.append(other)
+        layer = reached
+        depth -= 1
+    if goal not in came_from:
+        return []
+    way = [goal]
+    while came_from[way[-1]] != -1:
+        way.append(came_from[way[-1]])
+    return way[::-1]

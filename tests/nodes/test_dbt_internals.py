@@ -1,0 +1,81 @@
+"""What dex relies on inside dbt, checked against the version that is installed: fails first after an upgrade."""
+
+import inspect
+from importlib.metadata import version
+
+import pytest
+
+from dbt.adapters.base.connections import BaseConnectionManager
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.adapters.duckdb.environments import Environment
+from dbt.contracts.graph.manifest import Manifest
+from dbt.contracts.graph.nodes import ModelNode
+from dbt.parser.manifest import parse_manifest
+from dbt.task import run
+from dbt.task.build import BuildTask
+from dbt_common.events import event_manager, event_manager_client
+from dbt_common.exceptions import base as exceptions
+from nodes.dbt.internals import project, task
+
+
+def test_the_version_is_the_one_that_was_read():
+    assert version("dbt-core").startswith("1.11.")
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (parse_manifest, ["runtime_config", "write_perf_info", "write", "write_json", "active_integrations"]),
+        (BuildTask.__init__, ["self", "args", "config", "manifest"]),
+        (BuildTask.before_run, ["self", "adapter", "selected_uids"]),
+        (BuildTask.after_run, ["self", "adapter", "results"]),
+        (BuildTask.populate_adapter_cache, ["self", "adapter", "required_schemas"]),
+        (BuildTask.get_hooks_by_type, ["self", "hook_type"]),
+        (BuildTask.get_runner, ["self", "node"]),
+        (BuildTask.call_runner, ["self", "runner"]),
+        (BuildTask._handle_thread_exception, ["self", "runner", "thread_exception"]),
+        (run.MicrobatchModelRunner.set_parent_task, ["self", "parent_task"]),
+        (run.MicrobatchModelRunner.set_pool, ["self", "pool"]),
+        (event_manager.EventManager.fire_event, ["self", "e", "level", "node", "force_warn_or_error_handling"]),
+        (event_manager_client.ctx_set_event_manager, ["event_manager"]),
+        (DuckDBConnectionManager.cancel, ["self", "connection"]),
+        (DuckDBConnectionManager.env, []),
+        (Manifest.expect, ["self", "unique_id"]),
+    ],
+)
+def test_what_is_called_takes_what_it_is_given(function, parameters):
+    assert list(inspect.signature(function).parameters) == parameters
+
+
+def test_microbatch_asks_nothing_of_its_task_and_pool_that_it_does_not_get():
+    source = inspect.getsource(BuildTask._submit_batch) + inspect.getsource(run.MicrobatchModelRunner)
+    for asked in ("self.job_queue.in_progress", "pool.max_threads", "pool.is_closed()", "self.pool.is_closed()"):
+        assert asked in source
+    for given in ("apply_async", "is_closed"):
+        assert hasattr(task.Batches, given)
+    assert "in_progress_microbatch" not in source
+
+
+def test_what_is_taken_out_of_the_way_is_still_there():
+    assert callable(run.track_model_run)
+    assert "track_model_run(" in inspect.getsource(run.ModelRunner.after_execute)
+    assert callable(exceptions.env_secrets)
+    assert "env_secrets()" in inspect.getsource(exceptions.DbtRuntimeError)
+
+
+def test_connections_are_kept_by_thread():
+    source = inspect.getsource(BaseConnectionManager)
+    assert "return os.getpid(), get_ident()" in source
+    assert "self.thread_connections" in source
+    assert hasattr(Environment, "close")
+
+
+def test_a_fresh_node_shares_nothing_that_running_it_changes():
+    fields = ModelNode.__dataclass_fields__
+    assert {"extra_ctes", "extra_ctes_injected", "compiled", "compiled_code", "_event_status"} <= set(fields)
+    assert isinstance(ModelNode.all_constraints, property)
+
+
+def test_the_project_offers_what_the_session_uses():
+    for name in ("begin", "execute", "end", "interrupt", "release", "close"):
+        assert inspect.signature(getattr(project.Project, name))

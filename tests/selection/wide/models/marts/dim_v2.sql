@@ -1,0 +1,1 @@
+select 2 as id -- {{ ref('orders_lent') }}

@@ -1,0 +1,1 @@
+{{ config(group='finance', custom_setting='hello', unique_key=['id', 'ds']) }} select id, ds, 1 as amount from {{ ref('wide', 'orders') }}

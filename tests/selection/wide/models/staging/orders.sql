@@ -1,0 +1,1 @@
+{{ config(tags=['daily'], group='finance') }} select id, ds from {{ ref('stg_orders') }} -- {{ ref('stg_people') }}

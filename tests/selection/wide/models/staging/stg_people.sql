@@ -1,0 +1,1 @@
+{{ config(materialized='ephemeral', tags=['hr']) }} select 1 as id from {{ source('erp', 'people') }}

@@ -1,0 +1,1 @@
+{{ config(alias='lent_orders') }} select * from {{ ref('orders_lent') }}

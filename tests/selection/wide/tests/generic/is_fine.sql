@@ -1,0 +1,1 @@
+{% test is_fine(model) %} select 1 from {{ model }} where false {% endtest %}

@@ -1,0 +1,1 @@
+{{ config(tags=['daily'], severity='warn') }} select * from {{ ref('revenue') }} join {{ ref('orders_lent') }} using (id) where id < 0
