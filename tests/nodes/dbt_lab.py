@@ -11,6 +11,9 @@ from nodes.dbt.parse import ParsedProject, parse_project
 
 SAMPLE = Path(__file__).parent.parent / "sample_project"
 
+ENDLESS = "select sum(a.range * b.range) as s from range(3000000) a, range(200000) b"
+SLOW = "{{ config(materialized='table') }} " + ENDLESS
+
 FILES = {
     "dbt_project.yml": """
 name: lab
@@ -24,7 +27,8 @@ vars: {factor: 1}
     "models/one.sql": "select 1 as id",
     "models/printing.sql": "{{ log('hello from ' ~ this.name, info=true) }} select {{ var('factor') }} as factor",
     "models/printing_too.sql": "{{ log('hello from ' ~ this.name, info=true) }} select 1 as id",
-    "models/ghost.sql": "{{ config(materialized='ephemeral') }} select id, '{{ run_started_at }}' as seen from {{ ref('one') }}",
+    "models/ghost.sql": "{{ config(materialized='ephemeral') }}\n"
+    "select id, '{{ run_started_at }}' as seen from {{ ref('one') }}",
     "models/haunted.sql": "{{ config(materialized='table') }} select * from {{ ref('ghost') }}",
     "models/bad_ghost.sql": "{{ config(materialized='ephemeral') }} select {{ (1 / 0) if execute else 1 }} as id",
     "models/haunted_badly.sql": "select * from {{ ref('bad_ghost') }}",
@@ -33,11 +37,13 @@ vars: {factor: 1}
 select {{ "2" if is_incremental() else "1" }} as run""",
     "models/never_refreshed.sql": """{{ config(materialized='incremental', full_refresh=false) }}
 select {{ "2" if is_incremental() else "1" }} as run""",
-    "models/slow.sql": "{{ config(materialized='table') }} select sum(a.range * b.range) as s from range(3000000) a, range(200000) b",
-    "models/slow_too.sql": "{{ config(materialized='table') }} select sum(a.range) as s from range(30000) a, range(20000) b",
+    "models/slow.sql": SLOW,
+    "models/slow_too.sql": "{{ config(materialized='table') }}\n"
+    "select sum(a.range) as s from range(30000) a, range(20000) b",
     "models/events.sql": """{{ config(materialized='table', event_time='happened') }}
 select timestamp '2026-01-01 10:00' + to_days(cast(i as integer)) as happened, i from range(4) t(i)""",
-    "models/by_day.sql": """{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='happened',
+    "models/by_day.sql": """{{ config(materialized='incremental', incremental_strategy='microbatch',
+  event_time='happened',
   batch_size='year', begin='2025-01-01', lookback=1) }}
 select * from {{ ref('events') }}""",
     "models/in_python.py": """
@@ -76,7 +82,7 @@ unit_tests:
     "models/versioned_v1.sql": "select 1 as v",
     "models/versioned_v2.sql": "select 2 as v",
     "models/contracted.sql": "select cast(1 as integer) as id",
-    "tests/slow_test.sql": "select * from (select sum(a.range * b.range) as s from range(3000000) a, range(200000) b) where s < 0",
+    "tests/slow_test.sql": f"select * from ({ENDLESS}) where s < 0",
     "seeds/colours.csv": "id,name\n1,red\n2,green\n",
     "snapshots/snap.yml": """
 snapshots:

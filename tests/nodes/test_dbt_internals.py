@@ -4,7 +4,7 @@ import inspect
 from importlib.metadata import version
 
 import pytest
-
+from dbt.adapters.base import BaseAdapter
 from dbt.adapters.base.connections import BaseConnectionManager
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.environments import Environment
@@ -15,6 +15,7 @@ from dbt.task import run
 from dbt.task.build import BuildTask
 from dbt_common.events import event_manager, event_manager_client
 from dbt_common.exceptions import base as exceptions
+
 from nodes.dbt.internals import project, task
 
 
@@ -41,6 +42,7 @@ def test_the_version_is_the_one_that_was_read():
         (DuckDBConnectionManager.cancel, ["self", "connection"]),
         (DuckDBConnectionManager.env, []),
         (Manifest.expect, ["self", "unique_id"]),
+        (BaseAdapter._make_match, ["self", "relations_list", "database", "schema", "identifier"]),
     ],
 )
 def test_what_is_called_takes_what_it_is_given(function, parameters):

@@ -94,7 +94,8 @@ def test_the_sample_builds_on_postgres_and_a_cancel_ends_its_query_there(tmp_pat
     def queries() -> int:
         with connection.cursor() as cursor:
             cursor.execute(
-                "select count(*) from pg_stat_activity where state = 'active' and query like %s and pid <> pg_backend_pid()",
+                "select count(*) from pg_stat_activity "
+                "where state = 'active' and query like %s and pid <> pg_backend_pid()",
                 (f"%{name}%mart_revenue%",),
             )
             return cursor.fetchone()[0]

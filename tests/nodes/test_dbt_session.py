@@ -6,7 +6,7 @@ import time
 import duckdb
 import pytest
 
-from tests.nodes.dbt_lab import Talk, parsed_lab, checks_of
+from tests.nodes.dbt_lab import Talk, checks_of, parsed_lab
 
 MODEL = "model.lab."
 

@@ -1,0 +1,187 @@
+"""The supervisor's side of a dbt session: starts the child, sends commands, hands on what it says."""
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from flows import process
+from nodes.dbt.parse import CODE, ParsedProject
+
+Event = dict[str, Any]
+# An address space, not memory in use: DuckDB reserves a lot of it.
+_LIMITS = process.Limits()
+
+
+class SessionClosed(Exception):
+    """The session has ended; it takes no more commands."""
+
+
+class DbtClient:
+    """A dbt session in a child process. All methods return at once; what happens comes as events.
+
+    Without `on_event` the events wait for `next_event`. The last one is always `died`, with the exit code,
+    or `closed` if it was asked to close.
+    """
+
+    def __init__(
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        home: Path | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        on_output: Callable[[bytes], None] | None = None,
+        limits: process.Limits | None = None,
+        spawn: Callable[..., process.Child] = process.start,
+    ) -> None:
+        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._deliver = on_event or self._queue.put
+        self._lock = threading.Lock()
+        self._closing = False
+        self.child = spawn(
+            [sys.executable, "-m", "nodes.dbt.session"],
+            env=process.clean_environment({**(env or {}), "PYTHONPATH": str(CODE)}, home=home),
+            cwd=CODE,
+            limits=limits or _LIMITS,
+            stdin=process.PIPE,
+            stdout=process.PIPE,
+            on_output=on_output or _to_nobody,
+        )
+        threading.Thread(target=self._listen, name=f"dbt-session-{self.pid}", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    @property
+    def pid_start(self) -> int:
+        return self.child.pid_start
+
+    @property
+    def alive(self) -> bool:
+        return self.child.poll() is None
+
+    def open(
+        self,
+        parsed: ParsedProject,
+        *,
+        work_dir: Path,
+        threads: int | None = None,
+        target: str | None = None,
+        vars: Mapping[str, Any] | None = None,
+        database_dir: Path | None = None,
+        debug: bool = False,
+    ) -> None:
+        """Load the project; `ready` or `fatal` follows. Target and vars are those it was parsed with.
+
+        `work_dir` is this session's own: compiled code is written there.
+        """
+        self._send(
+            "open",
+            project_dir=str(parsed.project_dir),
+            profiles_dir=str(parsed.profiles_dir),
+            target_path=str(work_dir / "target"),
+            log_path=str(work_dir / "logs"),
+            partial_parse=str(parsed.target_dir / "partial_parse.msgpack"),
+            target=target,
+            vars=dict(vars or {}),
+            threads=threads,
+            database_dir=str(database_dir) if database_dir else None,
+            debug=debug,
+        )
+
+    def begin(self, unique_ids: Iterable[str]) -> None:
+        """Prepare a run of these resources and their tests; `begun` follows."""
+        self._send("begin", unique_ids=sorted(unique_ids))
+
+    def execute(
+        self,
+        task: str,
+        unique_id: str,
+        *,
+        unit_tests: Iterable[str] = (),
+        tests: Iterable[str] = (),
+        run_model: bool = True,
+        full_refresh: bool = False,
+        compiled: bool = False,
+    ) -> None:
+        """Execute one resource as soon as a thread is free; lines of `log` and one `result` follow."""
+        self._send(
+            "execute",
+            task=task,
+            unique_id=unique_id,
+            unit_tests=list(unit_tests),
+            tests=list(tests),
+            run_model=run_model,
+            full_refresh=full_refresh,
+            compiled=compiled,
+        )
+
+    def cancel(self, task: str) -> None:
+        """Cancel one task; its `result` follows nevertheless."""
+        self._send("cancel", task=task)
+
+    def end(self) -> None:
+        """End the run: hooks, then every connection is closed; `ended` follows."""
+        self._send("end")
+
+    def close(self) -> None:
+        """Ask it to end; `closed` follows. Never fails."""
+        self._closing = True
+        with suppress(SessionClosed):
+            self._send("close")
+
+    def kill(self, grace: float = 5) -> int | None:
+        """End it: its queries are cancelled first, if it still listens."""
+        with self._lock, suppress(OSError):
+            if self.child.stdin:
+                self.child.stdin.close()
+        self.child.wait(grace)
+        return self.child.kill_tree(grace_int=0, grace_term=0)
+
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """The next event, or None if there was none in so many seconds."""
+        try:
+            return self._queue.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def _send(self, command: str, **arguments: Any) -> None:
+        data = json.dumps({"command": command, **arguments}).encode() + b"\n"
+        with self._lock:
+            try:
+                if self.child.stdin is None:
+                    raise SessionClosed("the dbt session has no input")
+                while data:  # a raw pipe may take less than it is given
+                    data = data[self.child.stdin.write(data) :]
+            except (OSError, ValueError) as error:
+                raise SessionClosed("the dbt session has ended") from error
+
+    def _listen(self) -> None:
+        closed = False
+        if self.child.stdout:
+            with os.fdopen(os.dup(self.child.stdout.fileno()), "rb") as lines:
+                for line in lines:
+                    try:
+                        event = json.loads(line)
+                    except ValueError:  # the last line of a killed one
+                        continue
+                    closed = closed or event.get("event") == "closed"
+                    self._hand_over(event)
+            self.child.stdout.close()
+        code = self.child.wait()
+        if not closed:
+            self._hand_over({"event": "died", "exit_code": code, "signal": self.child.signal})
+
+    def _hand_over(self, event: Event) -> None:
+        with suppress(Exception):  # whoever listens may fail; the session goes on
+            self._deliver(event)
+
+
+def _to_nobody(data: bytes) -> None:
+    """Output that nobody wants is still read: a full pipe would stop the session."""

@@ -1,0 +1,157 @@
+"""One task of dex in a dbt session: unit tests, the resource, its tests, in the order of `dbt build`."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from nodes.dbt.internals import Outcome, Project, Ticket
+
+MOST_CODE = 256 * 1024  # characters of compiled code that are worth sending
+
+Emit = Callable[[dict[str, Any]], None]
+Submit = Callable[["Execution", Callable[[], None]], None]
+
+# dbt's words for the ways a resource ends -> the words of a task and of a test
+_TASK = {
+    "success": "success",
+    "pass": "success",
+    "warn": "success",
+    "no-op": "success",
+    "fail": "fail",
+    "skipped": "skipped",
+}
+_TEST = {"success": "pass", "pass": "pass", "warn": "warn", "fail": "fail", "skipped": "skipped"}
+
+
+class Execution:
+    """Runs in the session's threads; its tests run side by side, the last one to end reports."""
+
+    def __init__(self, order: dict[str, Any], submit: Submit, emit: Emit) -> None:
+        self.task = str(order["task"])
+        self.ticket = Ticket()
+        self._order, self._submit, self._emit = order, submit, emit
+        self._lock = threading.Lock()
+        self._tests: dict[str, Outcome] = {}
+        self._node: Outcome | None = None
+        self._error = ""
+        self._started = datetime.now(UTC)
+
+    def start(self, project: Project) -> None:
+        """Do everything up to the tests, and hand those on."""
+        self._project = project
+        self._started = datetime.now(UTC)
+        left = list(self._order.get("tests") or ())
+        try:
+            if not self._build():
+                left = []
+        except Exception as error:
+            self._error, left = str(error) or type(error).__name__, []
+        self._left = len(left)
+        for test in left:
+            self._submit(self, lambda test=test: self._test(test))  # type: ignore[misc]
+        if not left:
+            self._finish()
+
+    def _build(self) -> bool:
+        """Unit tests and the resource itself; False if its tests make no sense any more."""
+        for test in self._order.get("unit_tests") or ():
+            if self.ticket.cancelled.is_set():
+                return False
+            outcome = self._run(test)
+            self._tests[test] = outcome
+            if not outcome.good and self._order.get("run_model", True):
+                return False
+        if self._order.get("run_model", True):
+            if self.ticket.cancelled.is_set():
+                return False
+            self._node = self._run(self._order["unique_id"], full_refresh=bool(self._order.get("full_refresh")))
+            return self._node.good
+        return True
+
+    def _test(self, unique_id: str) -> None:
+        try:
+            outcome = None if self.ticket.cancelled.is_set() else self._run(unique_id)
+        except Exception as error:
+            outcome = Outcome(unique_id, unique_id, "error", str(error) or type(error).__name__)
+        with self._lock:
+            if outcome:
+                self._tests[unique_id] = outcome
+            self._left -= 1
+            last = self._left == 0
+        if last:
+            self._finish()
+
+    def _run(self, unique_id: str, *, full_refresh: bool = False) -> Outcome:
+        outcome = self._project.execute(unique_id, self.ticket, full_refresh=full_refresh)
+        if outcome.message and not outcome.good:
+            self._emit(log_line(self.task, "error", outcome.message))
+        elif outcome.status == "warn" and outcome.message:
+            self._emit(log_line(self.task, "warn", f"{outcome.name}: {outcome.message}"))
+        return outcome
+
+    def _finish(self) -> None:
+        self.ticket.over.set()
+        status, message = self._verdict()
+        node = self._node
+        finished = datetime.now(UTC)
+        result: dict[str, Any] = {
+            "event": "result",
+            "task": self.task,
+            "unique_id": self._order["unique_id"],
+            "status": status,
+            "message": message,
+            "rows_affected": node.adapter_response.get("rows_affected") if node else None,
+            "adapter_response": node.adapter_response if node else {},
+            "failures": node.failures if node else None,
+            "started_at": self._started.isoformat(),
+            "finished_at": finished.isoformat(),
+            "execution_time": node.execution_time if node else (finished - self._started).total_seconds(),
+            "tests": [self._report(each) for each in self._wanted_tests()],
+        }
+        if self._order.get("compiled") and node and node.compiled_code:
+            result["compiled_code"] = node.compiled_code[:MOST_CODE]
+        self._emit(result)
+
+    def _wanted_tests(self) -> list[str]:
+        return [*(self._order.get("unit_tests") or ()), *(self._order.get("tests") or ())]
+
+    def _report(self, unique_id: str) -> dict[str, Any]:
+        outcome = self._tests.get(unique_id)
+        if outcome is None:
+            outcome = Outcome(unique_id, unique_id.split(".")[2], "skipped", "")
+        return {
+            "unique_id": unique_id,
+            "name": outcome.name,
+            "status": _TEST.get(outcome.status, "error"),
+            "failures": outcome.failures,
+            "message": outcome.message,
+            "execution_time": outcome.execution_time,
+        }
+
+    def _verdict(self) -> tuple[str, str]:
+        """(status, message) of the whole task."""
+        broken = [each for each in self._tests.values() if not each.good]
+        complete = len(self._tests) == len(self._wanted_tests())
+        built = self._node.good if self._node else not self._order.get("run_model", True)
+        good = built and complete and not broken and not self._error
+        if self.ticket.cancelled.is_set() and not good:
+            return "cancelled", "cancelled"
+        if self._error:
+            return "error", self._error
+        if self._node is not None and not self._node.good:
+            return _TASK.get(self._node.status, "error"), self._node.message
+        if broken:
+            names = ", ".join(each.name for each in broken)
+            kind = "unit tests" if self._node is None and self._order.get("run_model", True) else "tests"
+            failed = any(each.status == "fail" for each in broken)
+            return (
+                "fail" if failed else "error",
+                f"{len(broken)} of {len(self._tests)} {kind} failed: {names}",
+            )
+        return "success", self._node.message if self._node else ""
+
+
+def log_line(task: str | None, level: str, text: str) -> dict[str, Any]:
+    """The event that carries one piece of log."""
+    return {"event": "log", "task": task, "level": level, "text": text, "ts": datetime.now(UTC).isoformat()}

@@ -1,0 +1,279 @@
+"""A dbt project, loaded once, whose resources can be executed one by one."""
+
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import dbt.task.run
+import dbt_common.exceptions.base
+from dbt.adapters.factory import cleanup_connections, get_adapter
+from dbt.cli.flags import Flags
+from dbt.cli.types import Command
+from dbt.config import RuntimeConfig
+from dbt.config.catalogs import get_active_write_integration, load_catalogs
+from dbt.config.runtime import load_profile, load_project
+from dbt.events.logging import setup_event_logger
+from dbt.flags import get_flags, set_flags
+from dbt.parser.manifest import parse_manifest
+from dbt.plugins import set_up_plugin_manager
+from dbt.task.run import MicrobatchModelRunner
+from dbt.tracking import initialize_from_flags
+from dbt_common.context import _INVOCATION_CONTEXT_VAR, get_invocation_context, set_invocation_context
+from dbt_common.events.contextvars import task_contextvars
+from dbt_common.events.event_manager_client import ctx_set_event_manager, get_event_manager
+from dbt_common.invocation import reset_invocation_id
+
+from nodes.dbt.internals.task import Batches, Events, HookReport, Log, Outcome, Supplier, Ticket, fresh
+
+
+class Project:
+    """A dbt project, loaded once, whose resources can be executed one by one."""
+
+    def __init__(
+        self,
+        *,
+        project_dir: str,
+        profiles_dir: str,
+        target_path: str,
+        log_path: str,
+        log: Log,
+        target: str | None = None,
+        vars: dict[str, Any] | None = None,
+        threads: int | None = None,
+        partial_parse: str | None = None,
+        database_dir: str | None = None,
+        debug: bool = False,
+    ) -> None:
+        os.chdir(project_dir)
+        set_invocation_context(dict(os.environ))
+        options: dict[str, Any] = {
+            "project_dir": project_dir, "profiles_dir": profiles_dir, "target_path": target_path,
+            "log_path": log_path, "log_level": "none", "log_level_file": "none", "use_colors": False,
+            "write_json": False, "send_anonymous_usage_stats": False, "version_check": False,
+            "cache_selected_only": True,
+        }  # fmt: skip
+        options |= {"target": target} if target else {}
+        options |= {"threads": threads} if threads else {}
+        options |= {"vars": vars} if vars else {}
+        options |= {"partial_parse_file_path": partial_parse} if partial_parse else {}
+        self._profiles_dir = profiles_dir
+        self._listen(debug, log)
+        self.flags = Flags.from_dict(Command.BUILD, options)
+        set_flags(self.flags)
+        get_event_manager().require_warn_or_error_handling = self.flags.require_all_warnings_handled_by_warn_error
+        self._new_invocation()
+        setup_event_logger(self.flags, callbacks=[lambda event: log(event.info.level, event.info.msg)])
+        profile = load_profile(project_dir, self.flags.VARS, self.flags.PROFILE, target, threads)
+        get_invocation_context().uses_adapter(profile.credentials.type)
+        project = load_project(project_dir, False, profile, self.flags.VARS, validate=True)
+        set_up_plugin_manager(project_name=project.project_name)
+        self.config = RuntimeConfig.from_parts(project, profile, self.flags)
+        catalogs = load_catalogs(project_dir, project.project_name, self.flags.VARS)
+        integrations = [get_active_write_integration(catalog) for catalog in catalogs]
+        self.manifest = parse_manifest(self.config, False, False, False, integrations)
+        _anchor(self.config.credentials, database_dir)  # not before: the parse compares what it was made with
+        self.adapter = get_adapter(self.config)
+        self.threads: int = self.config.threads
+        _spare_work(self.adapter)
+        Path(self.config.project_target_path).mkdir(parents=True, exist_ok=True)
+        self._ephemeral = {key: node for key, node in self.manifest.nodes.items() if node.is_ephemeral_model}
+        self._compiling = threading.Lock()
+        self._batches = ThreadPoolExecutor(self.threads, thread_name_prefix="batch")
+        self._context = get_invocation_context()
+        self._task: Supplier | None = None
+        self._results: list[Any] = []
+
+    def begin(self, wanted: Iterable[str]) -> HookReport:
+        """What dbt does once before a run: schemas, the cache of relations, on-run-start hooks."""
+        self._enter()
+        self._new_invocation()
+        chosen = frozenset(wanted)
+        self._results = []
+        for key, node in self._ephemeral.items():  # compiled anew: variables and time are of this run
+            self.manifest.nodes[key] = fresh(node)
+        self._compiled_ephemeral: dict[str, Outcome] = {}
+        self._task = task = Supplier(self, chosen)
+        with task_contextvars(project_root=self.config.project_root):
+            status = task.before_run(self.adapter, chosen)
+        hooks = _hooks(task)
+        failed = [hook["message"] for hook in hooks if hook["status"] not in ("success", "pass")]
+        proceed = str(status) == "success" or not get_flags().skip_nodes_if_on_run_start_fails
+        return HookReport(proceed, "\n".join(failed), hooks)
+
+    def execute(self, unique_id: str, ticket: Ticket, *, full_refresh: bool = False) -> Outcome:
+        """Run one resource in this thread; what goes wrong is an outcome, too."""
+        self._enter()
+        task = self._running()
+        node = self.manifest.unit_tests.get(unique_id) or self.manifest.expect(unique_id)
+        with ticket.working():
+            for ephemeral in self._ephemeral_parents(node):
+                broken = self._compile(ephemeral, ticket)
+                if broken:
+                    return Outcome(
+                        unique_id,
+                        node.name,
+                        "error",
+                        f"Compilation Error in {unique_id}, caused by the ephemeral model {ephemeral}:\n"
+                        f"{broken.message}",
+                    )
+            task.job_queue.in_progress.add(unique_id)
+            try:
+                return self._run(task, fresh(node, full_refresh=full_refresh), ticket, keep=True)
+            finally:
+                task.job_queue.in_progress.discard(unique_id)
+
+    def end(self) -> HookReport:
+        """What dbt does once after a run: on-run-end hooks; then nothing is held open any more."""
+        self._enter()
+        task, self._task = self._task, None
+        if task is None:
+            return HookReport(True)
+        before = len(task.node_results)
+        message = ""
+        try:
+            with task_contextvars(project_root=self.config.project_root):
+                task.after_run(self.adapter, self._results)
+        except Exception as error:
+            message = str(error)
+        finally:
+            self._results = []
+            self.release()
+        hooks = _hooks(task, before)
+        failed = [hook["message"] for hook in hooks if hook["status"] not in ("success", "pass")]
+        return HookReport(not failed and not message, message or "\n".join(failed), hooks)
+
+    def interrupt(self, ticket: Ticket) -> int:
+        """Cancel the queries that run for a ticket, and no others; says how many there were."""
+        manager = self.adapter.connections
+        with manager.lock:
+            mine = [
+                connection
+                for (_, thread), connection in manager.thread_connections.items()
+                if thread in ticket.threads and connection.state == "open"
+            ]
+        for connection in mine:
+            with suppress(Exception):  # it may have ended in the meantime
+                self._cancel(manager, connection)
+        return len(mine)
+
+    def release(self) -> None:
+        """Close every connection, and the file where the database is one: others may want to write to it."""
+        with suppress(Exception):
+            self.adapter.cleanup_connections()
+        if self.adapter.type() == "duckdb":
+            with suppress(Exception):
+                self.adapter.connections.env().close()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.release()
+        cleanup_connections()
+
+    def _running(self) -> Supplier:
+        if self._task is None:
+            raise RuntimeError("nothing may be executed before a run began")
+        return self._task
+
+    def _run(self, task: Supplier, node: Any, ticket: Ticket, *, keep: bool) -> Outcome:
+        runner = task.get_runner(node)
+        if isinstance(runner, MicrobatchModelRunner):
+            runner.set_parent_task(task)
+            runner.set_pool(Batches(self.threads, self._batches, ticket))
+        result = task.call_runner(runner)
+        if keep:
+            self._results.append(result)
+        return Outcome(
+            unique_id=node.unique_id,
+            name=node.name,
+            status=str(result.status),
+            message=str(result.message or ""),
+            failures=result.failures,
+            execution_time=result.execution_time,
+            adapter_response=result.adapter_response or {},
+            compiled_code=getattr(result.node, "compiled_code", None),
+        )
+
+    def _ephemeral_parents(self, node: Any) -> list[str]:
+        """The ephemeral models that become part of this node's SQL, parents first."""
+        found: list[str] = []
+
+        def visit(each: Any) -> None:
+            for parent in getattr(getattr(each, "depends_on", None), "nodes", ()):
+                if parent in self._ephemeral and parent not in found:
+                    visit(self.manifest.nodes[parent])
+                    found.append(parent)
+
+        visit(node)
+        return found
+
+    def _compile(self, unique_id: str, ticket: Ticket) -> Outcome | None:
+        """Compile an ephemeral model, once per run and before its children, as dbt does; says what broke."""
+        with self._compiling:
+            known = self._compiled_ephemeral.get(unique_id)
+            if known is None:
+                known = self._run(self._running(), self.manifest.nodes[unique_id], ticket, keep=False)
+                self._compiled_ephemeral[unique_id] = known
+        return None if known.good else known
+
+    def _cancel(self, manager: Any, connection: Any) -> None:
+        if self.adapter.type() == "duckdb":
+            manager.cancel(connection)
+        elif hasattr(connection.handle, "cancel"):
+            connection.handle.cancel()  # ends the query; dbt's own way would end the whole connection
+        else:
+            with self.adapter.connection_named("cancel"):
+                manager.cancel(connection)
+
+    def _enter(self) -> None:
+        """dbt finds its context by thread."""
+        _INVOCATION_CONTEXT_VAR.set(self._context)
+
+    def _new_invocation(self) -> None:
+        reset_invocation_id()
+        initialize_from_flags(False, self._profiles_dir)  # run_started_at
+
+    @staticmethod
+    def _listen(debug: bool, log: Log) -> None:
+        events = Events()
+        events.debug = debug
+        events.add_callback(lambda event: log(event.info.level, event.info.msg))
+        ctx_set_event_manager(events)
+
+
+def _spare_work(adapter: Any) -> None:
+    """Take three things out of the way of every model: a third of what a cheap one costs among 500."""
+    # Statistics are sent nowhere: no reason to hash and describe every model for them.
+    dbt.task.run.track_model_run = lambda *_, **__: None
+    # Every exception of dbt, and it makes twenty a model, looks through the whole environment.
+    secrets = dbt_common.exceptions.base.env_secrets()
+    dbt_common.exceptions.base.env_secrets = lambda: secrets
+    # A relation is looked for four times a model, and each time compared in depth with all of its schema.
+    compare = adapter._make_match
+
+    def match(relations: list[Any], database: str, schema: str, identifier: str) -> Any:
+        bare = identifier.strip("\"`'[]").lower()
+        near = [relation for relation in relations if bare in (relation.identifier or "").lower()]
+        return compare(near, database, schema, identifier)
+
+    adapter._make_match = match
+
+
+def _anchor(credentials: Any, database_dir: str | None) -> None:
+    """A relative path of a DuckDB file counts from a lasting folder, not from this revision's copy."""
+    if credentials.type != "duckdb" or not database_dir:
+        return
+    Path(database_dir).mkdir(parents=True, exist_ok=True)
+    path = str(credentials.path or "")
+    if path and ":" not in path:
+        credentials.path = str(Path(database_dir) / Path(path).expanduser())
+
+
+def _hooks(task: Supplier, start: int = 0) -> tuple[dict[str, str], ...]:
+    return tuple(
+        {"name": result.node.name, "status": str(result.status), "message": str(result.message or "")}
+        for result in task.node_results[start:]
+    )

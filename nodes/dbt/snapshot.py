@@ -1,0 +1,121 @@
+"""A project folder as it is now: its fingerprint, its commit, and a copy that nobody edits any more."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+MOST_FILES = 50_000
+MOST_BYTES = 1024**3
+
+_NEVER = {".git", ".venv", "venv", "node_modules", "__pycache__", ".dex", ".idea", ".vscode"}
+_NEVER_ON_TOP = {"target", "logs"}  # further down these may well be folders of models
+_DATA = (".duckdb", ".duckdb.wal", ".duckdb.tmp", ".sqlite3", ".pyc")
+
+
+class SnapshotError(Exception):
+    """The folder cannot be taken as a project; the message says why."""
+
+
+def fingerprint(folder: Path) -> str:
+    """Changes when, and only when, something changes that dbt would read."""
+    total = hashlib.sha256()
+    for relative, path in sorted(_files(folder)):
+        total.update(f"{relative}\0".encode(errors="surrogateescape"))
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def take(folder: Path, destination: Path) -> Path:
+    """Copy the folder; the destination appears complete or not at all."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
+    try:
+        size = 0
+        for relative, path in _files(folder):
+            size += path.stat().st_size
+            if size > MOST_BYTES:
+                raise SnapshotError(f"{folder} holds more than {MOST_BYTES // 1024**2} MiB beside its data")
+            target = temporary / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        temporary.rename(destination)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return destination
+
+
+def outside_links(folder: Path) -> list[str]:
+    """Links that lead out of the folder: what they lead to is not part of the project, so it is left out."""
+    root = folder.resolve()
+    found = []
+    for directory, directories, names in os.walk(root):
+        _leave_out(root, Path(directory), directories)
+        for name in (*directories, *names):
+            path = Path(directory) / name
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                found.append(path.relative_to(root).as_posix())
+    return sorted(found)
+
+
+def _leave_out(root: Path, directory: Path, names: list[str]) -> None:
+    unwanted = _NEVER | _NEVER_ON_TOP if directory == root else _NEVER
+    names[:] = sorted(name for name in names if name not in unwanted)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    root = folder.resolve()
+    if not root.is_dir():
+        raise SnapshotError(f"{folder} is not a folder")
+    count = 0
+    for directory, directories, names in os.walk(root):
+        _leave_out(root, Path(directory), directories)
+        for name in [*directories, *names]:
+            path = Path(directory) / name
+            if path.is_symlink():
+                linked = path.resolve()
+                if not linked.is_relative_to(root) or linked.is_dir():
+                    continue  # a linked folder inside the tree is there already under its own name
+            elif name in directories:
+                continue
+            if name.endswith(_DATA) or not path.is_file():
+                continue
+            count += 1
+            if count > MOST_FILES:
+                raise SnapshotError(f"{folder} holds more than {MOST_FILES:,} files: is it a project?")
+            yield path.relative_to(root).as_posix(), path
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit that is checked out here, read from Git's own files; None where there is none."""
+    for parent in (folder.resolve(), *folder.resolve().parents):
+        git = parent / ".git"
+        with suppress(OSError):
+            if git.is_file():  # a worktree or a submodule
+                git = (parent / git.read_text().partition("gitdir:")[2].strip()).resolve()
+            if git.is_dir():
+                return _head(git)
+    return None
+
+
+def _head(git: Path) -> str | None:
+    head = (git / "HEAD").read_text().strip()
+    if not head.startswith("ref:"):
+        return head or None
+    name = head.partition("ref:")[2].strip()
+    places = [git]
+    with suppress(OSError):
+        places.append((git / (git / "commondir").read_text().strip()).resolve())
+    for place in places:
+        with suppress(OSError):
+            return (place / name).read_text().strip()
+        with suppress(OSError):
+            for line in (place / "packed-refs").read_text().splitlines():
+                if line.endswith(f" {name}"):
+                    return line.split()[0]
+    return None

@@ -1,0 +1,81 @@
+"""A worker or engine dies while its dbt session builds models: another goes on, and never two at once."""
+
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+
+FLOW = """
+from runs.management.commands.demo import demo_flow
+from runs.models import Trigger
+from runs.services import start_run
+start_run(demo_flow(), trigger=Trigger.COMMAND, actor='test')
+"""
+RUNNING = """
+from runs.models import Attempt
+for a in Attempt.objects.filter(ended_at=None, task_run__identifier='marts.mart_revenue'):
+    print(a.pid, a.owner)
+"""
+
+
+def shell(dex, code):
+    return dex.manage("shell", "-v0", "-c", code).stdout
+
+
+def wait_for_the_slow_model(dex, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        said = shell(dex, RUNNING).split()
+        if said:
+            return int(said[0])
+    raise AssertionError(f"it never ran\n{dex.tail()}")
+
+
+def ends_well(dex):
+    answer = json.loads(dex.workload("wait", "90"))
+    assert answer["states"] == {"succeeded": 1}, (answer, dex.tail())
+    checked = dex.manage("check_history", check=False)
+    assert checked.returncode == 0, checked.stdout
+    return answer
+
+
+def test_a_worker_killed_while_a_model_builds_is_replaced_by_another(distributed):
+    dex = distributed
+    shell(dex, FLOW)
+    first = dex.worker()
+    session = wait_for_the_slow_model(dex)
+    second = dex.worker()
+    first.kill()
+    first.wait()
+    answer = ends_well(dex)
+    assert answer["lost"] >= 1
+    with suppress(ProcessLookupError):
+        os.kill(session, 0)
+        raise AssertionError("the session outlived its worker")
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(timeout=30) == 0
+
+
+def test_a_worker_frozen_while_a_model_builds_loses_it_to_another(distributed):
+    dex = distributed
+    shell(dex, FLOW)
+    first = dex.worker()
+    wait_for_the_slow_model(dex)
+    first.send_signal(signal.SIGSTOP)
+    dex.worker()
+    ends_well(dex)
+    first.send_signal(signal.SIGCONT)
+    time.sleep(2)
+    ends_well(dex)  # what it says now changes nothing
+
+
+def test_an_embedded_engine_killed_while_a_model_builds_finishes_after_its_restart(embedded):
+    dex = embedded
+    shell(dex, FLOW)
+    engine = dex.spawn("-m", "tests.chaos.engine")
+    wait_for_the_slow_model(dex)
+    engine.kill()
+    engine.wait()
+    dex.spawn("-m", "tests.chaos.engine")
+    assert ends_well(dex)["lost"] >= 1

@@ -1,0 +1,267 @@
+"""Flows of dbt models, executed by a real engine on real dbt and DuckDB."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from flows.models import Environment
+from nodes.models import Expansion, Node
+from nodes.services import save_node
+from nodes.sync import SyncError, sync
+from runs import logs
+from runs.history import check
+from runs.models import Attempt, Lane, TaskRun
+from runs.services import cancel_run, cancel_task_run, rerun
+from tests.runs.engines import finished, make_flow, run_to_end, start, until, write_project
+from tests.runs.graphs import states
+
+SLOW = "select sum(a.range * b.range) as n from range(100000) a, range({n}) b"
+
+
+def log_of(row: TaskRun) -> str:
+    attempt = Attempt.objects.filter(task_run=row).last()
+    return logs.read(attempt.log_path).text
+
+
+def test_each_model_has_its_own_state_log_and_compiled_sql(engine, tmp_path):
+    models = {"a": "select 1 as id", "b": "select id from {{ ref('a') }}"}
+    run = run_to_end(make_flow(write_project(tmp_path / "p", models)))
+    assert states(run) == {"a": "succeeded", "b": "succeeded"}
+    b = run.task_runs.get(identifier="b")
+    assert "model main.b" in log_of(b) and "model main.a" not in log_of(b)
+    compiled = logs.read(b.result["compiled"]).text
+    assert '"main"."a"' in compiled
+    assert b.result["execution_time"] > 0
+    assert check() == []
+
+
+def test_a_broken_model_fails_its_run_skips_what_needs_it_and_nothing_else(engine, tmp_path):
+    models = {
+        "good": "select 1 as id",
+        "broken": "select nonsense from {{ ref('good') }}",
+        "below": "select * from {{ ref('broken') }}",
+        "further": "select * from {{ ref('below') }}",
+        "beside": "select * from {{ ref('good') }}",
+    }
+    run = run_to_end(make_flow(write_project(tmp_path / "p", models)))
+    assert run.state == "failed"
+    assert states(run) == {
+        "good": "succeeded",
+        "broken": "failed",
+        "below": "skipped",
+        "further": "skipped",
+        "beside": "succeeded",
+    }
+    assert "nonsense" in run.task_runs.get(identifier="broken").reason
+    assert run.task_runs.get(identifier="further").reason == "upstream broken failed"
+    assert "nonsense" in log_of(run.task_runs.get(identifier="broken"))
+    assert check() == []
+
+
+TESTED = """
+models:
+  - name: a
+    columns:
+      - name: id
+        data_tests:
+          - not_null:
+              config: {severity: %s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("severity", "ends"),
+    [
+        ("error", {"a": "failed", "b": "skipped"}),
+        ("warn", {"a": "succeeded", "b": "succeeded"}),
+    ],
+)
+def test_a_failing_test_blocks_what_is_downstream_unless_it_only_warns(engine, tmp_path, severity, ends):
+    models = {"a": "select cast(null as int) as id", "b": "select * from {{ ref('a') }}"}
+    flow = make_flow(write_project(tmp_path / "p", models, models__schema_yml=TESTED % severity))
+    run = run_to_end(flow)
+    assert states(run) == ends
+    tests = run.task_runs.get(identifier="a").result["tests"]
+    assert [(t["name"], t["status"]) for t in tests] == [("not_null_a_id", "fail" if severity == "error" else "warn")]
+
+
+def test_models_run_without_their_tests_when_the_node_says_run(engine, tmp_path):
+    models = {"a": "select cast(null as int) as id", "b": "select * from {{ ref('a') }}"}
+    project = write_project(tmp_path / "p", models, models__schema_yml=TESTED % "error")
+    run = run_to_end(make_flow(project, {"all": {"command": "run"}}))
+    assert states(run) == {"a": "succeeded", "b": "succeeded"}
+
+
+def test_a_rerun_from_failure_reuses_what_succeeded(engine, tmp_path):
+    project = write_project(
+        tmp_path / "p", {"a": "select 1 as id", "b": "select * from {{ ref('a') }} where {{ var('x', 'x') }}"}
+    )
+    run = run_to_end(make_flow(project))
+    assert states(run) == {"a": "succeeded", "b": "failed"}
+    again = finished(rerun(run, actor="ada"))
+    assert states(again) == {"a": "reused", "b": "failed"}
+    assert states(run) == {"a": "succeeded", "b": "failed"}  # history does not change
+    one = finished(rerun(run, actor="ada", keys=["model.small.a"]))
+    assert states(one)["a"] == "succeeded"
+    assert check() == []
+
+
+def test_cancelling_a_run_stops_the_query_and_says_who_did_it(engine, tmp_path):
+    models = {
+        "slow": "{{ config(materialized='table') }} " + SLOW.format(n=1000000),
+        "b": "select * from {{ ref('slow') }}",
+    }
+    run = start(make_flow(write_project(tmp_path / "p", models)))
+    until(lambda: run.task_runs.filter(identifier="slow", state="running").exists(), 60)
+    time.sleep(1)
+    asked = time.monotonic()
+    cancel_run(run.pk, actor="ada")
+    finished(run)
+    assert time.monotonic() - asked < 8
+    assert run.state == "cancelled"
+    assert states(run) == {"slow": "cancelled", "b": "cancelled"}
+    assert run.cancel_requested_by == "ada"
+    assert check() == []
+
+
+def test_cancelling_one_model_leaves_the_others_alone(engine, tmp_path):
+    models = {
+        "slow": "{{ config(materialized='table') }} " + SLOW.format(n=1000000),
+        "other": "{{ config(materialized='table') }} " + SLOW.format(n=300),
+    }
+    run = start(make_flow(write_project(tmp_path / "p", models)))
+    slow = until(lambda: run.task_runs.filter(identifier="slow", state="running").first(), 60)
+    cancel_task_run(slow.pk, actor="ada")
+    finished(run)
+    assert states(run) == {"slow": "cancelled", "other": "succeeded"}
+
+
+def test_a_model_that_takes_longer_than_it_may_fails_with_a_timeout(engine, tmp_path):
+    models = {"slow": "{{ config(materialized='table') }} " + SLOW.format(n=1000000), "quick": "select 1 as id"}
+    run = run_to_end(make_flow(write_project(tmp_path / "p", models), timeout=2))
+    assert states(run) == {"slow": "failed", "quick": "succeeded"}
+    assert "timeout after 2 s" in run.task_runs.get(identifier="slow").reason
+
+
+def test_a_killed_session_costs_only_what_was_in_flight(engine, tmp_path):
+    models = {
+        "first": "select 1 as id",
+        "slow": "{{ config(materialized='table') }} select * from {{ ref('first') }}, (" + SLOW.format(n=20000) + ")",
+        "last": "select * from {{ ref('slow') }}",
+    }
+    run = start(make_flow(write_project(tmp_path / "p", models)))
+    slow = until(lambda: run.task_runs.filter(identifier="slow", state="running").first(), 60)
+    time.sleep(0.3)
+    attempt = Attempt.objects.get(task_run=slow)
+    os.killpg(attempt.pid, signal.SIGKILL)
+    finished(run)
+    assert run.state == "succeeded"
+    tries = {name: Attempt.objects.filter(task_run__identifier=name).count() for name in models}
+    assert tries == {"first": 1, "slow": 2, "last": 1}
+    assert Attempt.objects.filter(task_run=slow).first().outcome == "lost"
+    assert check() == []
+
+
+def test_a_second_run_of_the_same_revision_uses_the_session_that_is_open(engine, tmp_path):
+    flow = make_flow(write_project(tmp_path / "p", {"a": "select 1 as id"}))
+    first = run_to_end(flow)
+    until(lambda: not Lane.objects.exclude(owner="").exists(), 20)
+    second = run_to_end(flow)
+    pids = set(Attempt.objects.filter(task_run__run__in=[first, second]).values_list("pid", flat=True))
+    assert len(pids) == 1
+
+
+def test_two_flows_on_one_duckdb_file_take_turns(engine, tmp_path):
+    flow = make_flow(write_project(tmp_path / "p", {"a": "{{ config(materialized='table') }} " + SLOW.format(n=200)}))
+    runs = [start(flow) for _ in range(3)]
+    for run in runs:
+        assert finished(run).state == "succeeded"
+    spans = sorted(TaskRun.objects.values_list("started_at", "ended_at"))
+    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+
+
+def test_parameters_of_a_flow_reach_its_models_as_vars(engine, tmp_path):
+    project = write_project(tmp_path / "p", {"a": 'select \'{{ var("day", "none") }}\' as day'})
+    flow = make_flow(project, parameters=[{"name": "day", "type": "date"}])
+    run = run_to_end(flow, parameters={"day": "2026-01-31"})
+    assert run.state == "succeeded"
+    assert "2026-01-31" in logs.read(run.task_runs.get().result["compiled"]).text
+
+
+def test_secrets_of_the_environment_never_reach_a_log(engine, tmp_path, settings):
+    settings.SECRET_ENVIRONMENT = {"DBT_ENV_SECRET_TOKEN": "hunter2-hunter2"}
+    settings.DBT_ENVIRONMENT = {**settings.DBT_ENVIRONMENT, "DBT_TOKEN": "hunter2-hunter2"}
+    models = {"a": "{% do log('token ' ~ env_var('DBT_TOKEN'), info=true) %} select '{{ env_var('DBT_TOKEN') }}' as t"}
+    run = run_to_end(make_flow(write_project(tmp_path / "p", models)))
+    row = run.task_runs.get()
+    assert run.state == "succeeded"
+    assert "token [MASKED]" in log_of(row)
+    everything = [path.read_bytes() for path in logs.root().rglob("*") if path.is_file()]
+    assert not [data for data in everything if b"hunter2" in data]
+
+
+def test_a_failed_model_is_tried_again_when_its_flow_says_so(engine, tmp_path):
+    run = run_to_end(make_flow(write_project(tmp_path / "p", {"a": "select nonsense"}), retries=1, retry_delay=0))
+    assert run.state == "failed"
+    assert run.task_runs.get().attempts == 2
+    assert check() == []
+
+
+def test_a_project_that_breaks_keeps_its_last_good_revision(engine, tmp_path):
+    project = write_project(tmp_path / "p", {"a": "select 1 as id"})
+    flow = make_flow(project)
+    good = flow.environment.current_revision
+    (project / "models" / "b.sql").write_text("select * from {{ ref('gone') }}")
+    with pytest.raises(SyncError, match="gone"):
+        sync(flow.environment)
+    environment = Environment.objects.get(pk=flow.environment_id)
+    assert environment.current_revision == good
+    assert "gone" in environment.sync_error
+    run = run_to_end(flow)
+    assert run.state == "succeeded"
+    assert "last good revision" in run.warnings[0]
+
+
+def test_a_new_model_is_in_the_next_run_and_the_difference_is_recorded(engine, tmp_path):
+    project = write_project(tmp_path / "p", {"a": "select 1 as id"})
+    flow = make_flow(project)
+    before = flow.environment.current_revision
+    (project / "models" / "b.sql").write_text("select * from {{ ref('a') }}")
+    run = run_to_end(flow)
+    assert states(run) == {"a": "succeeded", "b": "succeeded"}
+    change = Expansion.objects.filter(node__flow=flow).first()
+    assert (change.came, change.went, change.since) == (["model.small.b"], [], before)
+    assert list(flow.nodes.get().tasks.values_list("identifier", flat=True)) == ["a", "b"]
+
+
+def test_a_flow_without_tasks_is_refused_unless_that_is_allowed(engine, tmp_path):
+    flow = make_flow(
+        write_project(tmp_path / "p", {"a": "select 1 as id"}),
+        {"none": {"include": ["a"], "exclude": ["a"], "allow_empty": True}},
+    )
+    run = run_to_end(flow)
+    assert (run.state, run.task_runs.count()) == ("failed", 0)
+    assert "Nothing to run" in run.error
+    flow.allow_empty = True
+    flow.save()
+    assert run_to_end(flow).state == "succeeded"
+
+
+def test_a_node_whose_selector_went_wrong_fails_the_run_by_name(engine, tmp_path):
+    flow = make_flow(write_project(tmp_path / "p", {"a": "select 1 as id"}))
+    Node.objects.create(flow=flow, name="odd", include=["tga:x"], position=9)
+    run = run_to_end(flow)
+    assert run.state == "failed"
+    assert "odd" in run.error and "tag" in run.error
+
+
+def test_models_run_on_postgresql_too(engine, tmp_path, postgres_profile):
+    models = {"a": "select 1 as id", "b": "select pg_sleep(0.1), id from {{ ref('a') }}"}
+    project = write_project(tmp_path / "p", models, profiles_yml=postgres_profile)
+    flow = make_flow(project, threads=2)
+    save_node(Node(flow=flow, name="again", include=["b"]))
+    run = run_to_end(flow)
+    assert run.state == "succeeded", (run.error, run.reason)
+    assert check() == []
