@@ -1,5 +1,6 @@
 """Every setting of dex. This module is the only reader of os.environ; docs/settings.md lists the names."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ elif not SECRET_KEY:
     SECRET_KEY = key_file(DEX_HOME / "keys" / "secret_key")
 if not ALLOWED_HOSTS:
     ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+
+# Tells this installation's connections to a warehouse from those of another.
+INSTALLATION = hashlib.sha256(f"installation {SECRET_KEY}".encode()).hexdigest()[:10]
 
 # --- what it is made of ----------------------------------------------------------------------------------
 INSTALLED_APPS = [

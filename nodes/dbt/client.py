@@ -95,9 +95,17 @@ class DbtClient:
             debug=debug,
         )
 
-    def begin(self, unique_ids: Iterable[str]) -> None:
-        """Prepare a run of these resources and their tests; `begun` follows."""
-        self._send("begin", unique_ids=sorted(unique_ids))
+    def begin(self, unique_ids: Iterable[str], *, hooks: bool = True, label: str = "", leftovers: bool = False) -> None:
+        """Prepare a run of these resources and their tests; `begun` follows.
+
+        With `hooks` False the hooks of the run wait for `hooks()`. `label` (letters, digits, blanks, dashes)
+        names the connections; with `leftovers`, what another session of this label left in the warehouse is ended.
+        """
+        self._send("begin", unique_ids=sorted(unique_ids), hooks=hooks, label=label, leftovers=leftovers)
+
+    def hooks(self, task: str, when: str) -> None:
+        """Run the hooks "on-run-start" or "on-run-end"; lines of `log` and one `result` follow."""
+        self._send("hooks", task=task, when=when)
 
     def execute(
         self,

@@ -152,6 +152,45 @@ class Execution:
         return "success", self._node.message if self._node else ""
 
 
+class Hooks:
+    """The hooks of one end of a run, as a task: they have a log and a result like a model."""
+
+    def __init__(self, order: dict[str, Any], emit: Emit) -> None:
+        self.task = str(order["task"])
+        self.ticket = Ticket()
+        self._when, self._emit = str(order["when"]), emit
+
+    def start(self, project: Project) -> None:
+        """Run them and report."""
+        started = datetime.now(UTC)
+        try:
+            report = project.run_hooks(self._when, self.ticket)
+            good, message = report.proceed, report.message
+        except Exception as error:
+            good, message = False, str(error) or type(error).__name__
+        self.ticket.over.set()
+        if message:
+            self._emit(log_line(self.task, "error", message))
+        finished = datetime.now(UTC)
+        cancelled = self.ticket.cancelled.is_set() and not good
+        self._emit(
+            {
+                "event": "result",
+                "task": self.task,
+                "unique_id": self._when,
+                "status": "success" if good else "cancelled" if cancelled else "error",
+                "message": message,
+                "rows_affected": None,
+                "adapter_response": {},
+                "failures": None,
+                "started_at": started.isoformat(),
+                "finished_at": finished.isoformat(),
+                "execution_time": (finished - started).total_seconds(),
+                "tests": [],
+            }
+        )
+
+
 def log_line(task: str | None, level: str, text: str) -> dict[str, Any]:
     """The event that carries one piece of log."""
     return {"event": "log", "task": task, "level": level, "text": text, "ts": datetime.now(UTC).isoformat()}

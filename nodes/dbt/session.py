@@ -18,7 +18,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
-from nodes.dbt.execution import Execution, log_line
+from nodes.dbt.execution import Execution, Hooks, log_line
 from nodes.dbt.internals import Project
 
 GRACE_S = 2.0  # for queries to be cancelled once nobody listens any more
@@ -81,8 +81,8 @@ class Session:
         self._events = events
         self._project: Project | None = None
         self._orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._work: queue.SimpleQueue[tuple[Execution, Callable[[], None]] | None] = queue.SimpleQueue()
-        self._executions: dict[str, Execution] = {}  # from the command to the result
+        self._work: queue.SimpleQueue[tuple[Execution | Hooks, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._executions: dict[str, Execution | Hooks] = {}  # from the command to the result
         self._started: set[str] = set()  # those of the current run
         self._idle = threading.Condition()
         threading.Thread(target=self._obey, name="control", daemon=True).start()
@@ -94,8 +94,12 @@ class Session:
             if order["command"] == "cancel":
                 self.cancel(str(order["task"]))
             else:
-                if order["command"] == "execute":  # known from now on: a cancel may be the next line
+                execution: Execution | Hooks | None = None
+                if order["command"] == "execute":
                     execution = Execution(order, self._submit, self._report)
+                elif order["command"] == "hooks":
+                    execution = Hooks(order, self._report)
+                if execution:  # known from now on: a cancel may be the next line
                     with self._idle:
                         self._executions[execution.task] = execution
                 self._orders.put(order)
@@ -126,7 +130,7 @@ class Session:
         if text:
             self._events.emit(log_line(_current.get(), level, text))
 
-    def _interrupt(self, execution: Execution) -> None:
+    def _interrupt(self, execution: Execution | Hooks) -> None:
         # Between two statements there is nothing to interrupt, so we try until it is over.
         while self._project is not None and not execution.ticket.over.wait(0.05):
             self._project.interrupt(execution.ticket)
@@ -160,7 +164,8 @@ class Session:
     def _begin(self, order: dict[str, Any]) -> None:
         project = self._opened()
         try:
-            report = project.begin(order["unique_ids"])
+            options = {name: order[name] for name in ("hooks", "label", "leftovers") if name in order}
+            report = project.begin(order["unique_ids"], **options)
         except Exception as error:  # no connection, a locked file: the session itself is fine
             project.release()
             self._events.emit({"event": "begun", "ok": False, "proceed": False, "message": str(error), "hooks": []})
@@ -182,6 +187,8 @@ class Session:
             self._started.add(execution.task)
         self._submit(execution, lambda: execution.start(project))
 
+    _hooks = _execute
+
     def _end(self, order: dict[str, Any]) -> None:
         project = self._opened()
         with self._idle:
@@ -200,7 +207,7 @@ class Session:
         self._events.finish()
         os._exit(0)
 
-    def _submit(self, execution: Execution, work: Callable[[], None]) -> None:
+    def _submit(self, execution: Execution | Hooks, work: Callable[[], None]) -> None:
         self._work.put((execution, work))
 
     def _serve(self) -> None:

@@ -112,6 +112,7 @@ class Driver:
         self.has_slot = False
         self.stop_now = threading.Event()
         self.broken = False
+        self.sessions = 0  # how many sessions this driver needed
         self._log: LogWriter | None = None
 
     # --- the loop ----------------------------------------------------------------------------------------
@@ -239,6 +240,7 @@ class Driver:
             self._fail_queued("the revision that this run was planned on is gone", retryable=False)
             return False
         is_new = client is None
+        self.sessions += 1
         if client is None:
             client = Session(self.key)
         client.sink = self._session_output
@@ -248,7 +250,11 @@ class Driver:
             problem = client.open(revision, self.lane.threads)
         if not problem:
             wanted = TaskRun.objects.filter(lane=self.lane).exclude(kind="hook").values_list("spec", flat=True)
-            problem = client.begin({name for spec in wanted for name in (spec["unique_id"], *spec["tests"])})
+            problem = client.begin(
+                {name for spec in wanted for name in (spec["unique_id"], *spec["tests"])},
+                f"dex-{settings.INSTALLATION}-lane-{self.lane.pk}",
+                leftovers=self.lane.fence > 1 or self.sessions > 1,
+            )
         if problem:
             client.kill()
             self.client = None

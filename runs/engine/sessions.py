@@ -59,10 +59,10 @@ class Session:
             return str(error)
         return self._answer("ready", settings.SESSION_OPEN_TIMEOUT_S)
 
-    def begin(self, unique_ids: Iterable[str]) -> str:
+    def begin(self, unique_ids: Iterable[str], label: str, *, leftovers: bool) -> str:
         """Prepare a run: connections, schemas, the cache of relations; "" or what went wrong."""
         try:
-            self.client.begin(unique_ids)
+            self.client.begin(unique_ids, hooks=False, label=label, leftovers=leftovers)
         except SessionClosed as error:
             return str(error)
         return self._answer("begun", settings.SESSION_OPEN_TIMEOUT_S)

@@ -1,10 +1,15 @@
 """Flows of dbt models, executed by a real engine on real dbt and DuckDB."""
 
 import os
+import re
 import signal
 import time
+from pathlib import Path
 
+import duckdb
+import psycopg
 import pytest
+from django.conf import settings
 
 from flows.models import Environment
 from nodes.models import Expansion, Node
@@ -14,7 +19,7 @@ from runs import logs
 from runs.history import check
 from runs.models import Attempt, Lane, TaskRun
 from runs.services import cancel_run, cancel_task_run, rerun
-from tests.runs.engines import finished, make_flow, run_to_end, start, until, write_project
+from tests.runs.engines import PROJECT_YML, finished, make_flow, run_to_end, start, until, write_project
 from tests.runs.graphs import states
 
 SLOW = "select sum(a.range * b.range) as n from range(100000) a, range({n}) b"
@@ -258,10 +263,53 @@ def test_a_node_whose_selector_went_wrong_fails_the_run_by_name(engine, tmp_path
 
 
 def test_models_run_on_postgresql_too(engine, tmp_path, postgres_profile):
-    models = {"a": "select 1 as id", "b": "select pg_sleep(0.1), id from {{ ref('a') }}"}
+    models = {"a": "select 1 as id", "b": "select pg_sleep(0.1)::text as t, id from {{ ref('a') }}"}
     project = write_project(tmp_path / "p", models, profiles_yml=postgres_profile)
     flow = make_flow(project, threads=2)
     save_node(Node(flow=flow, name="again", include=["b"]))
     run = run_to_end(flow)
     assert run.state == "succeeded", (run.error, run.reason)
     assert check() == []
+
+
+HOOKED = PROJECT_YML + """
+on-run-start: "create table if not exists main.starts as select 1 as n"
+on-run-end: "create or replace table main.ended as select {{ results | length }} as n"
+"""
+
+
+def test_hooks_run_once_at_both_ends_and_the_end_sees_the_results(engine, tmp_path):
+    models = {"a": "select n from main.starts", "b": "select nonsense from {{ ref('a') }}"}
+    run = run_to_end(make_flow(write_project(tmp_path / "p", models, dbt_project=HOOKED)))
+    assert states(run) == {"on-run-start": "succeeded", "a": "succeeded", "b": "failed", "on-run-end": "succeeded"}
+    assert check() == []
+    environment = run.flow.environment_id
+    folder = Path(settings.DEX_HOME) / "warehouses" / f"environment-{environment}"
+    database = next(folder.glob("*.duckdb"))
+    until(lambda: not Lane.objects.exclude(owner="").exists(), 20)
+    with duckdb.connect(str(database), read_only=True) as connection:
+        assert connection.execute("select n from main.ended").fetchall() == [(2,)]
+
+
+def test_nothing_starts_after_a_hook_that_failed(engine, tmp_path):
+    yml = PROJECT_YML + 'on-run-start: "select nonsense"\n'
+    run = run_to_end(make_flow(write_project(tmp_path / "p", {"a": "select 1 as id"}, dbt_project=yml)))
+    assert states(run) == {"on-run-start": "failed", "a": "skipped"}
+    assert run.state == "failed"
+
+
+def test_a_query_that_a_killed_session_left_on_postgresql_is_ended_before_the_second_try(
+    engine, tmp_path, postgres_profile
+):
+    models = {"slow": "{{ config(materialized='table') }} select pg_sleep(6)::text as t"}
+    run = start(make_flow(write_project(tmp_path / "p", models, profiles_yml=postgres_profile)))
+    slow = until(lambda: run.task_runs.filter(state="running").first(), 60)
+    time.sleep(2)
+    os.killpg(Attempt.objects.get(task_run=slow).pid, signal.SIGKILL)
+    asked = "select count(*) from pg_stat_activity where query like '%pg_sleep(6)%' and application_name like 'dex-%'"
+    port = int(re.search(r"port: (\d+)", postgres_profile).group(1))
+    with psycopg.connect(host="127.0.0.1", port=port, user="dex", dbname="dex", autocommit=True) as connection:
+        until(lambda: Attempt.objects.filter(task_run=slow).count() == 2, 30)
+        time.sleep(2)
+        assert connection.execute(asked).fetchone() == (1,)
+    assert finished(run).state == "succeeded"

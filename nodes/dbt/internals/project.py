@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import dbt.contracts.graph.nodes
 import dbt.task.run
 import dbt_common.exceptions.base
 from dbt.adapters.factory import cleanup_connections, get_adapter
@@ -18,11 +19,13 @@ from dbt.config.catalogs import get_active_write_integration, load_catalogs
 from dbt.config.runtime import load_profile, load_project
 from dbt.events.logging import setup_event_logger
 from dbt.flags import get_flags, set_flags
+from dbt.node_types import RunHookType
 from dbt.parser.manifest import parse_manifest
 from dbt.plugins import set_up_plugin_manager
 from dbt.task.run import MicrobatchModelRunner
 from dbt.tracking import initialize_from_flags
 from dbt_common.context import _INVOCATION_CONTEXT_VAR, get_invocation_context, set_invocation_context
+from dbt_common.events.base_types import BaseEvent, DebugLevel
 from dbt_common.events.contextvars import task_contextvars
 from dbt_common.events.event_manager_client import ctx_set_event_manager, get_event_manager
 from dbt_common.invocation import reset_invocation_id
@@ -87,9 +90,18 @@ class Project:
         self._task: Supplier | None = None
         self._results: list[Any] = []
 
-    def begin(self, wanted: Iterable[str]) -> HookReport:
-        """What dbt does once before a run: schemas, the cache of relations, on-run-start hooks."""
+    def begin(
+        self, wanted: Iterable[str], *, hooks: bool = True, label: str = "", leftovers: bool = False
+    ) -> HookReport:
+        """What dbt does once before a run: schemas, the cache of relations, on-run-start hooks.
+
+        `hooks` False: the hooks of this run run when `run_hooks` is called, and not otherwise. `label` names
+        the connections where the warehouse shows names; with `leftovers`, what an earlier session of the same
+        label left running there is ended first.
+        """
         self._enter()
+        if label and self.adapter.type() == "postgres":
+            self._name_connections(label, leftovers)
         self._new_invocation()
         chosen = frozenset(wanted)
         self._results = []
@@ -97,12 +109,13 @@ class Project:
             self.manifest.nodes[key] = fresh(node)
         self._compiled_ephemeral: dict[str, Outcome] = {}
         self._task = task = Supplier(self, chosen)
+        task.with_hooks = hooks
         with task_contextvars(project_root=self.config.project_root):
             status = task.before_run(self.adapter, chosen)
-        hooks = _hooks(task)
-        failed = [hook["message"] for hook in hooks if hook["status"] not in ("success", "pass")]
+        ran = _hooks(task)
+        failed = [hook["message"] for hook in ran if hook["status"] not in ("success", "pass")]
         proceed = str(status) == "success" or not get_flags().skip_nodes_if_on_run_start_fails
-        return HookReport(proceed, "\n".join(failed), hooks)
+        return HookReport(proceed, "\n".join(failed), ran)
 
     def execute(self, unique_id: str, ticket: Ticket, *, full_refresh: bool = False) -> Outcome:
         """Run one resource in this thread; what goes wrong is an outcome, too."""
@@ -125,6 +138,39 @@ class Project:
                 return self._run(task, fresh(node, full_refresh=full_refresh), ticket, keep=True)
             finally:
                 task.job_queue.in_progress.discard(unique_id)
+
+    def run_hooks(self, when: str, ticket: Ticket) -> HookReport:
+        """Run the hooks of one end of the run now: "on-run-start" or "on-run-end"."""
+        self._enter()
+        task = self._running()
+        before = len(task.node_results)
+        message = ""
+        task.with_hooks = True
+        try:
+            with ticket.working(), task_contextvars(project_root=self.config.project_root):
+                if when == "on-run-end":
+                    task.after_run(self.adapter, self._results)
+                else:
+                    with self.adapter.connection_named("master"):
+                        task.safe_run_hooks(self.adapter, RunHookType.Start, {})
+        except Exception as error:
+            message = str(error)
+        finally:
+            task.with_hooks = False
+        hooks = _hooks(task, before)
+        failed = [hook["message"] for hook in hooks if hook["status"] not in ("success", "pass")]
+        return HookReport(not failed and not message, message or "\n".join(failed), hooks)
+
+    def _name_connections(self, label: str, leftovers: bool) -> None:
+        """PostgreSQL goes on with a query whose client was killed: a second try would meet the first."""
+        self.config.credentials.application_name = label
+        if leftovers:
+            sql = (
+                "select pg_terminate_backend(pid) from pg_stat_activity "  # noqa: S608 - a label of dex's own
+                f"where application_name = '{label}' and pid <> pg_backend_pid()"
+            )
+            with self.adapter.connection_named("master"):
+                self.adapter.execute(sql, fetch=True)
 
     def end(self) -> HookReport:
         """What dbt does once after a run: on-run-end hooks; then nothing is held open any more."""
@@ -245,7 +291,10 @@ class Project:
 
 
 def _spare_work(adapter: Any) -> None:
-    """Take three things out of the way of every model: a third of what a cheap one costs among 500."""
+    """Take out of the way of every model what nobody uses here: two fifths of what a cheap one costs among 500."""
+    # Compiled code is kept beside the log of its attempt; dbt's two files a model are read by nobody.
+    dbt.contracts.graph.nodes.write_file = lambda *_, **__: True
+    _late_messages()
     # Statistics are sent nowhere: no reason to hash and describe every model for them.
     dbt.task.run.track_model_run = lambda *_, **__: None
     # Every exception of dbt, and it makes twenty a model, looks through the whole environment.
@@ -260,6 +309,23 @@ def _spare_work(adapter: Any) -> None:
         return compare(near, database, schema, identifier)
 
     adapter._make_match = match
+
+
+def _late_messages() -> None:
+    """Debug events become protobuf messages when somebody reads them, and here almost nobody does."""
+    make = BaseEvent.__init__
+
+    def remember(self: Any, *args: Any, **kwargs: Any) -> None:
+        object.__setattr__(self, "_late", (args, kwargs))
+
+    class Late:
+        def __get__(self, event: Any, owner: Any = None) -> Any:
+            args, kwargs = object.__getattribute__(event, "_late")
+            make(event, *args, **kwargs)  # sets pb_msg on the event, which is found first from now on
+            return object.__getattribute__(event, "__dict__")["pb_msg"]
+
+    DebugLevel.__init__ = remember
+    DebugLevel.pb_msg = Late()
 
 
 def _anchor(credentials: Any, database_dir: str | None) -> None:

@@ -107,9 +107,10 @@ class Supplier(BuildTask):
         super().__init__(project.flags, project.config, project.manifest)
         self.num_nodes = len(wanted)
         self.job_queue = SimpleNamespace(in_progress=set(), in_progress_microbatch=set())
+        self.with_hooks = True
 
     def get_hooks_by_type(self, hook_type: Any) -> list[Any]:
-        return [fresh(hook) for hook in super().get_hooks_by_type(hook_type)]
+        return [fresh(hook) for hook in super().get_hooks_by_type(hook_type)] if self.with_hooks else []
 
     def populate_adapter_cache(self, adapter: Any, required_schemas: Any = None) -> None:
         adapter.cache.clear()  # what an earlier run knew may have changed since
