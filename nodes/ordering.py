@@ -132,12 +132,7 @@ def _place(
     unit: dict[str, list[str]] = defaultdict(list)
     alone: dict[str, tuple[Step, TaskSpec]] = {}
     only_tests: dict[tuple[int, str], list[str]] = defaultdict(list)
-    upstream: dict[str, frozenset[str] | set[str]] = {}
-
-    def ancestors(unique_id: str) -> frozenset[str] | set[str]:
-        if unique_id not in upstream:
-            upstream[unique_id] = {*graph.ancestors(manifest.parents, [unique_id]), unique_id}
-        return upstream[unique_id]
+    reach: graph.Reach | None = None  # only tests with several parents need it
 
     for step, spec in tests:
         parents = manifest.parents.get(spec.unique_id, ())
@@ -147,7 +142,8 @@ def _place(
             continue
         host = hosts[0] if len(parents) == 1 and hosts else None
         if host is None and hosts:
-            host = next((h for h in hosts if ancestors(h).issuperset(parents)), None)
+            reach = reach or _reach(manifest)
+            host = next((h for h in hosts if reach.is_below(h, parents)), None)
         if host is not None:
             attached[host].append(spec.unique_id)
         elif parents and (len(parents) == 1 or not step.builds):
@@ -162,18 +158,21 @@ def _place(
     for unique_id, (step, spec) in alone.items():
         rows[unique_id] = Row(unique_id, step.id, replace(spec, tests=(unique_id,), builds=False))
     edges = set(graph.contract(manifest.children, set(rows)))
-    blocked = _Blocked(manifest, built, edges)
-    for unique_id, (step, _) in alone.items():
-        if step.builds:
-            edges |= {(unique_id, down) for down in blocked.by(manifest.parents.get(unique_id, ()))}
     building = {step.id for step in steps if step.builds}
+    if alone or only_tests:
+        reach = reach or _reach(manifest)
+        tasks = reach.mask(built)
+    for unique_id, (step, _) in alone.items():
+        parents = manifest.parents.get(unique_id, ())
+        if step.builds and parents and reach:
+            edges |= {(unique_id, down) for down in reach.first_below(parents, tasks)}
     for (step_id, model), ids in only_tests.items():
         key, row = _tests_of(step_id, model, ids, manifest)
         rows[key] = row
         waits = {p for test in ids for p in manifest.parents.get(test, ())}
         edges |= {(up, key) for up in _nearest(manifest.parents, waits, built)}
-        if step_id in building:
-            edges |= {(key, down) for down in blocked.by([model])}
+        if step_id in building and reach:
+            edges |= {(key, down) for down in reach.first_below([model], tasks)}
     return rows, edges
 
 
@@ -189,28 +188,15 @@ def _nearest(parents: Mapping[str, Collection[str]], start: Iterable[str], stop:
     return found
 
 
-class _Blocked:
-    """What waits for a test that is no part of a task: the first tasks below all of the test's parents."""
-
-    def __init__(self, manifest: Manifest, built: Collection[str], edges: Iterable[tuple[str, str]]) -> None:
-        self.manifest, self.built = manifest, built
-        self.above: dict[str, set[str]] = defaultdict(set)
-        for up, down in edges:
-            self.above[down].add(up)
-        self.below: dict[str, set[str]] = {}
-
-    def by(self, parents: Iterable[str]) -> set[str]:
-        """The first tasks of which all `parents` are ancestors."""
-        sets = [self._below(parent) for parent in parents]
-        blocked = set.intersection(*sets) if sets else set()
-        # `blocked` is closed downwards, so one without a blocked neighbour above is a first one.
-        return {unique_id for unique_id in blocked if not blocked & self.above[unique_id]}
-
-    def _below(self, parent: str) -> set[str]:
-        if parent not in self.below:
-            down = graph.descendants(self.manifest.children, [parent])
-            self.below[parent] = {unique_id for unique_id in down if unique_id in self.built}
-        return self.below[parent]
+def _reach(manifest: Manifest) -> graph.Reach:
+    """Who lies below whom, without the tests: nothing lies below those."""
+    resources = manifest.resources
+    return graph.Reach(
+        {
+            up: [down for down in downs if resources[down].resource_type not in ("test", "unit_test")]
+            for up, downs in manifest.children.items()
+        }
+    )
 
 
 def _tests_of(step_id: int, model: str, ids: Sequence[str], manifest: Manifest) -> tuple[str, Row]:

@@ -234,8 +234,18 @@ def _shown(plan: FlowPlan, pk: int, placed: dict[tuple[int, str], ordering.Row])
     return own + others
 
 
+_COLUMNS = (
+    *("position", "unique_id", "runs", "identifier", "resource_type", "tags", "path", "materialized"),
+    *("depends_on", "needed_by", "tests", "built_by"),
+)
+
+
 def _replace(node: Node, rows: list[Task], revision: Revision, reason: str) -> dict[str, list[str]]:
-    before = set(node.tasks.filter(runs=True).values_list("unique_id", flat=True))
+    there = list(node.tasks.order_by("position", "unique_id").values_list(*_COLUMNS))
+    wanted = sorted((tuple(getattr(row, name) for name in _COLUMNS) for row in rows), key=lambda row: row[:2])
+    if there == wanted and node.expansions.exists():
+        return {}  # as nearly always: nothing to write
+    before = {row[1] for row in there if row[2]}
     after = {row.unique_id for row in rows if row.runs}
     node.tasks.all().delete()
     Task.objects.bulk_create(rows, batch_size=500)

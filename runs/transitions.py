@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
@@ -40,10 +40,13 @@ def open_task_runs(rows: list[TaskRun], edges: Iterable[tuple[int, int]], *, act
             raise IllegalMoveError(f"a task run is not born {row.state}")
         row.moved_by = actor
     made = TaskRun.objects.bulk_create(rows, batch_size=500)
-    Dependency.objects.bulk_create(
-        (Dependency(run_id=made[up].run_id, up=made[up], down=made[down]) for up, down in edges),
-        batch_size=2000,
-    )
+    # Plain SQL: a large flow has tens of thousands, and the ORM takes twenty times as long for three numbers each.
+    table = connection.ops.quote_name(Dependency._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {table} (run_id, up_id, down_id) VALUES (%s, %s, %s)",  # noqa: S608 - a table of our own
+            [(made[up].run_id, made[up].pk, made[down].pk) for up, down in edges],
+        )
 
 
 def move(

@@ -2,7 +2,6 @@
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from runs.clock import after
@@ -17,7 +16,8 @@ def slots_of(name: str) -> int:
 def acquire(name: str, holder: str, owner: str) -> bool:
     """Take a slot of pool `name` for `holder` (such as "lane:7"); True when it holds one now.
 
-    A slot whose lease ended is free. Taking is one conditional UPDATE, so two cannot take the same slot.
+    Taking is one conditional UPDATE, so two cannot take the same slot. A slot whose lease ended is not free before
+    the reaper has ended the process that it stood for.
     """
     if not name:
         return True
@@ -26,16 +26,12 @@ def acquire(name: str, holder: str, owner: str) -> bool:
         PoolSlot.objects.bulk_create([PoolSlot(pool=name, slot=number) for number in numbers], ignore_conflicts=True)
     if PoolSlot.objects.filter(pool=name, holder=holder, owner=owner, lease_until__gt=Now()).exists():
         return True
-    free = Q(holder="") | Q(lease_until__lt=Now())
-    for number in numbers:
-        taken = (
-            PoolSlot.objects.filter(pool=name, slot=number)
-            .filter(free)
-            .update(holder=holder, owner=owner, lease_until=after(settings.LEASE_S))
+    return any(
+        PoolSlot.objects.filter(pool=name, slot=number, holder="").update(
+            holder=holder, owner=owner, lease_until=after(settings.LEASE_S)
         )
-        if taken:
-            return True
-    return False
+        for number in numbers
+    )
 
 
 def give_back(name: str, holder: str, owner: str) -> None:

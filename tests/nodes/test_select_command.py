@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from io import StringIO
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,6 +72,7 @@ def test_a_table_is_for_people(lab_manifest: Path) -> None:
         f"--manifest={lab_manifest}",
         "--include=mart_margin",
         "--resource-type=model",
+        "--format=table",
         stdout=out,
         stderr=err,
     )
@@ -129,22 +128,18 @@ def test_a_manifest_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     assert answer["selected"] == [] and "not a manifest" in answer["errors"][0] and code == 1
 
 
-def test_without_a_manifest_the_project_is_parsed(
-    lab_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parser = ModuleType("nodes.dbt.parse")
-    parser.ParseError = type("ParseError", (Exception,), {})  # type: ignore[attr-defined]
-    parser.parse_project = lambda folder: SimpleNamespace(  # type: ignore[attr-defined]
-        manifest_path=lab_manifest, project_dir=folder
-    )
-    monkeypatch.setitem(sys.modules, "nodes.dbt.parse", parser)
-    answer, err, code = _select("--include", "path:models/marts/core", "--resource-type", "model", "--format", "json")
-    assert answer["selected"] == ["model.lab.mart_customers", "model.lab.mart_orders"]
-    assert "Parsing" in err and code == 0
-
-    def fail(folder: Path) -> None:
-        raise parser.ParseError("models/x.sql: a ref to nowhere")
-
-    parser.parse_project = fail  # type: ignore[attr-defined]
-    answer, _, code = _select("--format", "json")
-    assert answer["errors"] == ["models/x.sql: a ref to nowhere"] and code == 1
+def test_without_a_manifest_the_project_is_parsed_with_dbt(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    (folder / "models").mkdir(parents=True)
+    (folder / "dbt_project.yml").write_text("name: shop\nprofile: shop\nversion: '1.0'\n")
+    (folder / "models" / "a.sql").write_text("select 1 as id")
+    out, err = StringIO(), StringIO()
+    call_command("select", f"--project={folder}", "--include=a", stdout=out, stderr=err)
+    assert json.loads(out.getvalue())["selected"] == ["model.shop.a"]
+    assert "Parsing" in err.getvalue()
+    (folder / "models" / "b.sql").write_text("select * from {{ ref('nowhere') }}")
+    out = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("select", f"--project={folder}", stdout=out, stderr=err)
+    assert "nowhere" in json.loads(out.getvalue())["errors"][0]
+    assert sorted(path.name for path in folder.iterdir()) == ["dbt_project.yml", "models"]  # nothing was written

@@ -1,5 +1,6 @@
 """Flows of dbt models, executed by a real engine on real dbt and DuckDB."""
 
+import itertools
 import os
 import re
 import signal
@@ -184,7 +185,7 @@ def test_two_flows_on_one_duckdb_file_take_turns(engine, tmp_path):
     for run in runs:
         assert finished(run).state == "succeeded"
     spans = sorted(TaskRun.objects.values_list("started_at", "ended_at"))
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
 
 
 def test_parameters_of_a_flow_reach_its_models_as_vars(engine, tmp_path):
@@ -272,10 +273,13 @@ def test_models_run_on_postgresql_too(engine, tmp_path, postgres_profile):
     assert check() == []
 
 
-HOOKED = PROJECT_YML + """
+HOOKED = (
+    PROJECT_YML
+    + """
 on-run-start: "create table if not exists main.starts as select 1 as n"
 on-run-end: "create or replace table main.ended as select {{ results | length }} as n"
 """
+)
 
 
 def test_hooks_run_once_at_both_ends_and_the_end_sees_the_results(engine, tmp_path):

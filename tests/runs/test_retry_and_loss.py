@@ -68,7 +68,7 @@ def test_a_worker_that_wakes_after_its_lease_publishes_nothing():
 
 
 def test_a_task_that_kills_every_worker_fails_after_three_losses(settings):
-    settings.INFRA_BACKOFF_S = 0
+    settings.INFRA_ATTEMPTS, settings.INFRA_BACKOFF_S = 3, 0
     run = open_graph({"a": (), "b": ("a",)})
     row = run.task_runs.get(identifier="a")
     for n in range(3):

@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from nodes.manifest import Manifest, ManifestError, decode
@@ -84,7 +85,7 @@ class Command(BaseCommand):
 
         self.stderr.write(f"Parsing {project_dir} with dbt")
         try:
-            parsed = parse_project(project_dir)
+            parsed = parse_project(project_dir, home=Path(settings.DEX_HOME), env=settings.DBT_ENVIRONMENT)
         except ParseError as error:
             raise ManifestError(str(error)) from error
         return parsed.project_dir, parsed.manifest_path

@@ -1,0 +1,64 @@
+import pytest
+from django.db import IntegrityError, transaction
+
+from runs.engine import pools
+from runs.engine.claims import claim
+from runs.models import Pool, PoolSlot, TaskRun
+from runs.services import start_run
+from runs.states import TaskState
+from runs.transitions import IllegalMoveError, move
+from tests.runs.graphs import bench_flow, drain, open_graph
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_move_with_a_condition_on_another_table_is_refused():
+    """PostgreSQL would not look at it again after waiting for a lock, and two workers would both have moved the row."""
+    joined = TaskRun.objects.filter(run__cancel_requested_at__isnull=True)
+    with pytest.raises(IllegalMoveError):
+        move(joined, TaskState.QUEUED, TaskState.RUNNING, actor="x")
+
+
+def test_a_lane_task_is_not_taken_by_a_single_doorbell():
+    run = open_graph({"a": ()})
+    assert claim(run.task_runs.get().pk, "w", lane_id=None) is not None
+
+
+def test_a_pool_gives_as_many_slots_as_it_has():
+    Pool.objects.create(name="api", slots=2)
+    assert [pools.acquire("api", f"task:{n}", "me") for n in range(3)] == [True, True, False]
+    assert pools.acquire("api", "task:0", "me")  # who has one keeps it
+    pools.give_back("api", "task:0", "me")
+    assert pools.acquire("api", "task:2", "me")
+    assert sorted(pools.holders("api")) == ["task:1", "task:2"]
+
+
+def test_a_slot_whose_lease_ended_is_free_only_after_the_reaper_killed_its_process():
+    from runs.clock import ago
+    from runs.engine import sweep
+
+    pools.acquire("file", "lane:1", "gone")
+    PoolSlot.objects.update(lease_until=ago(1))
+    assert not pools.acquire("file", "lane:2", "me")
+    sweep.reap()
+    assert pools.acquire("file", "lane:2", "me")
+
+
+def test_tasks_of_one_pool_take_turns():
+    run = open_graph(dict.fromkeys("abc", ()))
+    run.task_runs.update(pool="one at a time")
+    assert drain(run).state == "succeeded"
+
+
+def test_the_same_key_opens_one_run():
+    flow = bench_flow()
+    first = start_run(flow, trigger="manual", actor="ada", key="click-1")
+    assert start_run(flow, trigger="manual", actor="ada", key="click-1") == first
+    assert start_run(flow, trigger="manual", actor="ada", key="click-2") != first
+
+
+def test_the_database_refuses_what_the_engine_should_never_write():
+    run = open_graph({"a": ()})
+    for wrong in ({"state": "succeeded"}, {"state": "running"}, {"attempts": 5}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            TaskRun.objects.filter(run=run).update(**wrong)
