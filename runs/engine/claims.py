@@ -36,34 +36,46 @@ class Claim:
     log_path: str
 
 
-def claim(task_run_id: int, owner: str, *, lane_id: int | None = None, **process: Any) -> Claim | None:
+COLUMNS = (
+    *("run_id", "lane_id", "node_id", "state", "fence", "kind", "unique_id", "identifier"),
+    *("attempts", "not_before", "pool", "spec"),
+)
+
+
+def waiting(task_run_id: int) -> TaskRun | None:
+    """The columns of a task run that a claim needs; None when it is gone."""
+    return TaskRun.objects.only(*COLUMNS).filter(pk=task_run_id).first()
+
+
+def claim(
+    task_run_id: int, owner: str, *, lane_id: int | None = None, row: TaskRun | None = None, **process: Any
+) -> Claim | None:
     """Take a QUEUED task run for `owner`; None when another took it, it is not due, or it is gone.
 
-    `process` (pid, pid_start, boot_id) names the child process that will execute it, for the reaper.
+    In: `row`, if the caller has just read it (see waiting); `process` (pid, pid_start, boot_id), which names the
+    child process that will execute it, for the reaper.
     """
+    row = row or waiting(task_run_id)
+    if row is None or row.state != TaskState.QUEUED or row.lane_id != lane_id:
+        return None
+    # One fence has one not_before, so what was read is still true where the fence is.
+    due = Q() if row.not_before is None else Q(not_before__lte=Now())
+    cancelled = Run.objects.filter(pk=OuterRef("run_id"), cancel_requested_at__isnull=False)
     with transaction.atomic():
-        rows = TaskRun.objects.filter(
-            Q(not_before__isnull=True) | Q(not_before__lte=Now()),
-            ~Exists(Run.objects.filter(pk=OuterRef("run_id"), cancel_requested_at__isnull=False)),
-            pk=task_run_id,
-            lane=lane_id,
-        )
+        row.fence, row.attempts = row.fence + 1, row.attempts + 1
         if not move(
-            rows,
+            TaskRun.objects.filter(due, ~Exists(cancelled), pk=task_run_id, fence=row.fence - 1),
             TaskState.QUEUED,
             TaskState.RUNNING,
             actor=owner,
             owner=owner,
-            fence=F("fence") + 1,
-            attempts=F("attempts") + 1,
+            fence=row.fence,
+            attempts=row.attempts,
             lease_until=after(settings.LEASE_S),
             started_at=Coalesce("started_at", Now()),
             not_before=None,
         ):
             return None
-        row = TaskRun.objects.only("run_id", "fence", "kind", "unique_id", "identifier", "attempts", "spec").get(
-            pk=task_run_id
-        )
         log_path = f"{row.run_id}/{task_run_id}.{row.fence}.log"
         Attempt.objects.create(
             task_run_id=task_run_id,

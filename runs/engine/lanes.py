@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +17,7 @@ from nodes.kinds.base import Ended
 from runs import bell
 from runs.clock import after
 from runs.engine import pools, sessions
-from runs.engine.claims import HOST, Claim, claim, finish, lose
+from runs.engine.claims import COLUMNS, HOST, Claim, claim, finish, lose
 from runs.engine.heart import Held, heart
 from runs.engine.release import queue_due
 from runs.engine.results import ended_of, write_compiled
@@ -63,14 +63,6 @@ class Flying:
     pool: str = ""
     timed_out: bool = False
     stop_by: float | None = None  # when to kill the session because a cancel did not work
-
-
-@dataclass
-class _Candidate:
-    pk: int
-    node_id: int | None
-    pool: str
-    threads: int | None = field(default=None)
 
 
 def drive(lane_id: int) -> None:
@@ -152,11 +144,10 @@ class Driver:
         rows = TaskRun.objects.filter(lane=self.lane)
         return rows.filter(state__in=[TaskState.QUEUED, TaskState.PENDING, TaskState.WAITING]).exists()
 
-    def _candidates(self) -> list[_Candidate]:
+    def _candidates(self) -> list[TaskRun]:
         due = Q(not_before__isnull=True) | Q(not_before__lte=Now())
         rows = TaskRun.objects.filter(due, lane=self.lane, state=TaskState.QUEUED).order_by("position", "pk")
-        values = rows.values_list("pk", "node_id", "pool", "spec__threads")
-        return [_Candidate(*value) for value in values[: self.lane.threads * 8]]
+        return list(rows.only(*COLUMNS)[: self.lane.threads * 8])
 
     def _start_more(self) -> None:
         """Claim and start queued task runs, as many as there are free threads."""
@@ -167,13 +158,13 @@ class Driver:
             if room <= 0:
                 return
             busy = sum(1 for flying in self.flying.values() if flying.node == candidate.node_id)
-            if candidate.threads and busy >= candidate.threads:
+            if busy >= (candidate.spec.get("threads") or self.lane.threads):
                 continue
             if self.client is None and not self._open_session():
                 return
             room -= self._start(candidate)
 
-    def _start(self, candidate: _Candidate) -> bool:
+    def _start(self, candidate: TaskRun) -> bool:
         assert self.client is not None
         holder = f"task:{candidate.pk}"
         if not pools.acquire(candidate.pool, holder, heart.owner):
@@ -182,6 +173,7 @@ class Driver:
             candidate.pk,
             heart.owner,
             lane_id=self.lane.pk,
+            row=candidate,
             pid=self.client.client.pid,
             pid_start=self.client.client.pid_start,
             boot_id=boot_id(),

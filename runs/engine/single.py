@@ -6,7 +6,7 @@ from nodes.kinds.base import Ended
 from nodes.kinds.noop import execute as noop
 from runs import bell
 from runs.engine import pools
-from runs.engine.claims import Claim, claim, finish
+from runs.engine.claims import Claim, claim, finish, waiting
 from runs.engine.heart import Held, heart
 from runs.logs import LogWriter
 from runs.masking import redactor_of
@@ -19,12 +19,15 @@ EXECUTORS = {"noop": noop}
 
 def execute_task_run(task_run_id: int) -> None:
     """Answer a doorbell: take the task run if it still waits, execute it, and write how it ended."""
-    pool = TaskRun.objects.filter(pk=task_run_id).values_list("pool", flat=True).first() or ""
+    row = waiting(task_run_id)
+    if row is None or row.state != TaskState.QUEUED:
+        return  # another was first, or it is gone
+    pool = row.pool
     holder = f"task:{task_run_id}"
     if not pools.acquire(pool, holder, heart.owner):
         return  # who frees a slot rings again
     try:
-        claimed = claim(task_run_id, heart.owner)
+        claimed = claim(task_run_id, heart.owner, row=row)
         if claimed is not None:
             _execute(claimed)
     finally:
