@@ -1,19 +1,25 @@
 """Plain admin pages of runs: to start, watch and cancel them."""
 
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from dexsite.admin import ObjectActions
 from flows.models import Flow
 from flows.parameters import ParameterError
 from runs import logs, services
+from runs.forms import StartForm
 from runs.models import Attempt, Pool, Run, TaskRun, Trigger
+from runs.states import RunState
 
 
 def _user(request: HttpRequest) -> AbstractBaseUser | None:
@@ -50,42 +56,52 @@ class TaskRunInline(ReadOnly, admin.TabularInline):
         return format_html('<a href="{}">log</a>', reverse("admin:runs_log", args=[row.pk, row.fence]))
 
 
+def _may_operate(request: HttpRequest) -> bool:
+    """Whether this user may start and stop; looking at runs is not enough."""
+    return request.user.has_perm("runs.add_run")
+
+
 @admin.register(Run)
-class RunAdmin(ReadOnly, admin.ModelAdmin):
+class RunAdmin(ReadOnly, ObjectActions):
     """Runs."""
 
-    list_display = ("__str__", "state", "reason", "trigger", "created_at", "started_at", "ended_at")
+    list_display = ("__str__", "state", "reason", "trigger", "triggered_by", "created_at", "started_at", "ended_at")
     list_filter = ("state", "flow")
-    list_select_related = ("flow",)
+    list_select_related = ("flow", "triggered_by")
     search_fields = ("flow_name",)
+    fields = (
+        *("flow", "state", "reason", "error", "warnings", "trigger", "triggered_by", "parameters"),
+        *("environment_name", "revision", "retry_of", "drift", "created_at", "started_at", "ended_at"),
+        *("cancel_requested_at", "cancel_requested_by"),
+    )
     inlines: ClassVar = [TaskRunInline]
     actions = ("cancel", "rerun_from_failure")
 
-    @admin.action(description="Cancel", permissions=["view"])
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether the actions are offered, and obeyed."""
+        return _may_operate(request)
+
+    def offers(self, action: str, obj: Run) -> bool:
+        """A run can be cancelled until it is over, and repeated from then on unless all of it succeeded."""
+        if action == "cancel":
+            return not obj.is_over and obj.cancel_requested_at is None
+        return obj.is_over and obj.state != RunState.SUCCEEDED and obj.flow_id is not None
+
+    @admin.action(description="Cancel", permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         """Cancel the chosen runs."""
-        if not self._may_operate(request):
-            return
-        done = sum(services.cancel_run(run.pk, actor=request.user.get_username()) for run in queryset)
-        self.message_user(request, f"{done} cancelled.")
+        for run in queryset:
+            if services.cancel_run(run.pk, actor=request.user.get_username()):
+                self.message_user(request, f"{run} is being cancelled.")
+            else:
+                said = "is over" if run.is_over else "is being cancelled already"
+                self.message_user(request, f"{run} {said}.", messages.WARNING)
 
-    @admin.action(description="Rerun from failure", permissions=["view"])
+    @admin.action(description="Rerun from failure", permissions=["operate"])
     def rerun_from_failure(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         """Repeat what did not succeed, reusing what did."""
-        if not self._may_operate(request):
-            return
         for run in queryset:
-            try:
-                again = services.rerun(run, actor=request.user.get_username(), user=_user(request))
-                self.message_user(request, f"{again} repeats {run}.")
-            except services.RunError as error:
-                self.message_user(request, f"{run}: {error}", messages.ERROR)
-
-    def _may_operate(self, request: HttpRequest) -> bool:
-        if request.user.has_perm("runs.add_run"):
-            return True
-        self.message_user(request, "You may look at runs, but not start or stop them.", messages.ERROR)
-        return False
+            _rerun(self, request, run)
 
     def get_urls(self) -> list[URLPattern]:
         """The admin's own, and the log of an attempt."""
@@ -103,9 +119,15 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
             start, length = (
                 int(request.GET.get(name, default)) for name, default in (("start", 0), ("length", logs.READ_LIMIT))
             )
+            if length < 0:
+                raise ValueError
         except ValueError:
-            return HttpResponse("start and length are whole numbers", status=400, content_type="text/plain")
-        piece = logs.read(attempt.log_path, start, length)
+            said = "start and length are whole numbers, and length is not negative"
+            return HttpResponse(said, status=400, content_type="text/plain")
+        try:
+            piece = logs.read(attempt.log_path, start, length)
+        except ValueError as error:
+            raise Http404("There is no such log.") from error
         response = HttpResponse(piece.text, content_type="text/plain; charset=utf-8")
         response["X-Log-End"], response["X-Log-Size"] = str(piece.end), str(piece.size)
         return response
@@ -126,7 +148,7 @@ class AttemptInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(TaskRun)
-class TaskRunAdmin(ReadOnly, admin.ModelAdmin):
+class TaskRunAdmin(ReadOnly, ObjectActions):
     """Task runs."""
 
     list_display = ("identifier", "run", "state", "reason", "started_at", "ended_at")
@@ -135,6 +157,31 @@ class TaskRunAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("identifier",)
     inlines: ClassVar = [AttemptInline]
     exclude = ("moved_by",)
+    actions = ("cancel", "rerun")
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether the actions are offered, and obeyed."""
+        return _may_operate(request)
+
+    def offers(self, action: str, obj: TaskRun) -> bool:
+        """A task can be cancelled until it is over, and repeated when its run is."""
+        if action == "cancel":
+            return obj.ended_at is None and obj.cancel_requested_at is None
+        return obj.run.is_over and obj.run.flow_id is not None
+
+    @admin.action(description="Cancel", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[TaskRun]) -> None:
+        """Cancel the chosen tasks; what needs them is skipped."""
+        done = sum(services.cancel_task_run(row.pk, actor=request.user.get_username()) for row in queryset)
+        late = len(queryset) - done
+        self.message_user(request, f"{done} cancelled." + (f" {late} already over or cancelled." if late else ""))
+
+    @admin.action(description="Rerun with what failed", permissions=["operate"])
+    def rerun(self, request: HttpRequest, queryset: QuerySet[TaskRun]) -> None:
+        """Repeat the runs of the chosen tasks: these again, and what did not succeed."""
+        rows = queryset.select_related("run__flow").order_by("run_id")
+        for run, chosen in groupby(rows, key=lambda row: row.run):
+            _rerun(self, request, run, [row.unique_id for row in chosen])
 
 
 @admin.register(Pool)
@@ -144,23 +191,55 @@ class PoolAdmin(admin.ModelAdmin):
     list_display = ("name", "slots")
 
 
-@admin.action(description="Run now", permissions=["view"])
-def run_now(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Flow]) -> None:
-    """Start the chosen flows with the defaults of their parameters."""
-    if not request.user.has_perm("runs.add_run"):
-        model_admin.message_user(request, "You may look at flows, but not start them.", messages.ERROR)
-        return
-    for flow in queryset:
-        try:
-            run = services.start_run(
-                flow, trigger=Trigger.MANUAL, actor=request.user.get_username(), user=_user(request)
-            )
-            model_admin.message_user(
-                request,
-                format_html('<a href="{}">{}</a> was started.', reverse("admin:runs_run_change", args=[run.pk]), run),
-            )
-        except ParameterError as error:
-            model_admin.message_user(request, f"{flow}: {error}", messages.ERROR)
+def _link(run: Run) -> SafeString:
+    return format_html('<a href="{}">{}</a>', reverse("admin:runs_run_change", args=[run.pk]), run)
+
+
+def _rerun(model_admin: admin.ModelAdmin, request: HttpRequest, run: Run, keys: Iterable[str] = ()) -> None:
+    try:
+        again = services.rerun(run, actor=request.user.get_username(), user=_user(request), keys=keys)
+    except (services.RunError, ParameterError) as error:
+        model_admin.message_user(request, f"{run}: {error}", messages.ERROR)
+    else:
+        model_admin.message_user(request, format_html("{} repeats {}.", _link(again), run))
+
+
+def _start(model_admin: admin.ModelAdmin, request: HttpRequest, flow: Flow, values: Mapping[str, Any]) -> None:
+    try:
+        run = services.start_run(
+            flow,
+            trigger=Trigger.MANUAL,
+            actor=request.user.get_username(),
+            user=_user(request),
+            parameters=values,
+        )
+    except ParameterError as error:
+        said = f"{flow}: {error} Choose this flow alone to type its values."
+        model_admin.message_user(request, said, messages.ERROR)
+    else:
+        model_admin.message_user(request, format_html("{} was started.", _link(run)))
+
+
+@admin.action(description="Run now", permissions=["run"])
+def run_now(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Flow]) -> HttpResponse | None:
+    """Start the chosen flows; a single one with parameters asks for their values first."""
+    flows = list(queryset)
+    if len(flows) != 1 or not flows[0].parameters:
+        for flow in flows:
+            _start(model_admin, request, flow, {})
+        return None
+    form = StartForm(flows[0], request.POST if "start" in request.POST else None)
+    if form.is_valid():
+        _start(model_admin, request, flows[0], form.values)
+        return None
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": f"Run {flows[0]}",
+        "opts": model_admin.opts,
+        "flow": flows[0],
+        "form": form,
+    }
+    return TemplateResponse(request, "admin/runs/start.html", context)
 
 
 # flows cannot import runs, so what starts them is added to their page from here.

@@ -1,14 +1,17 @@
 """Logs of attempts: files that grow while a task runs, masked and capped, read by byte range."""
 
+import logging
 import threading
 from collections import deque
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from django.conf import settings
 
 from flows.redaction import Redactor
 
+log = logging.getLogger("dex.logs")
 READ_LIMIT = 1024 * 1024
 
 
@@ -23,18 +26,23 @@ class LogWriter:
     The first LOG_HEAD_BYTES are written at once; of what follows the last LOG_TAIL_BYTES are kept and written
     at the end, after a line that says how much was left out. A full disk never fails the task: what cannot be
     written is counted as dropped. Not for two threads at once, except `append`.
+    Raises ValueError for a path that leads out of the folder of logs.
     """
 
     def __init__(self, relative: str, redactor: Redactor) -> None:
-        self.path = root() / relative
+        self.path = _inside(relative)
         self.redactor = redactor
         self.dropped = 0
         self._written = 0
-        self._tail: deque[bytes] = deque()
+        self._tail: deque[memoryview] = deque()
         self._tail_size = 0
         self._lock = threading.Lock()
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file = self.path.open("ab", buffering=0)
+        self._file: FileIO | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = FileIO(self.path, "ab")
+        except OSError as error:
+            log.error("no log at %s: %s", self.path, error)
 
     def append(self, data: bytes) -> None:
         """Mask and write `data`; the end of it may wait for more when it could begin a secret."""
@@ -57,7 +65,8 @@ class LogWriter:
                 for piece in self._tail:
                     self._write(piece)
                 self._tail.clear()
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
         return self.dropped
 
     def _store(self, data: bytes) -> None:
@@ -68,19 +77,29 @@ class LogWriter:
                 self._write(head)
                 self._written += len(head)
         if data:
-            data = data[-settings.LOG_TAIL_BYTES :] if len(data) > settings.LOG_TAIL_BYTES else data
-            self._tail.append(data)
+            self._tail.append(memoryview(data))
             self._tail_size += len(data)
-            while self._tail_size - len(self._tail[0]) >= settings.LOG_TAIL_BYTES:
-                gone = self._tail.popleft()
-                self._tail_size -= len(gone)
-                self.dropped += len(gone)
+            self._shorten_tail()
 
-    def _write(self, data: bytes) -> None:
+    def _shorten_tail(self) -> None:
+        """Keep exactly the last LOG_TAIL_BYTES, and count the rest."""
+        while (surplus := self._tail_size - settings.LOG_TAIL_BYTES) > 0:
+            first = self._tail.popleft()
+            if len(first) > surplus:
+                self._tail.appendleft(first[surplus:])
+            gone = min(surplus, len(first))
+            self._tail_size -= gone
+            self.dropped += gone
+
+    def _write(self, data: bytes | memoryview) -> None:
+        """Write all of it: a disk that is nearly full takes a part, and says nothing."""
+        view = memoryview(data)
         try:
-            self._file.write(data)
+            while view and self._file is not None:
+                view = view[self._file.write(view) or 0 :]
         except OSError:
-            self.dropped += len(data)
+            pass
+        self.dropped += len(view)
 
 
 @dataclass(frozen=True)
@@ -102,19 +121,38 @@ class Piece:
 def read(relative: str, start: int = 0, length: int = READ_LIMIT) -> Piece:
     """Read at most `length` bytes (and at most 1 MiB) of a log from byte `start`; negative counts from the end.
 
-    In: the path an Attempt row carries. A log that does not exist (yet, or any more) is empty.
+    In: the path an Attempt row carries. A log that does not exist (yet, or any more) is empty. A piece that ends
+    within the log ends with a whole character, so that pieces can be put together again as text.
     Raises ValueError for a path that leads out of the folder of logs.
     """
-    base = root().resolve()
-    path = (base / relative).resolve()
-    if not path.is_relative_to(base):
-        raise ValueError("this path leads out of the folder of logs")
+    path = _inside(relative)
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             start = max(size + start, 0) if start < 0 else min(start, size)
             file.seek(start)
             data = file.read(max(0, min(length, READ_LIMIT)))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return Piece(b"", 0, 0, 0)
+    if start + len(data) < size:
+        data = data[: _whole_characters(data)]
     return Piece(data, start, start + len(data), size)
+
+
+def _inside(relative: str) -> Path:
+    base = root().resolve()
+    path = (base / relative).resolve()
+    if not path.is_relative_to(base):
+        raise ValueError("this path leads out of the folder of logs")
+    return path
+
+
+def _whole_characters(data: bytes) -> int:
+    """How many bytes come before a UTF-8 character that was cut at the end; all of them if none was."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0b1100_0000 == 0b1000_0000:
+            continue  # the inside of a character
+        needed = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        return len(data) - back if back < needed and back < len(data) else len(data)
+    return len(data)

@@ -12,10 +12,10 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection
 from django.db.models import Q
 
 from runs.clock import after
@@ -38,6 +38,7 @@ class Held:
     on_cancel: Callable[[], None] = lambda: None
     lost: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    closing: bool = False  # its end is being written: that its row changes is no loss
 
     def lose(self) -> None:
         """Give it up: somebody else holds it, or will."""
@@ -118,12 +119,25 @@ class Heart:
                 self.drop(held)
 
     def beat(self) -> None:
-        """Renew every lease of this process."""
+        """Renew the leases of what this process holds, and of nothing else that carries its name.
+
+        A row that was left behind by an error between two steps must expire, or nobody would ever take it back.
+        """
         until = after(settings.LEASE_S)
-        TaskRun.objects.filter(owner=self.owner, state=TaskState.RUNNING).update(lease_until=until)
-        Lane.objects.filter(owner=self.owner).update(lease_until=until)
-        PoolSlot.objects.filter(owner=self.owner).update(lease_until=until)
-        Run.objects.filter(planner=self.owner, state=RunState.QUEUED).update(planner_until=until)
+        tasks = [held.pk for held in self._holding("task")]
+        lanes = [held.pk for held in self._holding("lane")]
+        plans = [held.pk for held in self._holding("plan")]
+        if tasks:
+            rows = TaskRun.objects.filter(pk__in=tasks, owner=self.owner, state=TaskState.RUNNING)
+            rows.update(lease_until=until)
+        if lanes:
+            Lane.objects.filter(pk__in=lanes, owner=self.owner).update(lease_until=until)
+        if plans:
+            rows_of_runs = Run.objects.filter(pk__in=plans, planner=self.owner, state=RunState.QUEUED)
+            rows_of_runs.update(planner_until=until)
+        holders = [f"task:{pk}" for pk in tasks] + [f"lane:{pk}" for pk in lanes]
+        if holders:
+            PoolSlot.objects.filter(holder__in=holders, owner=self.owner).update(lease_until=until)
 
     def look(self) -> None:
         """Notice what was taken from this process, and what somebody wants cancelled."""
@@ -148,7 +162,7 @@ class Heart:
     def _missing(self, held: Held) -> None:
         with self._lock:
             dropped = (held.kind, held.pk, held.fence) not in self._held
-        if dropped:
+        if dropped or held.closing:
             return  # it ended between the question and now
         log.error("lease of %s %s (fence %s) is gone: giving it up", held.kind, held.pk, held.fence)
         held.lose()
@@ -156,3 +170,18 @@ class Heart:
 
 
 heart = Heart()
+
+
+def surely(write: Callable[[], Any], lost: threading.Event) -> None:
+    """Do an idempotent write, again and again while the database is away and the lease is not lost.
+
+    When the lease was lost the write is left to who has it now.
+    """
+    while not lost.is_set():
+        try:
+            write()
+            return
+        except (OperationalError, InterfaceError) as error:
+            log.warning("waiting for the database: %s", error)
+            connection.close()
+            time.sleep(min(0.5, settings.SELF_FENCE_S / 10))

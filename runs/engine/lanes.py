@@ -3,24 +3,22 @@
 import logging
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import F, Q
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from flows.process import boot_id
-from nodes.dbt.client import SessionClosed
 from nodes.kinds.base import Ended
+from nodes.ordering import HOOK
 from runs import bell
 from runs.clock import after
 from runs.engine import pools, sessions
-from runs.engine.claims import COLUMNS, HOST, Claim, claim, finish, lose
-from runs.engine.heart import Held, heart
+from runs.engine.claims import COLUMNS, HOST, claim, finish
+from runs.engine.flights import Flights
+from runs.engine.heart import Held, heart, surely
 from runs.engine.release import queue_due
-from runs.engine.results import ended_of, write_compiled
 from runs.engine.sessions import Session
 from runs.logs import LogWriter
 from runs.masking import redactor_of
@@ -51,32 +49,15 @@ def end_drivers() -> None:
         driver.stop_now.set()
 
 
-@dataclass
-class Flying:
-    """A task run that the session executes now."""
-
-    claim: Claim
-    held: Held
-    log: LogWriter
-    node: Any
-    deadline: float
-    pool: str = ""
-    timed_out: bool = False
-    stop_by: float | None = None  # when to kill the session because a cancel did not work
-
-
 def drive(lane_id: int) -> None:
     """Answer a doorbell: take the lane if nobody has it, and execute what it has until nothing is left."""
     if draining.is_set():
         return
-    taken = (
-        Lane.objects.filter(Q(owner=""), pk=lane_id)
-        .filter(task_runs__state__in=[TaskState.QUEUED, TaskState.WAITING])
-        .distinct()
-        .values_list("pk", flat=True)
+    has_work = TaskRun.objects.filter(lane=OuterRef("pk"), state__in=[TaskState.QUEUED, TaskState.WAITING])
+    taken = Lane.objects.filter(Exists(has_work), pk=lane_id, owner="").update(
+        owner=heart.owner, fence=F("fence") + 1, lease_until=after(settings.LEASE_S), rung_at=Now()
     )
-    rows = Lane.objects.filter(pk__in=list(taken), owner="")
-    if not rows.update(owner=heart.owner, fence=F("fence") + 1, lease_until=after(settings.LEASE_S), rung_at=Now()):
+    if not taken:
         return
     lane = Lane.objects.select_related("run", "revision__environment").get(pk=lane_id)
     driver = Driver(lane)
@@ -96,8 +77,7 @@ class Driver:
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
-        self.client: Session | None = None
-        self.flying: dict[str, Flying] = {}
+        self.flights: Flights | None = None  # with the session that they fly on
         self.held = heart.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon))
         self.holder = f"lane:{lane.pk}"
         self.key = f"{lane.revision_id}:{lane.threads}"
@@ -107,33 +87,28 @@ class Driver:
         self.sessions = 0  # how many sessions this driver needed
         self._log: LogWriter | None = None
 
-    # --- the loop ----------------------------------------------------------------------------------------
     def work(self) -> None:
         """Execute until the lane is empty, lost, or waits for others."""
-        if not pools.acquire(self.lane.pool, self.holder, heart.owner):
-            Lane.objects.filter(pk=self.lane.pk).update(waits_for_pool=True)
-            return
-        self.has_slot = True
-        Lane.objects.filter(pk=self.lane.pk).update(waits_for_pool=False)
+        self.has_slot = pools.acquire(self.lane.pool, self.holder, heart.owner)
+        Lane.objects.filter(pk=self.lane.pk).update(waits_for_pool=not self.has_slot)
         idle_since: float | None = None
         look_at = 0.0
-        while not self.held.lost.is_set() and not self.stop_now.is_set():
+        while self.has_slot and not self.held.lost.is_set() and not self.stop_now.is_set():
             try:
                 now = time.monotonic()
                 if now >= look_at and not draining.is_set():
                     look_at = now + POLL_S
                     queue_due(self.lane.run_id)
                     self._start_more()
-                if self.flying:
+                if self.flights:
                     idle_since = None
                 else:
                     idle_since = idle_since or now
                     if draining.is_set() or now - idle_since >= LINGER_S or not self._has_future():
                         return
-                if self._handle_events(min(look_at - time.monotonic(), 0.25)):
+                if self._follow(max(0.0, min(look_at - time.monotonic(), 0.25))):
                     look_at = 0.0
-                self._enforce_deadlines()
-            except (DatabaseError, InterfaceError) as error:
+            except (OperationalError, InterfaceError) as error:
                 # A short outage is waited for; a long one ends with the heart giving the lane up.
                 log.warning("lane %s: %s", self.lane.pk, error)
                 connection.close()
@@ -144,125 +119,66 @@ class Driver:
         rows = TaskRun.objects.filter(lane=self.lane)
         return rows.filter(state__in=[TaskState.QUEUED, TaskState.PENDING, TaskState.WAITING]).exists()
 
-    def _candidates(self) -> list[TaskRun]:
+    def _queued(self, most: int | None = None) -> list[TaskRun]:
         due = Q(not_before__isnull=True) | Q(not_before__lte=Now())
         rows = TaskRun.objects.filter(due, lane=self.lane, state=TaskState.QUEUED).order_by("position", "pk")
-        return list(rows.only(*COLUMNS)[: self.lane.threads * 8])
+        return list(rows.only(*COLUMNS)[:most])
 
     def _start_more(self) -> None:
         """Claim and start queued task runs, as many as there are free threads."""
-        room = self.lane.threads - len(self.flying)
-        if room <= 0:
+        threads = self.lane.threads
+        if self.flights is not None and len(self.flights) >= threads:
             return
-        for candidate in self._candidates():
-            if room <= 0:
+        for row in self._queued(threads * 8):
+            flights = self.flights if self.flights is not None else self._open_session()
+            if flights is None or len(flights) >= threads:
                 return
-            busy = sum(1 for flying in self.flying.values() if flying.node == candidate.node_id)
-            if busy >= (candidate.spec.get("threads") or self.lane.threads):
-                continue
-            if self.client is None and not self._open_session():
-                return
-            room -= self._start(candidate)
+            if flights.of_node(row.node_id) < (row.spec.get("threads") or threads):
+                flights.start(row)
 
-    def _start(self, candidate: TaskRun) -> bool:
-        assert self.client is not None
-        holder = f"task:{candidate.pk}"
-        if not pools.acquire(candidate.pool, holder, heart.owner):
+    def _follow(self, timeout: float) -> bool:
+        """Take what the session said within `timeout` s; whether more may start now."""
+        if self.flights is None:
+            time.sleep(timeout)
             return False
-        claimed = claim(
-            candidate.pk,
-            heart.owner,
-            lane_id=self.lane.pk,
-            row=candidate,
-            pid=self.client.client.pid,
-            pid_start=self.client.client.pid_start,
-            boot_id=boot_id(),
-        )
-        if claimed is None:
-            pools.give_back(candidate.pool, holder, heart.owner)
-            return False
-        task = f"{claimed.task_run_id}.{claimed.fence}"
-        client = self.client
-        held = Held(
-            "task",
-            claimed.task_run_id,
-            claimed.fence,
-            on_lost=lambda: client.cancel(task),
-            on_cancel=lambda: client.cancel(task),
-        )
-        timeout = float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S)
-        self.flying[task] = Flying(
-            claim=claimed,
-            held=held,
-            log=LogWriter(claimed.log_path, redactor_of(claimed.run_id)),
-            node=candidate.node_id,
-            deadline=time.monotonic() + timeout,
-            pool=candidate.pool,
-        )
-        heart.hold(held)
-        self._send(task, claimed)
-        return True
-
-    def _send(self, task: str, claimed: Claim) -> None:
-        assert self.client is not None
-        spec = claimed.spec
-        try:
-            if claimed.kind == "hook":
-                self.client.client.hooks(task, claimed.unique_id)
-            else:
-                self.client.client.execute(
-                    task,
-                    spec["unique_id"],
-                    unit_tests=spec["unit_tests"],
-                    tests=spec["tests"] if spec["unique_id"] not in spec["tests"] else (),
-                    run_model=spec["builds"] or spec["unique_id"] in spec["tests"],
-                    full_refresh=spec["full_refresh"],
-                    compiled=True,
-                )
-        except SessionClosed:
-            pass  # its last event says so, and what flies is handled there
+        ended, died = self.flights.follow(self.flights.session.events(timeout))
+        if died:
+            self._drop_session(died)
+            return True
+        self.flights.enforce()
+        return ended
 
     # --- the session -------------------------------------------------------------------------------------
-    def _open_session(self) -> bool:
-        """Get a session for this lane, warm or new; False when it cannot be opened (what waited has failed then)."""
+    def _open_session(self) -> Flights | None:
+        """Get a session for this lane, warm or new; None when it cannot be opened (what waited has failed then)."""
         revision = self.lane.revision
-        client = sessions.take(self.key)
-        problem = ""
         if revision is None or not revision.exists_on_disk:
             self._fail_queued("the revision that this run was planned on is gone", retryable=False)
-            return False
-        is_new = client is None
+            return None
         self.sessions += 1
-        if client is None:
-            client = Session(self.key)
-        client.sink = self._session_output
-        self.client = client
-        self._remember_process()
-        if is_new:
-            problem = client.open(revision, self.lane.threads)
+        warm = sessions.take(self.key)
+        session = warm or Session(self.key)
+        session.sink = self._session_output
+        self.flights = Flights(self.lane.pk, session)
+        self._remember_process(session)
+        problem = "" if warm else session.open(revision, self.lane.threads)
         if not problem:
-            wanted = TaskRun.objects.filter(lane=self.lane).exclude(kind="hook").values_list("spec", flat=True)
-            problem = client.begin(
-                {name for spec in wanted for name in (spec["unique_id"], *spec["tests"])},
+            specs = list(TaskRun.objects.filter(lane=self.lane).exclude(kind=HOOK).values_list("spec", flat=True))
+            problem = session.begin(
+                {name for spec in specs for name in (spec["unique_id"], *spec["tests"])},
                 f"dex-{settings.INSTALLATION}-lane-{self.lane.pk}",
                 leftovers=self.lane.fence > 1 or self.sessions > 1,
             )
         if problem:
-            client.kill()
-            self.client = None
+            self._drop_session(problem)
             if not self.held.lost.is_set():
                 self._fail_queued(f"dbt could not start: {problem}")
-            return False
-        return True
+        return self.flights
 
-    def _remember_process(self) -> None:
+    def _remember_process(self, session: Session) -> None:
         """Write which process executes this lane, so that the reaper of this host can end it."""
-        assert self.client is not None
         Lane.objects.filter(pk=self.lane.pk, fence=self.lane.fence, owner=heart.owner).update(
-            host=HOST,
-            boot_id=boot_id(),
-            pid=self.client.client.pid,
-            pid_start=self.client.client.pid_start,
+            host=HOST, boot_id=boot_id(), pid=session.client.pid, pid_start=session.client.pid_start
         )
 
     def _session_output(self, data: bytes) -> None:
@@ -271,97 +187,29 @@ class Driver:
             self._log = LogWriter(path, redactor_of(self.lane.run_id))
         self._log.append(data)
 
+    def _drop_session(self, reason: str) -> None:
+        """End the session; what flew on it is lost."""
+        flights, self.flights = self.flights, None
+        if flights is not None:
+            flights.session.kill()
+            flights.crash(reason)
+
     def _fail_queued(self, reason: str, *, retryable: bool = True) -> None:
-        for candidate in self._candidates():
-            claimed = claim(candidate.pk, heart.owner, lane_id=self.lane.pk)
+        first = next((line for line in reason.splitlines() if line.strip()), reason)
+        for row in self._queued():
+            claimed = claim(row.pk, heart.owner, lane_id=self.lane.pk, row=row)
             if claimed is not None:
                 writer = LogWriter(claimed.log_path, redactor_of(claimed.run_id))
                 writer.line(reason)
                 writer.close()
-                finish(claimed, Ended("failed", reason.splitlines()[0], retryable=retryable))
+                finish(claimed, Ended("failed", first, retryable=retryable))
 
-    # --- what the session says ---------------------------------------------------------------------------
-    def _handle_events(self, timeout: float) -> bool:
-        """Take what the session said within `timeout` s; whether something ended, so that more may start."""
-        if self.client is None:
-            time.sleep(max(0.0, timeout))
-            return False
-        ended = False
-        for event in self.client.events(max(0.0, timeout)):
-            match event["event"]:
-                case "log":
-                    flying = self.flying.get(event["task"])
-                    if flying is not None:
-                        flying.log.line(event["text"])
-                case "result":
-                    ended |= self._result(event)
-                case "died" | "fatal":
-                    self._session_died(str(event.get("message") or self.client.died))
-                    return True
-        return ended
+    def _abandon(self) -> None:
+        """The lane was lost: its session must not touch the warehouse any more."""
+        if self.flights is not None:
+            self.flights.session.kill()
 
-    def _result(self, event: dict[str, Any]) -> bool:
-        flying = self.flying.pop(event["task"], None)
-        if flying is None:
-            return False
-        claimed = flying.claim
-        if flying.held.lost.is_set():
-            flying.log.close()
-            return True
-        ended = ended_of(event, timed_out=flying.timed_out, limit=claimed.spec.get("timeout"))
-        ended.result.update(write_compiled(claimed, event.get("compiled_code") or ""))
-        self._close(flying, ended)
-        return True
-
-    def _close(self, flying: Flying, ended: Ended) -> None:
-        dropped = flying.log.close()
-        heart.drop(flying.held)
-        finish(flying.claim, Ended(**{**vars(ended), "log_dropped": dropped}))
-        self._free(flying)
-
-    def _free(self, flying: Flying) -> None:
-        if flying.pool:
-            pools.give_back(flying.pool, f"task:{flying.claim.task_run_id}", heart.owner)
-
-    def _session_died(self, message: str) -> None:
-        """Only what was in flight is lost: it is tried again, on a new session, by the infrastructure's budget."""
-        flying, self.flying = list(self.flying.values()), {}
-        if self.client is not None:
-            self.client.kill()
-            self.client = None
-        for one in flying:
-            one.log.line(f"the dbt session ended: {message}")
-            if one.timed_out:
-                self._close(one, Ended("failed", "timeout", result={}))
-                continue
-            one.log.close()
-            heart.drop(one.held)
-            if one.held.cancelled.is_set():
-                finish(one.claim, Ended("cancelled", "cancelled; its session was ended"))
-            elif not one.held.lost.is_set():
-                lose(
-                    one.claim.task_run_id,
-                    one.claim.fence,
-                    actor=heart.owner,
-                    reason=f"dbt session died: {message}",
-                )
-            self._free(one)
-
-    def _enforce_deadlines(self) -> None:
-        now = time.monotonic()
-        for task, flying in self.flying.items():
-            if now >= flying.deadline and not flying.timed_out:
-                flying.timed_out = True
-                flying.log.line("timeout: it is being stopped")
-                if self.client is not None:
-                    self.client.cancel(task)
-            if flying.stop_by is None and (flying.timed_out or flying.held.cancelled.is_set()):
-                flying.stop_by = now + settings.KILL_GRACE_S
-            if flying.stop_by is not None and now >= flying.stop_by and self.client is not None:
-                log.warning("%s did not stop: ending the session of lane %s", flying.claim.identifier, self.lane.pk)
-                self.client.kill()
-                flying.stop_by = now + 3600
-
+    # --- the end -----------------------------------------------------------------------------------------
     def crashed(self, message: str) -> None:
         """Driving broke: the sweeper rings again after a while; the third time, what waits is failed."""
         self.broken = True
@@ -370,43 +218,42 @@ class Driver:
         if rows.get().crashes >= settings.INFRA_ATTEMPTS:
             self._fail_queued(f"dex could not execute it: {message}", retryable=False)
 
-    # --- the end -----------------------------------------------------------------------------------------
-    def _abandon(self) -> None:
-        """The lane was lost: its session must not touch the warehouse any more."""
-        if self.client is not None:
-            self.client.kill()
-
     def leave(self) -> None:
-        """Put everything back: what still flies is lost, the session is kept warm, slot and lane are free."""
-        heart.drop(self.held)
-        lost = self.held.lost.is_set()
-        if self.flying:
-            self._session_died("its worker is stopping")
-        if self.client is not None:
-            if lost or self.broken or self.client.end():
-                self.client.kill()
-            else:
-                sessions.keep(self.client)
-        if self._log is not None:
-            self._log.close()
+        """Put everything back: what still flies is lost, the session is kept warm, slot and lane are free.
+
+        What cannot be put back is not renewed any more, and the reaper takes it back.
+        """
+        try:
+            if self.flights or (self.flights is not None and self.broken):
+                self._drop_session("its worker is stopping")
+            if self.flights is not None:
+                session = self.flights.session
+                if session.end() or self.held.lost.is_set():
+                    session.kill()
+                else:
+                    sessions.keep(session)
+            if self._log is not None:
+                self._log.close()
+        finally:
+            self.held.closing = True
+            surely(self._free, self.held.lost)
+            heart.drop(self.held)
+        if not draining.is_set() and not self.held.lost.is_set():
+            self._ring_next()
+
+    def _free(self) -> None:
         if self.has_slot:
             pools.give_back(self.lane.pool, self.holder, heart.owner)
-        if not lost:
-            Lane.objects.filter(pk=self.lane.pk, fence=self.lane.fence, owner=heart.owner).update(
-                owner="", lease_until=None, pid=None, pid_start=None
-            )
-        self._ring_next()
+        Lane.objects.filter(pk=self.lane.pk, fence=self.lane.fence, owner=heart.owner).update(
+            owner="", lease_until=None, pid=None, pid_start=None
+        )
 
     def _ring_next(self) -> None:
         """Ring this lane again if something was queued meanwhile, and who waits for the slot that is free now."""
-        if (
-            not draining.is_set()
-            and not self.broken
-            and TaskRun.objects.filter(lane=self.lane, state=TaskState.QUEUED).exists()
-        ):
-            if not self.has_slot:
-                return  # who has the slot rings when it is free
+        if not self.has_slot:
+            return  # who has the slot rings when it is free
+        if not self.broken and TaskRun.objects.filter(lane=self.lane, state=TaskState.QUEUED).exists():
             bell.ring_lanes([self.lane.pk])
-        if self.has_slot and self.lane.pool:
+        if self.lane.pool:
             waiting = Lane.objects.filter(pool=self.lane.pool, waits_for_pool=True, owner="").order_by("pk")
             bell.ring_lanes(waiting.values_list("pk", flat=True)[:1])

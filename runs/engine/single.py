@@ -7,7 +7,7 @@ from nodes.kinds.noop import execute as noop
 from runs import bell
 from runs.engine import pools
 from runs.engine.claims import Claim, claim, finish, waiting
-from runs.engine.heart import Held, heart
+from runs.engine.heart import Held, heart, surely
 from runs.logs import LogWriter
 from runs.masking import redactor_of
 from runs.models import TaskRun
@@ -61,6 +61,6 @@ def _execute(claimed: Claim) -> None:
     finally:
         if writer is not None:
             writer.close()
-        heart.drop(held)
-    if not held.lost.is_set():
-        finish(claimed, ended)
+    held.closing = True
+    surely(lambda: finish(claimed, ended), held.lost)
+    heart.drop(held)

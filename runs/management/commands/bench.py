@@ -5,10 +5,11 @@ import subprocess
 import sys
 import tempfile
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 SIZES = {"orchestration": 1000, "dbt": 100, "select": 5000}
 
@@ -23,7 +24,9 @@ class Command(BaseCommand):
         parser.add_argument("--no-dbt", action="store_true", help="select: leave out the comparison with dbt ls")
 
     def handle(self, *args: Any, what: str, size: int | None, here: bool, no_dbt: bool, **options: Any) -> None:
-        size = size or SIZES[what]
+        size = SIZES[what] if size is None else size
+        if size < 1:
+            raise CommandError(f"--size {size} must be at least 1.")
         if not here:
             self._elsewhere(what, size, no_dbt)
             return
@@ -38,7 +41,7 @@ class Command(BaseCommand):
                 "DATABASE_URL": "",
                 "CELERY_BROKER_URL": "",
             }
-            manage = [sys.executable, "manage.py"]
+            manage = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py")]
             subprocess.run([*manage, "migrate", "-v0"], env=environment, check=True)
             flags = ["--no-dbt"] if no_dbt else []
             command = [*manage, "bench", what, "--size", str(size), "--here", *flags]

@@ -3,9 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from runs.history import check
+from runs.management.database import require_tables
+from runs.models import Run
 
 
 class Command(BaseCommand):
@@ -15,6 +17,9 @@ class Command(BaseCommand):
         parser.add_argument("--run", type=int, help="only this run")
 
     def handle(self, *args: Any, run: int | None, **options: Any) -> None:
+        require_tables()
+        if run is not None and not Run.objects.filter(pk=run).exists():
+            raise CommandError(f"There is no run {run}.")
         violations = check(run)
         for violation in violations:
             self.stdout.write(str(violation))

@@ -7,16 +7,17 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from flows.models import Environment, Flow, Project
+from flows.services import check_folder
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.sync import SyncError, sync
-from runs.embedded import Engine, EngineRunningError
-from runs.management.commands.run_flow import wait_for
-from runs.management.commands.up import serve
+from runs.management.commands.run_flow import INTERRUPTED, wait_for
+from runs.management.commands.up import check_free, serve, start_engine, stop_wanted
 from runs.models import Trigger
 from runs.queries import as_table
 from runs.services import start_run
@@ -39,19 +40,24 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="exit when the run ended; 0 if it succeeded")
         parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--project", type=Path, default=PROJECT, metavar="DIR", help="a copy of the sample project")
 
-    def handle(self, *args: Any, once: bool, port: int, **options: Any) -> None:
+    def handle(self, *args: Any, once: bool, port: int, project: Path, **options: Any) -> None:
+        if not settings.EMBEDDED:
+            raise CommandError("The demo is embedded: unset CELERY_BROKER_URL, and use a DEX_HOME of its own.")
+        if not once:
+            check_free(port)
         call_command("migrate", verbosity=0)
-        engine = Engine()
+        engine = start_engine()
         try:
-            engine.start()
-        except EngineRunningError as error:
-            raise CommandError(f"{error}. Stop it first, or set another DEX_HOME.") from error
-        try:
-            flow = demo_flow()
+            flow = demo_flow(project)
             run = start_run(flow, trigger=Trigger.COMMAND, actor="demo")
             self.stderr.write(f"running {flow} ...")
-            wait_for(run)
+            wait_for(run, engine)
+        except KeyboardInterrupt:
+            self.stderr.write("stopping; what runs is queued again")
+            engine.stop(grace=0)
+            raise SystemExit(INTERRUPTED) from None
         except BaseException:
             engine.stop(grace=0)
             raise
@@ -63,12 +69,16 @@ class Command(BaseCommand):
         name, password = demo_admin()
         self.stdout.write(f"\n  http://127.0.0.1:{port}/   user {name}   password {password}\n")
         self.stdout.flush()
-        serve(engine, port, None, self.stderr.write)
+        serve(engine, port, None, self.stderr.write, stop_wanted())
 
 
-def demo_flow() -> Flow:
+def demo_flow(folder: Path = PROJECT) -> Flow:
     """The sample shop's project, environment and flow; made at the first call. Raises CommandError."""
-    project, _ = Project.objects.get_or_create(name="shop", defaults={"path": str(PROJECT)})
+    try:
+        path = str(check_folder(str(folder.absolute())))
+    except ValidationError as error:
+        raise CommandError(" ".join(error.messages)) from error
+    project, _ = Project.objects.update_or_create(name="shop", defaults={"path": path})
     environment, _ = Environment.objects.get_or_create(project=project, name="demo")
     try:
         sync(environment)

@@ -10,13 +10,17 @@ from django.core.management.base import BaseCommand, CommandError
 
 from flows.models import Flow
 from flows.parameters import ParameterError
+from runs import bell
 from runs.embedded import Engine, EngineRunningError
+from runs.management.database import require_tables
 from runs.models import Run, Trigger
 from runs.queries import as_json, as_table
 from runs.services import start_run
 from runs.states import RUN_OVER, RunState
 
 POLL_S = 0.1
+LOOK_FOR_ENGINE_S = 2.0
+INTERRUPTED = 130  # as a shell says of Ctrl-C
 
 
 class Command(BaseCommand):
@@ -29,34 +33,47 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=["json", "table"], default="json")
 
     def handle(self, *args: Any, name: str, wait: bool, param: list[str], **options: Any) -> None:
+        require_tables()
         flow = Flow.objects.select_related("environment__project").filter(name=name).first()
         if flow is None:
-            known = ", ".join(repr(n) for n in Flow.objects.values_list("name", flat=True)[:20]) or "none yet"
-            raise CommandError(f"There is no flow {name!r}. Flows: {known}.")
+            raise CommandError(f"There is no flow {name!r}. {_known_flows()}")
         given = {}
         for pair in param:
             key, separator, value = pair.partition("=")
-            if not separator:
+            if not separator or not key:
                 raise CommandError(f"--param {pair!r} must be NAME=VALUE.")
             given[key] = value
-        engine = engine_for_waiting() if wait else None
+        engine = engine_if_free() if wait else None
+        run = None
         try:
-            try:
-                run = start_run(flow, trigger=Trigger.COMMAND, actor="command", parameters=given)
-            except ParameterError as error:
-                raise CommandError(str(error)) from error
+            run = start_run(flow, trigger=Trigger.COMMAND, actor="command", parameters=given)
             if wait:
-                wait_for(run)
+                engine = wait_for(run, engine)
+        except ParameterError as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            self.stderr.write(f"stopped waiting; {run or 'the run'} goes on where an engine runs (`manage.py up`)")
+            raise SystemExit(INTERRUPTED) from None
         finally:
             if engine is not None:
                 engine.stop(grace=0)
         run.refresh_from_db()
         self.stdout.write(json.dumps(as_json(run)) if options["format"] == "json" else as_table(run))
+        if not wait and settings.EMBEDDED and not bell.knock("sweep", []):
+            self.stderr.write(f"no engine is running: {run} starts with the next `manage.py up`, or use --wait")
         if wait and run.state != RunState.SUCCEEDED:
             raise SystemExit(1)
 
 
-def engine_for_waiting() -> Engine | None:
+def _known_flows(most: int = 20) -> str:
+    names = list(Flow.objects.values_list("name", flat=True)[: most + 1])
+    if not names:
+        return "There is none yet."
+    more = ", ..." if len(names) > most else ""
+    return f"Flows: {', '.join(map(repr, names[:most]))}{more}."
+
+
+def engine_if_free() -> Engine | None:
     """An engine in this process when the installation is embedded and none is running; else None."""
     if not settings.EMBEDDED:
         return None
@@ -68,7 +85,15 @@ def engine_for_waiting() -> Engine | None:
     return engine
 
 
-def wait_for(run: Run) -> None:
-    """Return when the run is over."""
+def wait_for(run: Run, engine: Engine | None = None) -> Engine | None:
+    """Return when the run is over: the engine of this process, which the caller stops, if it has one.
+
+    When the engine of another process ends meanwhile, this process takes its place, or the run would never end.
+    """
+    look_at = time.monotonic() + LOOK_FOR_ENGINE_S
     while Run.objects.filter(pk=run.pk).exclude(state__in=RUN_OVER).exists():
+        if engine is None and not bell.is_engine_here() and time.monotonic() >= look_at:
+            look_at = time.monotonic() + LOOK_FOR_ENGINE_S
+            engine = engine_if_free()
         time.sleep(POLL_S)
+    return engine

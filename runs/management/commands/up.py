@@ -1,22 +1,55 @@
 """manage.py up: web, worker, beat and engine in one command, embedded."""
 
 import signal
+import socket
 import sys
 import threading
+import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import Tags, run_checks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from flows import process
+from runs import bell
 from runs.embedded import Engine, EngineRunningError
+
+DEATHS = 5  # so many ends of the web server within a minute are no accident
+ALREADY = "dex is already running on this DEX_HOME. Stop it first, or set another DEX_HOME."
 
 
 def _pass_on(data: bytes) -> None:
     sys.stderr.write(data.decode(errors="replace"))
+
+
+def check_free(port: int) -> None:
+    """Raise CommandError when dex runs here already, or cannot have the port."""
+    if bell.knock("sweep", []):
+        raise CommandError(ALREADY)
+    if not 0 < port < 65536:
+        raise CommandError(f"--port {port} is no port; choose one from 1 to 65535.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise CommandError(
+                f"Port {port} cannot be used ({error.strerror}); is another program on it? --port chooses another."
+            ) from error
+
+
+def start_engine() -> Engine:
+    """The engine of this DEX_HOME, running. Raises CommandError when another process has it."""
+    engine = Engine()
+    try:
+        engine.start()
+    except EngineRunningError as error:
+        raise CommandError(ALREADY) from error
+    return engine
 
 
 def start_web(port: int) -> process.Child:
@@ -48,34 +81,41 @@ class Command(BaseCommand):
                 "CELERY_BROKER_URL is set, so this installation is not embedded. Start its parts instead: "
                 "`gunicorn dexsite.wsgi`, `celery -A dexsite worker`, `celery -A dexsite beat`."
             )
+        check_free(port)
+        stopping = stop_wanted()
         call_command("migrate", verbosity=0)
-        engine = Engine()
-        try:
-            engine.start()
-        except EngineRunningError as error:
-            raise CommandError(f"{error}. Stop it first, or set another DEX_HOME.") from error
-        serve(engine, port, grace, self.stderr.write)
+        for message in run_checks(tags=[Tags.database], databases=["default"]):
+            self.stderr.write(str(message))
+        serve(start_engine(), port, grace, self.stderr.write, stopping)
 
 
-def serve(engine: Engine, port: int, grace: float | None, say: Any) -> None:
-    """Serve until INT or TERM; the web server is started again when it dies."""
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+def stop_wanted() -> threading.Event:
+    """An event that Ctrl-C, TERM and the end of the terminal set from now on."""
+    wanted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT:  # nohup stays nohup
+            signal.signal(number, lambda *_: wanted.set())
+    return wanted
+
+
+def serve(engine: Engine, port: int, grace: float | None, say: Any, stopping: threading.Event) -> None:
+    """Serve until `stopping`; the web server is started again when it dies. Raises CommandError when it cannot."""
+    ends: list[float] = []
+    said = False
     web = start_web(port)
-    say(f"dex serves http://127.0.0.1:{port}/ - Ctrl-C stops it")
-    quick_deaths = 0
-    while not stopping.wait(0.5):
-        if web.poll() is not None:
-            quick_deaths += 1
-            if quick_deaths > 5:
-                say("the web server does not start; is the port taken? --port chooses another")
-                break
-            web = start_web(port)
+    while not stopping.wait(0.2 if not said else 0.5):
+        if not said and _answers(port):
+            said = True
+            say(f"dex serves http://127.0.0.1:{port}/ - Ctrl-C stops it")
+        if web.poll() is None:
+            continue
+        ends = [end for end in ends if time.monotonic() - end < 60] + [time.monotonic()]
+        if len(ends) > DEATHS:
+            break
+        say(f"the web server ended (exit code {web.exit_code}) and is started again")
+        web = start_web(port)
     say("stopping: running tasks may finish; Ctrl-C again ends them at once")
-    again = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: again.set())
+    again = stop_wanted()
     web.kill_tree(grace_int=0, grace_term=6)
     stopper = threading.Thread(target=engine.stop, args=[grace])
     stopper.start()
@@ -84,3 +124,11 @@ def serve(engine: Engine, port: int, grace: float | None, say: Any) -> None:
         if again.is_set():
             again.clear()
             engine.hurry()
+    if not stopping.is_set():
+        raise CommandError(f"the web server ended {len(ends)} times within a minute; its last words are above")
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

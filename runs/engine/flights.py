@@ -1,0 +1,176 @@
+"""What a dbt session executes for a lane right now: starts it, follows it, and writes how it ended."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from flows.process import boot_id
+from nodes.dbt.client import SessionClosed
+from nodes.kinds.base import Ended
+from nodes.ordering import HOOK
+from runs.engine import pools
+from runs.engine.claims import Claim, claim, finish, lose
+from runs.engine.heart import Held, heart, surely
+from runs.engine.results import ended_of, write_compiled
+from runs.engine.sessions import Session
+from runs.logs import LogWriter
+from runs.masking import redactor_of
+from runs.models import TaskRun
+
+log = logging.getLogger("dex.lanes")
+
+
+@dataclass
+class Flight:
+    """One task run that the session executes now."""
+
+    claim: Claim
+    held: Held
+    log: LogWriter
+    node_id: int | None
+    deadline: float
+    pool: str = ""
+    timed_out: bool = False
+    stop_by: float | None = None  # when to end the session because a cancel did not work
+
+
+class Flights:
+    """All flights of one session. Not for two threads at once."""
+
+    def __init__(self, lane_id: int, session: Session) -> None:
+        self.lane_id = lane_id
+        self.session = session
+        self._flying: dict[str, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._flying)
+
+    def of_node(self, node_id: int | None) -> int:
+        """How many task runs of a node fly."""
+        return sum(1 for flight in self._flying.values() if flight.node_id == node_id)
+
+    def start(self, row: TaskRun) -> bool:
+        """Claim a queued task run and hand it to the session; False when it cannot start now."""
+        holder = f"task:{row.pk}"
+        if not pools.acquire(row.pool, holder, heart.owner):
+            return False
+        client = self.session.client
+        claimed = claim(
+            row.pk,
+            heart.owner,
+            lane_id=self.lane_id,
+            row=row,
+            pid=client.pid,
+            pid_start=client.pid_start,
+            boot_id=boot_id(),
+        )
+        if claimed is None:
+            pools.give_back(row.pool, holder, heart.owner)
+            return False
+        task = f"{claimed.task_run_id}.{claimed.fence}"
+        stop: Callable[[], None] = lambda: self.session.cancel(task)  # noqa: E731 - given away twice
+        held = heart.hold(Held("task", claimed.task_run_id, claimed.fence, on_lost=stop, on_cancel=stop))
+        self._flying[task] = Flight(
+            claim=claimed,
+            held=held,
+            log=LogWriter(claimed.log_path, redactor_of(claimed.run_id)),
+            node_id=row.node_id,
+            deadline=time.monotonic() + float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S),
+            pool=row.pool,
+        )
+        self._send(task, claimed)
+        return True
+
+    def _send(self, task: str, claimed: Claim) -> None:
+        spec, client = claimed.spec, self.session.client
+        try:
+            if claimed.kind == HOOK:
+                client.hooks(task, claimed.unique_id)
+                return
+            is_test = spec["unique_id"] in spec["tests"]  # a test between models is the resource itself
+            client.execute(
+                task,
+                spec["unique_id"],
+                unit_tests=spec["unit_tests"],
+                tests=() if is_test else spec["tests"],
+                run_model=spec["builds"] or is_test,
+                full_refresh=spec["full_refresh"],
+                compiled=True,
+            )
+        except SessionClosed:
+            pass  # its last event says so, and what flies is handled then
+
+    def follow(self, events: Iterable[dict[str, Any]]) -> tuple[bool, str]:
+        """Take what the session said: (whether something ended, why the session died or "")."""
+        ended = False
+        for event in events:
+            flight = self._flying.get(event.get("task") or "")
+            match event["event"]:
+                case "log" if flight is not None:
+                    flight.log.line(event["text"])
+                case "result" if flight is not None:
+                    self._land(event["task"], flight, event)
+                    ended = True
+                case "died" | "fatal":
+                    return ended, str(event.get("message") or self.session.died)
+        return ended, ""
+
+    def _land(self, task: str, flight: Flight, event: dict[str, Any]) -> None:
+        ended = ended_of(event, timed_out=flight.timed_out, limit=flight.claim.spec.get("timeout"))
+        ended.result.update(write_compiled(flight.claim, event.get("compiled_code") or ""))
+        self._close(flight, ended)
+        del self._flying[task]
+
+    def _close(self, flight: Flight, ended: Ended) -> None:
+        """Write the end of a flight, however long the database takes to come back while the lease is ours."""
+        dropped = flight.log.close()
+        whole = Ended(**{**vars(ended), "log_dropped": dropped})
+        flight.held.closing = True
+        surely(lambda: finish(flight.claim, whole), flight.held.lost)
+        self._free(flight)
+
+    def _free(self, flight: Flight) -> None:
+        heart.drop(flight.held)
+        if flight.pool:
+            surely(
+                lambda: pools.give_back(flight.pool, f"task:{flight.claim.task_run_id}", heart.owner), flight.held.lost
+            )
+
+    def enforce(self) -> None:
+        """Stop what is late, and end the session when something does not stop."""
+        now = time.monotonic()
+        for task, flight in self._flying.items():
+            if now >= flight.deadline and not flight.timed_out:
+                flight.timed_out = True
+                flight.log.line("timeout: it is being stopped")
+                self.session.cancel(task)
+            if flight.stop_by is None and (flight.timed_out or flight.held.cancelled.is_set()):
+                flight.stop_by = now + settings.KILL_GRACE_S
+            if flight.stop_by is not None and now >= flight.stop_by:
+                log.warning("%s did not stop: ending the session of lane %s", flight.claim.identifier, self.lane_id)
+                flight.stop_by = None
+                self.session.kill()
+
+    def crash(self, message: str) -> None:
+        """The session is gone. Only what was in flight is lost: it is tried again by the infrastructure's budget."""
+        flying, self._flying = list(self._flying.values()), {}
+        for flight in flying:
+            flight.log.line(f"the dbt session ended: {message}")
+            if flight.timed_out:
+                limit = flight.claim.spec.get("timeout")
+                self._close(flight, Ended("failed", f"timeout after {limit:g} s" if limit else "timeout"))
+            elif flight.held.cancelled.is_set():
+                self._close(flight, Ended("cancelled", "cancelled; its session was ended"))
+            else:
+                self._lose(flight, f"dbt session died: {message}")
+
+    def _lose(self, flight: Flight, reason: str) -> None:
+        flight.log.close()
+        flight.held.closing = True
+        claimed = flight.claim
+        surely(lambda: lose(claimed.task_run_id, claimed.fence, actor=heart.owner, reason=reason), flight.held.lost)
+        self._free(flight)
