@@ -131,6 +131,10 @@ def finish(claim: Claim, ended: Ended, *, ring: bool = True) -> Released | None:
             log_dropped=ended.log_dropped,
         )
     if not published:
+        # Said twice: the first answer of the database was lost, perhaps before what waits was released.
+        said = TaskRun.objects.filter(pk=claim.task_run_id, fence=claim.fence, moved_by=claim.owner)
+        if said.exclude(state=TaskState.RUNNING).exists():
+            release(claim.run_id, [claim.task_run_id], ring=ring)
         return None
     if new == TaskState.WAITING:
         return Released()

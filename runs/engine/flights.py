@@ -2,13 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 
 from flows.process import boot_id
+from flows.redaction import Redactor
 from nodes.dbt.client import SessionClosed
 from nodes.kinds.base import Ended
 from nodes.ordering import HOOK
@@ -18,7 +20,6 @@ from runs.engine.heart import Held, heart, surely
 from runs.engine.results import ended_of, write_compiled
 from runs.engine.sessions import Session
 from runs.logs import LogWriter
-from runs.masking import redactor_of
 from runs.models import TaskRun
 
 log = logging.getLogger("dex.lanes")
@@ -41,10 +42,12 @@ class Flight:
 class Flights:
     """All flights of one session. Not for two threads at once."""
 
-    def __init__(self, lane_id: int, session: Session) -> None:
+    def __init__(self, lane_id: int, session: Session, secrets: Sequence[str]) -> None:
         self.lane_id = lane_id
         self.session = session
+        self._secrets = secrets
         self._flying: dict[str, Flight] = {}
+        self._said: deque[dict[str, Any]] = deque()  # events that are not dealt with yet
 
     def __len__(self) -> int:
         return len(self._flying)
@@ -77,7 +80,7 @@ class Flights:
         self._flying[task] = Flight(
             claim=claimed,
             held=held,
-            log=LogWriter(claimed.log_path, redactor_of(claimed.run_id)),
+            log=LogWriter(claimed.log_path, Redactor(self._secrets)),
             node_id=row.node_id,
             deadline=time.monotonic() + float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S),
             pool=row.pool,
@@ -106,8 +109,10 @@ class Flights:
 
     def follow(self, events: Iterable[dict[str, Any]]) -> tuple[bool, str]:
         """Take what the session said: (whether something ended, why the session died or "")."""
-        ended = False
-        for event in events:
+        self._said.extend(events)
+        ended, died = False, ""
+        while self._said and not died:
+            event = self._said[0]
             flight = self._flying.get(event.get("task") or "")
             match event["event"]:
                 case "log" if flight is not None:
@@ -116,12 +121,13 @@ class Flights:
                     self._land(event["task"], flight, event)
                     ended = True
                 case "died" | "fatal":
-                    return ended, str(event.get("message") or self.session.died)
-        return ended, ""
+                    died = str(event.get("message") or self.session.died)
+            self._said.popleft()  # only now: after an error it is dealt with again
+        return ended, died
 
     def _land(self, task: str, flight: Flight, event: dict[str, Any]) -> None:
         ended = ended_of(event, timed_out=flight.timed_out, limit=flight.claim.spec.get("timeout"))
-        ended.result.update(write_compiled(flight.claim, event.get("compiled_code") or ""))
+        ended.result.update(write_compiled(flight.claim, event.get("compiled_code") or "", Redactor(self._secrets)))
         self._close(flight, ended)
         del self._flying[task]
 

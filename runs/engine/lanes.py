@@ -10,6 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from flows.process import boot_id
+from flows.redaction import Redactor
 from nodes.kinds.base import Ended
 from nodes.ordering import HOOK
 from runs import bell
@@ -21,7 +22,7 @@ from runs.engine.heart import Held, heart, surely
 from runs.engine.release import queue_due
 from runs.engine.sessions import Session
 from runs.logs import LogWriter
-from runs.masking import redactor_of
+from runs.masking import secrets_of
 from runs.models import Lane, TaskRun
 from runs.states import TaskState
 
@@ -86,6 +87,7 @@ class Driver:
         self.broken = False
         self.sessions = 0  # how many sessions this driver needed
         self._log: LogWriter | None = None
+        self._secrets: list[str] | None = None
 
     def work(self) -> None:
         """Execute until the lane is empty, lost, or waits for others."""
@@ -155,11 +157,13 @@ class Driver:
         if revision is None or not revision.exists_on_disk:
             self._fail_queued("the revision that this run was planned on is gone", retryable=False)
             return None
+        if self._secrets is None:
+            self._secrets = secrets_of(self.lane.run)
         self.sessions += 1
         warm = sessions.take(self.key)
         session = warm or Session(self.key)
         session.sink = self._session_output
-        self.flights = Flights(self.lane.pk, session)
+        self.flights = Flights(self.lane.pk, session, self._secrets)
         self._remember_process(session)
         problem = "" if warm else session.open(revision, self.lane.threads)
         if not problem:
@@ -184,7 +188,7 @@ class Driver:
     def _session_output(self, data: bytes) -> None:
         if self._log is None:
             path = f"{self.lane.run_id}/lane-{self.lane.pk}.{self.lane.fence}.log"
-            self._log = LogWriter(path, redactor_of(self.lane.run_id))
+            self._log = LogWriter(path, Redactor(self._secrets or ()))
         self._log.append(data)
 
     def _drop_session(self, reason: str) -> None:
@@ -199,7 +203,7 @@ class Driver:
         for row in self._queued():
             claimed = claim(row.pk, heart.owner, lane_id=self.lane.pk, row=row)
             if claimed is not None:
-                writer = LogWriter(claimed.log_path, redactor_of(claimed.run_id))
+                writer = LogWriter(claimed.log_path, Redactor(self._secrets or ()))
                 writer.line(reason)
                 writer.close()
                 finish(claimed, Ended("failed", first, retryable=retryable))

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from flows.redaction import Redactor
 from nodes.kinds.base import Ended
 from runs.engine.claims import Claim
 from runs.logs import LogWriter
-from runs.masking import redactor_of
 
 TESTS_KEPT = 500
 
@@ -42,12 +42,12 @@ def _first_line(message: str | None) -> str:
     return " ".join(lines[:3])[:1000]
 
 
-def write_compiled(claimed: Claim, code: str) -> dict[str, str]:
+def write_compiled(claimed: Claim, code: str, redactor: Redactor) -> dict[str, str]:
     """Keep the compiled SQL beside the attempt's log, masked; {"compiled": path} or nothing."""
     if not code:
         return {}
     path = claimed.log_path.removesuffix(".log") + ".sql"
-    writer = LogWriter(path, redactor_of(claimed.run_id))
+    writer = LogWriter(path, redactor)
     writer.append(code.encode())
     writer.close()
     return {"compiled": path}

@@ -79,3 +79,14 @@ def test_an_embedded_engine_killed_while_a_model_builds_finishes_after_its_resta
     engine.wait()
     dex.spawn("-m", "tests.chaos.engine")
     assert ends_well(dex)["lost"] >= 1
+
+
+def test_a_database_that_restarts_while_a_model_builds_loses_no_result(distributed):
+    dex = distributed
+    shell(dex, FLOW)
+    dex.worker()
+    wait_for_the_slow_model(dex)
+    dex.postgres.stop("immediate")
+    time.sleep(0.5)
+    dex.postgres.start()
+    ends_well(dex)
