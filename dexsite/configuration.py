@@ -1,13 +1,14 @@
 """Reads typed settings from an environment and reports every bad value at once, by name."""
 
+import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE = {"1", "true", "yes", "on"}
-FALSE = {"0", "false", "no", "off", ""}
+FALSE = {"0", "false", "no", "off"}
 
 
 class Reader:
@@ -21,19 +22,25 @@ class Reader:
         self.complaints: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
-        """The value as it is, without surrounding blanks."""
-        return self.environ.get(name, default).strip()
+        """The value without surrounding blanks; an empty one counts as not given, as everywhere here."""
+        return self.environ.get(name, "").strip() or default
 
     def flag(self, name: str, default: bool = False) -> bool:
         """A yes or no: 1/0, true/false, yes/no, on/off."""
-        raw = self.environ.get(name)
-        if raw is None:
+        raw = self.text(name).lower()
+        if not raw:
             return default
-        if raw.strip().lower() in TRUE:
-            return True
-        if raw.strip().lower() not in FALSE:
-            self.complaints.append(f"{name}={raw!r} is neither yes nor no; use 1 or 0")
-        return False
+        if raw not in TRUE | FALSE:
+            self.complain(f"{name}={raw!r} is neither yes nor no; use 1 or 0")
+        return raw in TRUE
+
+    def one_of(self, name: str, default: str, known: Sequence[str]) -> str:
+        """One of these words, in capitals."""
+        word = self.text(name, default).upper()
+        if word not in known:
+            self.complain(f"{name}={word!r} is not known; use one of {', '.join(known)}")
+            return default
+        return word
 
     def number(self, name: str, default: float, *, least: float = 0.0) -> float:
         """A number not below `least`; seconds where the name ends in _S."""
@@ -44,22 +51,34 @@ class Reader:
         return int(self._numeric(name, default, least, int))
 
     def _numeric(self, name: str, default: float, least: float, kind: Callable[[str], float]) -> float:
-        raw = self.environ.get(name)
-        if raw is None:
+        raw = self.text(name)
+        if not raw:
             return default
         try:
             value = kind(raw)
         except ValueError:
-            self.complaints.append(f"{name}={raw!r} is not a number; leave it out for {default}")
+            wanted = "a whole number" if kind is int else "a number"
+            self.complain(f"{name}={raw!r} is not {wanted}; leave it out for {default}")
             return default
         if not least <= value < float("inf"):
-            self.complaints.append(f"{name}={raw!r} must be at least {least}")
+            self.complain(f"{name}={raw!r} must be at least {least}")
             return default
         return value
 
+    def folder(self, path: Path, name: str) -> Path:
+        """A folder that only its owner enters, made if need be; a complaint where that cannot be."""
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                self.complain(f"{name} names {path}, which this user may not write to")
+        except OSError as error:
+            self.complain(f"{name} names {path}, which cannot be made a folder: {error.strerror}")
+        return path
+
     def complain(self, sentence: str) -> None:
-        """Record something that is wrong beyond a single value."""
-        self.complaints.append(sentence)
+        """Record what is wrong, once."""
+        if sentence not in self.complaints:
+            self.complaints.append(sentence)
 
     def check(self) -> None:
         """Raise ImproperlyConfigured with every complaint, if there is one."""
@@ -68,10 +87,8 @@ class Reader:
 
 
 def key_file(path: Path) -> str:
-    """The secret key kept at `path`, made at the first start (mode 0600)."""
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
+    """The secret key kept at `path`, made at the first start (mode 0600), once even by several processes at once."""
+    if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         fresh.touch(mode=0o600)
@@ -83,4 +100,4 @@ def key_file(path: Path) -> str:
             pass
         finally:
             fresh.unlink()
-        return path.read_text().strip()
+    return path.read_text().strip()

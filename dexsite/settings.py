@@ -13,7 +13,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 _read = Reader(os.environ)
 
 # --- where things are ------------------------------------------------------------------------------------
-DEX_HOME = Path(_read.text("DEX_HOME", str(BASE_DIR / ".dex"))).expanduser().resolve()
+DEX_HOME = _read.folder(Path(_read.text("DEX_HOME", str(BASE_DIR / ".dex"))).expanduser().resolve(), "DEX_HOME")
 PRODUCTION = _read.flag("DEX_PRODUCTION")
 DEBUG = _read.flag("DEX_DEBUG")
 SECRET_KEY = _read.text("DEX_SECRET_KEY")
@@ -22,15 +22,21 @@ ALLOWED_HOSTS = [h.strip() for h in _read.text("DEX_ALLOWED_HOSTS").split(",") i
 if PRODUCTION:
     if DEBUG:
         _read.complain("DEX_DEBUG must be off when DEX_PRODUCTION is on")
-    if len(SECRET_KEY) < 40 or len(set(SECRET_KEY)) < 10 or SECRET_KEY.startswith(("django-insecure", "change")):
+    _is_default = SECRET_KEY.lower().startswith(("django-insecure", "change"))
+    if len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 10 or _is_default:
         _read.complain(
-            "DEX_SECRET_KEY must be set to a random text of 40 characters or more in production; make one with "
+            "DEX_SECRET_KEY must be set to a random text of 50 characters or more in production; make one with "
             "python -c 'import secrets; print(secrets.token_urlsafe(50))'"
         )
-    if not ALLOWED_HOSTS:
-        _read.complain("DEX_ALLOWED_HOSTS must name the hosts that dex answers to, separated by commas")
-elif not SECRET_KEY:
-    SECRET_KEY = key_file(DEX_HOME / "keys" / "secret_key")
+    if not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS:
+        _read.complain("DEX_ALLOWED_HOSTS must name the hosts that dex answers to, separated by commas; not *")
+elif not SECRET_KEY and DEX_HOME.is_dir():
+    try:
+        SECRET_KEY = key_file(DEX_HOME / "keys" / "secret_key")
+    except OSError as error:
+        _read.complain(f"DEX_HOME: the key file {error.filename} can be neither read nor made: {error.strerror}")
+    if not SECRET_KEY and not _read.complaints:
+        _read.complain(f"DEX_HOME: the key file {DEX_HOME / 'keys' / 'secret_key'} is empty; remove it for a new one")
 if not ALLOWED_HOSTS:
     ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
@@ -93,9 +99,9 @@ AUTH_PASSWORD_VALIDATORS = [
 DATABASE_URL = _read.text("DATABASE_URL") or f"sqlite:///{DEX_HOME / 'dex.sqlite3'}"
 try:
     _database: Any = dj_database_url.parse(DATABASE_URL)
-except (ValueError, KeyError) as error:
+except (ValueError, KeyError):  # what it says may hold the password
     _database = {"ENGINE": ""}
-    _read.complain(f"DATABASE_URL is not understood ({error}); use postgresql://user:password@host:5432/name")
+    _read.complain("DATABASE_URL is not understood; use postgresql://user:password@host:5432/name")
 if _database["ENGINE"].endswith("sqlite3"):
     _database["OPTIONS"] = {
         "timeout": 20,
@@ -103,8 +109,12 @@ if _database["ENGINE"].endswith("sqlite3"):
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+    if not _database["NAME"] or ":memory:" in _database["NAME"]:
+        _read.complain("DATABASE_URL must name a file: the processes of dex share their database")
+        _database["NAME"] = str(DEX_HOME / "dex.sqlite3")
     _database["TEST"] = {"NAME": str(DEX_HOME / "test.sqlite3")}  # a file: threads and processes share it
-    Path(_database["NAME"]).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if Path(_database["NAME"]).parent != DEX_HOME:
+        _read.folder(Path(_database["NAME"]).parent, "DATABASE_URL")
 elif _database["ENGINE"].endswith("postgresql"):
     _database["CONN_HEALTH_CHECKS"] = True
     _database.setdefault("OPTIONS", {})["options"] = (
@@ -121,7 +131,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CELERY_BROKER_URL = _read.text("CELERY_BROKER_URL") or "memory://"
 # Embedded: one engine process holds worker, beat and broker; other processes ring it through a socket.
 EMBEDDED = CELERY_BROKER_URL.startswith("memory://")
-if EMBEDDED and not _database["ENGINE"].endswith("sqlite3") and PRODUCTION:
+if CELERY_BROKER_URL.partition("://")[0] not in ("memory", "redis", "rediss", "amqp", "amqps"):
+    _read.complain("CELERY_BROKER_URL must be redis://... or amqp://..., or left out for the embedded engine")
+if EMBEDDED and _database["ENGINE"].endswith("postgresql") and PRODUCTION:
     _read.complain("CELERY_BROKER_URL must be set (redis:// or amqp://) when DATABASE_URL is a server")
 WORKER_THREADS = _read.count("DEX_WORKER_THREADS", 8)
 CELERY_WORKER_POOL = "threads"  # sessions of dbt are shared by the threads of a worker
@@ -184,7 +196,7 @@ USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
-STATIC_ROOT = DEX_HOME / "static"
+STATIC_ROOT = _read.folder(DEX_HOME / "static", "DEX_HOME") if DEX_HOME.is_dir() else DEX_HOME / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # a fresh checkout serves its files without collectstatic
 
@@ -216,14 +228,15 @@ if PRODUCTION:
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-dex", "__Host-dexcsrf"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": _read.text("DEX_LOG_LEVEL", "WARNING").upper()},
+    "root": {"handlers": ["stderr"], "level": _read.one_of("DEX_LOG_LEVEL", "WARNING", _LEVELS)},
     "loggers": {
-        "dex": {"level": _read.text("DEX_LOG_LEVEL", "INFO").upper()},
+        "dex": {"level": _read.one_of("DEX_LOG_LEVEL", "INFO", _LEVELS)},
         "kombu.connection": {"level": "ERROR"},  # remarks at every connection to memory://
     },
 }

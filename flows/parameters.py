@@ -1,12 +1,16 @@
 """Parameters that a flow declares, and the values that a start gives them. Pure."""
 
 import datetime as dt
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
+KEYS = ("name", "type", "default", "required")
+MOST = 256
 LONGEST_VALUE = 32 * 1024
+LARGEST = 2**63  # beyond it no warehouse has whole numbers
 
 
 class ParameterError(ValueError):
@@ -27,10 +31,25 @@ def _text(value: Any) -> str:
     return text
 
 
+def _integer(value: Any) -> int:
+    number = int(value)
+    cut = isinstance(value, float) and value != number
+    if isinstance(value, bool) or cut or abs(number) >= LARGEST:
+        raise ValueError
+    return number
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise ValueError  # neither JSON nor a warehouse has NaN and infinity
+    return number
+
+
 TYPES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "text": (_text, "a text of at most 32 KiB"),
-    "integer": (int, "a whole number"),
-    "number": (float, "a number"),
+    "integer": (_integer, "a whole number"),
+    "number": (_number, "a number"),
     "flag": (_flag, "true or false"),
     "date": (lambda value: dt.date.fromisoformat(str(value)).isoformat(), "a date such as 2026-01-31"),
 }
@@ -40,18 +59,29 @@ def check_declarations(declared: Any) -> None:
     """Raise ParameterError unless `declared` is a list of {"name", "type", "default", "required"}."""
     if not isinstance(declared, list):
         raise ParameterError("Parameters are a list of objects with name, type, default and required.")
+    if len(declared) > MOST:
+        raise ParameterError(f"A flow has at most {MOST} parameters, not {len(declared)}.")
     seen = set()
     for entry in declared:
-        if not isinstance(entry, Mapping) or not NAME.match(str(entry.get("name", ""))):
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        if not isinstance(name, str) or not NAME.match(name):
             raise ParameterError("A parameter needs a name of letters, digits and underscores.")
-        name, kind = entry["name"], entry.get("type", "text")
         if name in seen:
             raise ParameterError(f"Parameter {name} is declared twice.")
         seen.add(name)
-        if kind not in TYPES:
-            raise ParameterError(f"Parameter {name} has type {kind!r}; use one of {', '.join(TYPES)}.")
-        if entry.get("default") is not None:
-            _convert(name, kind, entry["default"])
+        _check_declaration(name, entry)
+
+
+def _check_declaration(name: str, entry: Mapping[str, Any]) -> None:
+    kind = entry.get("type", "text")
+    if unknown := sorted(set(entry) - set(KEYS)):
+        raise ParameterError(f"Parameter {name} has {', '.join(map(repr, unknown))}; known are {', '.join(KEYS)}.")
+    if not isinstance(kind, str) or kind not in TYPES:
+        raise ParameterError(f"Parameter {name} has type {kind!r}; use one of {', '.join(TYPES)}.")
+    if not isinstance(entry.get("required", False), bool):
+        raise ParameterError(f"Parameter {name}: required is true or false.")
+    if entry.get("default") is not None:
+        _convert(name, kind, entry["default"])
 
 
 def check_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +92,7 @@ def check_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]
     known = {entry["name"]: entry for entry in declared}
     if unknown := sorted(set(given) - set(known)):
         has = f"It declares {', '.join(known)}." if known else "It declares none."
-        raise ParameterError(f"The flow has no parameter {', '.join(unknown)}. {has}")
+        raise ParameterError(f"The flow has no parameter {', '.join(map(repr, unknown))}. {has}")
     values = {}
     for name, entry in known.items():
         value = given.get(name, entry.get("default"))
@@ -77,6 +107,8 @@ def check_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]
 def _convert(name: str, kind: str, value: Any) -> Any:
     convert, wanted = TYPES[kind]
     try:
+        if isinstance(value, list | Mapping) or (isinstance(value, float) and not math.isfinite(value)):
+            raise ValueError
         return convert(value)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ParameterError(f"Parameter {name} must be {wanted}, not {str(value)[:80]!r}.") from error

@@ -1,58 +1,24 @@
 """Plain admin pages of nodes, links and tasks."""
 
-from typing import Any, ClassVar
+from collections import Counter
+from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 
+from dexsite.admin import ObjectActions
 from flows.models import Environment
 from nodes import services, sync
-from nodes.forms import NodeForm
-from nodes.models import Expansion, Link, Node, Task
-
-
-class TaskInline(admin.TabularInline):
-    """Node components: what the node was expanded to."""
-
-    model = Task
-    verbose_name_plural = "node components"
-    fields = (
-        "identifier",
-        "resource_type",
-        "tags",
-        "path",
-        "materialized",
-        "depends_on",
-        "needed_by",
-        "runs",
-        "built_by",
-    )
-    readonly_fields = fields
-    can_delete = False
-    extra = 0
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class ExpansionInline(admin.TabularInline):
-    """What came and went when the node was expanded again."""
-
-    model = Expansion
-    fields = ("at", "reason", "since", "revision", "came", "went")
-    readonly_fields = fields
-    can_delete = False
-    extra = 0
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from nodes.forms import LinkForm, NodeForm
+from nodes.models import Link, Node
 
 
 @admin.register(Node)
-class NodeAdmin(admin.ModelAdmin):
+class NodeAdmin(ObjectActions):
     """Nodes. Saving and deleting go through the services, as everywhere."""
 
     form = NodeForm
@@ -60,12 +26,37 @@ class NodeAdmin(admin.ModelAdmin):
     list_filter = ("flow",)
     list_select_related = ("flow",)
     search_fields = ("name", "flow__name")
-    inlines: ClassVar = [TaskInline, ExpansionInline]
+    readonly_fields = ("components", "changes")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Node | None = None) -> Any:
+        """The form; below it, once the node is saved, what it became."""
+        made: list[Any] = [(None, {"fields": NodeForm.Meta.fields})]
+        if obj is not None:
+            made += [
+                ("Node components", {"fields": ["components"]}),
+                ("Changes", {"fields": ["changes"], "classes": ["collapse"]}),
+            ]
+        return made
+
+    # Not inlines: these would be posted back with the form, a thousand rows of a large node too, and be refused
+    # when a run expanded the node meanwhile.
+    @admin.display(description="tasks")
+    def components(self, node: Node) -> SafeString:
+        """What the node was expanded to."""
+        return render_to_string("nodes/_components.html", {"tasks": node.tasks.all()})
+
+    @admin.display(description="expansions")
+    def changes(self, node: Node) -> SafeString:
+        """What came and went when the node was expanded again."""
+        latest = node.expansions.select_related("revision", "since")[:20]
+        return render_to_string("nodes/_expansions.html", {"expansions": latest})
 
     def save_model(self, request: HttpRequest, obj: Node, form: ModelForm, change: bool) -> None:
         services.save_node(obj)
-        tasks = obj.tasks.filter(runs=True).count()
-        self.message_user(request, f"{obj} has {tasks} task{'s' if tasks != 1 else ''}.")
+        self.message_user(request, f"{obj} has {_counted(obj)}.")
+        revision = obj.flow.environment.current_revision
+        for warning in services.expand(obj, revision).warnings if revision else ():
+            self.message_user(request, warning.message, messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: Node) -> None:
         services.delete_node(obj)
@@ -75,26 +66,15 @@ class NodeAdmin(admin.ModelAdmin):
             services.delete_node(node)
 
 
-class LinkForm(ModelForm):
-    """An arrow between two nodes of a flow."""
-
-    class Meta:
-        model = Link
-        fields: ClassVar = ["up", "down"]
-
-    def clean(self) -> dict[str, Any]:
-        """Refuses an arrow that closes a circle, with the circle's names."""
-        cleaned = super().clean() or {}
-        if not self.errors:
-            try:
-                services.check_link(cleaned["up"], cleaned["down"])
-            except ValidationError as error:
-                self.add_error(None, error)
-        return cleaned
+def _counted(node: Node) -> str:
+    """How many things of each type the node will do: "3 models and 2 tests"."""
+    types = Counter(node.tasks.filter(runs=True).order_by().values_list("resource_type", flat=True))
+    said = [f"{number} {kind.replace('_', ' ')}{'' if number == 1 else 's'}" for kind, number in types.most_common()]
+    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]])) or "nothing to do"
 
 
 @admin.register(Link)
-class LinkAdmin(admin.ModelAdmin):
+class LinkAdmin(ObjectActions):
     """Links: what runs after what beyond the order of refs. To change one, delete it and draw another."""
 
     form = LinkForm
@@ -124,7 +104,7 @@ def sync_environments(model_admin: admin.ModelAdmin, request: HttpRequest, query
         try:
             revision = sync.sync(environment)
             model_admin.message_user(request, f"{environment} is at {revision}.")
-        except sync.SyncError as error:
+        except (sync.SyncError, OSError) as error:  # OSError: a disk that is full, a file that may not be read
             model_admin.message_user(request, f"{environment} does not parse: {error}", messages.ERROR)
 
 

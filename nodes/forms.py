@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 
-from nodes.models import Node
+from nodes.models import Link, Node
 from nodes.selectors import split_values
-from nodes.services import check_node
+from nodes.services import check_link, check_node
 
 
 class ChipsField(forms.CharField):
@@ -53,14 +53,51 @@ class NodeForm(forms.ModelForm):
             "position",
         ]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and "flow" in self.fields:
+            self.fields["flow"].disabled = True  # its links and tasks belong to the flow that it is in
+
     def clean(self) -> dict[str, Any]:
         """Expands and orders the flow as it would be: what does not work is said before anything is written."""
         cleaned = super().clean() or {}
         if self.errors:
             return cleaned
-        node = Node(pk=self.instance.pk, **{name: cleaned[name] for name in self.Meta.fields})
+        node = Node(pk=self.instance.pk, **{name: cleaned[name] for name in NodeForm.Meta.fields})
         try:
             check_node(node)
         except ValidationError as error:
             self.add_error(None, error)
+        except FileNotFoundError:
+            environment = node.flow.environment
+            self.add_error(None, f"What was parsed of {environment} is gone from the disk. Sync the environment again.")
+        return cleaned
+
+
+class NodeOfFlowField(forms.ModelChoiceField):
+    """A node, named with its flow: two flows may have nodes of one name."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        """The words of the choice."""
+        return f"{obj.flow} / {obj}"
+
+
+class LinkForm(forms.ModelForm):
+    """An arrow between two nodes of a flow."""
+
+    up = NodeOfFlowField(Node.objects.select_related("flow"), help_text="All of this node succeeds first ...")
+    down = NodeOfFlowField(Node.objects.select_related("flow"), help_text="... before anything of this one starts.")
+
+    class Meta:
+        model = Link
+        fields: ClassVar = ["up", "down"]
+
+    def clean(self) -> dict[str, Any]:
+        """Refuses an arrow that closes a circle, with the circle's names."""
+        cleaned = super().clean() or {}
+        if not self.errors and cleaned["up"] != cleaned["down"]:  # that one the database's own rule says
+            try:
+                check_link(cleaned["up"], cleaned["down"])
+            except ValidationError as error:
+                self.add_error(None, error)
         return cleaned

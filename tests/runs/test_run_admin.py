@@ -1,0 +1,327 @@
+"""Runs in the admin: started, watched, cancelled and repeated by people with and without the right to."""
+
+import time
+
+import pytest
+from django.core.management import call_command
+
+from flows.models import Flow
+from runs import logs
+from runs.models import Attempt, Run, TaskRun
+from runs.services import cancel_run
+from tests.pages import Person
+from tests.runs.engines import make_flow, until, write_project
+from tests.runs.graphs import drain, open_graph, states
+
+FLOWS, RUNS, TASKS = "/admin/flows/flow/", "/admin/runs/run/", "/admin/runs/taskrun/"
+VIEWER = ("runs.view_run", "runs.view_taskrun", "flows.view_flow", "flows.view_environment")
+OPERATOR = (*VIEWER, "runs.add_run")
+
+
+@pytest.fixture
+def ada(db):
+    return Person("ada", *OPERATOR)
+
+
+@pytest.fixture
+def eve(db):
+    return Person("eve", *VIEWER)
+
+
+def said(page, words):
+    return page.status == 200 and [message for message in page.messages if words in message]
+
+
+def plain_flow(**fields):
+    """A flow that waits for an engine that no test here starts."""
+    run = open_graph({"a": ()}, start=False)
+    Flow.objects.filter(pk=run.flow_id).update(**fields)
+    run.delete()
+    return Flow.objects.get()
+
+
+# --- starting ------------------------------------------------------------------------------------------------
+def test_run_now_opens_a_run_in_the_users_name(ada):
+    flow = plain_flow()
+    page = ada.act(FLOWS, "run_now", flow)
+    run = Run.objects.get()
+    assert (run.flow, run.state, run.trigger, run.triggered_by) == (flow, "queued", "manual", ada.user)
+    assert run.transitions.get().actor == "ada"
+    assert f"{RUNS}{run.pk}/change/" in page.links
+
+
+def test_the_page_of_a_flow_offers_run_now(ada):
+    flow = plain_flow()
+    ada.press(ada.open(f"{FLOWS}{flow.pk}/change/"), "run_now")
+    assert Run.objects.get().triggered_by == ada.user
+
+
+DAY = {"name": "day", "type": "date", "required": True}
+PARAMETERS = [
+    DAY,
+    {"name": "limit", "type": "integer", "default": 10},
+    {"name": "dry", "type": "flag", "default": True},
+]
+
+
+def values(**given):
+    return {f"values-{name}": value for name, value in given.items()}
+
+
+def test_a_flow_with_parameters_asks_for_their_values(ada):
+    flow = plain_flow(parameters=PARAMETERS)
+    page = ada.act(FLOWS, "run_now", flow)
+    assert not Run.objects.exists() and page.inline == []
+    (form,) = [form for form in page.forms if "values-day" in form.fields]
+    assert form.fields["values-limit"] == ["10"] and form.fields["values-dry"] == ["true"]
+
+    again = ada.post(page, form, {**values(day="tomorrow", limit="many"), "start": "Run now"})
+    assert not Run.objects.exists()
+    assert "Parameter day must be a date" in again.html and "Parameter limit must be a whole number" in again.html
+    (form,) = [form for form in again.forms if "values-day" in form.fields]
+    assert (form.fields["values-day"], form.fields["values-limit"]) == (["tomorrow"], ["many"])
+
+    ada.post(again, form, {**values(day="2026-01-31", limit="3", dry="false"), "start": "Run now"})
+    assert Run.objects.get().parameters == {"day": "2026-01-31", "limit": 3, "dry": False}
+
+
+def test_a_required_value_left_empty_is_told(ada):
+    page = ada.act(FLOWS, "run_now", plain_flow(parameters=[DAY]))
+    (form,) = [form for form in page.forms if "values-day" in form.fields]
+    assert "This field is required" in ada.post(page, form, {"start": "Run now"}).html
+    assert not Run.objects.exists()
+
+
+def test_of_several_flows_those_start_that_need_no_value(ada):
+    first = plain_flow()
+    second = Flow.objects.create(name="Asks", environment=first.environment, parameters=[DAY])
+    page = ada.act(FLOWS, "run_now", first, second)
+    assert [run.flow for run in Run.objects.all()] == [first]
+    assert "Asks: Parameter day is required. Choose this flow alone to type its values." in page.messages
+
+
+# --- the page of a run ---------------------------------------------------------------------------------------
+def test_the_page_of_a_run_lists_its_tasks_with_their_states_and_logs(eve):
+    run = open_graph({"a": (), "b": ("a",)}, {"a": {"end": "fail", "print": "no luck"}})
+    drain(run)
+    page = eve.open(f"{RUNS}{run.pk}/change/")
+    for said in ("told to fail", "upstream a failed"):
+        assert said in page.html
+    log = f"/admin/runs/run/log/{run.task_runs.get(identifier='a').pk}/1/"
+    assert log in page.links
+    response = eve.client.get(log)
+    assert response["Content-Type"] == "text/plain; charset=utf-8" and "no luck" in response.content.decode()
+    assert eve.open(f"{TASKS}{run.task_runs.get(identifier='a').pk}/change/").status == 200
+
+
+@pytest.mark.parametrize("door", ["list", "page"])
+def test_a_run_is_cancelled_and_says_by_whom(ada, door):
+    run = open_graph({"a": (), "b": ("a",)})
+    page = ada.act(RUNS, "cancel", run) if door == "list" else ada.press(ada.open(f"{RUNS}{run.pk}/change/"), "cancel")
+    run.refresh_from_db()
+    assert (run.state, run.cancel_requested_by) == ("cancelled", "ada")
+    assert said(page, f"#{run.pk} is being cancelled.")
+    assert said(ada.act(RUNS, "cancel", run), f"#{run.pk} is over.")
+
+
+def test_a_failed_run_is_repeated_from_its_failure(ada):
+    run = open_graph({"a": (), "b": ()}, {"a": {"end": "fail"}})
+    drain(run)
+    page = ada.open(f"{RUNS}{run.pk}/change/")
+    ada.press(page, "rerun_from_failure")
+    again = Run.objects.exclude(pk=run.pk).get()
+    assert (again.retry_of, again.trigger, again.triggered_by) == (run, "rerun", ada.user)
+
+
+def test_what_cannot_be_repeated_says_why(ada):
+    done, busy = open_graph({"a": ()}), open_graph({"a": ()})
+    drain(done)
+    assert said(ada.act(RUNS, "rerun_from_failure", done), "Everything in this run succeeded")
+    assert said(ada.act(RUNS, "rerun_from_failure", busy), "This run is not over")
+    done.flow.delete()
+    assert said(ada.act(RUNS, "rerun_from_failure", done), "The flow of this run was deleted")
+    assert Run.objects.count() == 2
+
+
+def test_a_run_whose_parameters_the_flow_no_longer_has_says_so(ada):
+    run = open_graph({"a": ()}, {"a": {"end": "fail"}})
+    Run.objects.filter(pk=run.pk).update(parameters={"day": "2026-01-31"})
+    drain(run)
+    page = ada.act(RUNS, "rerun_from_failure", run)
+    assert page.status == 200 and "no parameter 'day'" in page.messages[0]
+
+
+def test_buttons_fit_the_state_of_the_run(ada):
+    def offered(run):
+        actions = [form.fields.get("action", [""])[0] for form in ada.open(f"{RUNS}{run.pk}/change/").forms]
+        return {action for action in actions if action}
+
+    run = open_graph({"a": ()}, {"a": {"end": "fail"}})
+    assert offered(run) == {"cancel"}
+    drain(run)
+    assert offered(run) == {"rerun_from_failure"}
+    done = open_graph({"a": ()})
+    drain(done)
+    assert offered(done) == set()
+
+
+def test_one_task_is_cancelled_and_one_is_repeated(ada):
+    run = open_graph({"a": (), "b": ("a",), "x": ()})
+    ada.act(TASKS, "cancel", run.task_runs.get(identifier="a"))
+    assert states(run)["a"] == "cancelled"
+    assert (
+        "0 cancelled. 1 already over or cancelled."
+        in ada.act(TASKS, "cancel", run.task_runs.get(identifier="a")).messages
+    )
+    drain(run)
+    ada.act(TASKS, "rerun", run.task_runs.get(identifier="x"))
+    assert Run.objects.exclude(pk=run.pk).get().scope == {"keys": ["x"]}
+
+
+# --- who may -------------------------------------------------------------------------------------------------
+def test_who_may_only_look_can_neither_start_cancel_nor_repeat(eve):
+    active, failed = open_graph({"a": ()}), open_graph({"a": ()}, {"a": {"end": "fail"}})
+    drain(failed)
+    before = states(active)
+    tries = [
+        (FLOWS, "run_now", active.flow),
+        (RUNS, "cancel", active),
+        (RUNS, "rerun_from_failure", failed),
+        (TASKS, "cancel", active.task_runs.get()),
+        (TASKS, "rerun", failed.task_runs.get()),
+    ]
+    for path, action, row in tries:
+        page = eve.open(path)
+        assert page.status == 200 and not [form for form in page.forms if action in str(form.choices)]
+        page = eve.open(f"{path}{row.pk}/change/")
+        assert not [form for form in page.forms if form.fields.get("action") == [action]]
+        token = page.form("logout-form").fields["csrfmiddlewaretoken"][0]
+        data = {"action": action, "_selected_action": row.pk, "index": "0", "csrfmiddlewaretoken": token}
+        assert eve.client.post(path, data).status_code in (200, 302, 403)
+    active.refresh_from_db()
+    assert (Run.objects.count(), active.cancel_requested_at, states(active)) == (2, None, before)
+
+
+def test_history_is_never_edited_not_even_by_an_administrator(db):
+    root = Person("root", "everything")
+    run = open_graph({"a": ()})
+    task = run.task_runs.get()
+    for path in (f"{RUNS}{run.pk}", f"{TASKS}{task.pk}"):
+        token = root.open(f"{path}/change/").form("logout-form").fields["csrfmiddlewaretoken"][0]
+        data = {"state": "succeeded", "owner": "me", "fence": "99", "csrfmiddlewaretoken": token}
+        assert root.client.post(f"{path}/change/", data).status_code == 403
+        assert root.client.get(f"{path}/delete/").status_code == 403
+        assert root.client.post(f"{path}/delete/", {**data, "post": "yes"}).status_code == 403
+    assert root.client.get(f"{RUNS}add/").status_code == root.client.get(f"{TASKS}add/").status_code == 403
+    task.refresh_from_db()
+    assert (task.state, task.fence) == ("queued", 0)
+
+
+def test_who_may_not_see_runs_sees_no_log(db):
+    run = open_graph({"a": ()})
+    drain(run)
+    nosy = Person("nosy", "flows.view_flow")
+    assert nosy.client.get(f"/admin/runs/run/log/{run.task_runs.get().pk}/1/").status_code == 404
+
+
+# --- the log -------------------------------------------------------------------------------------------------
+@pytest.fixture
+def log(eve):
+    run = open_graph({"a": ()}, {"a": {"print": "0123456789"}})
+    drain(run)
+    attempt = Attempt.objects.get()
+    path = logs.root() / attempt.log_path
+    path.write_bytes(b"0123456789<script>\x1b[31m\x00\xff")
+    return f"/admin/runs/run/log/{attempt.task_run_id}/{attempt.fence}/"
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "end"),
+    [
+        ("", "0123456789<script>\x1b[31m\ufffd", "25"),
+        ("?start=3&length=4", "3456", "7"),
+        ("?start=-2", "\ufffd", "25"),
+        ("?start=99", "", "25"),
+        ("?start=0&length=0", "", "0"),
+        ("?length=99999999999999999999", "0123456789<script>\x1b[31m\ufffd", "25"),
+    ],
+)
+def test_a_log_is_read_by_byte_range_as_plain_text(eve, log, query, text, end):
+    response = eve.client.get(log + query)
+    assert response.content.decode() == text
+    assert (response["X-Log-End"], response["X-Log-Size"]) == (end, "25")
+    assert response["Content-Type"].startswith("text/plain") and response["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("query", ["start=x", "length=", "start=1.5", "length=-1", "start=" + "9" * 5000, "start=%00"])
+def test_bad_numbers_are_a_bad_request(eve, log, query):
+    response = eve.client.get(f"{log}?{query}")
+    assert response.status_code == 400 and b"whole numbers" in response.content
+
+
+@pytest.mark.parametrize("path", ["999999/1/", "1/99/", f"{10**30}/1/", f"1/{10**30}/"])
+def test_an_unknown_log_is_not_found(eve, log, path):
+    assert eve.client.get(f"/admin/runs/run/log/{path}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["log/x/1/", "log/../1/", "log/1/-1/", f"{10**30}/change/", "0x10/change/", "%00/change/"]
+)
+def test_an_address_that_names_nothing_leads_back_and_says_so(eve, log, path):
+    page = eve.open(f"{RUNS}{path}")
+    assert page.status == 404 or "exist" in page.messages[0]
+
+
+@pytest.mark.parametrize("row", ["9" * 30, "", "x", "-1", "1' or '1'='1", "\x00"])
+def test_an_action_on_a_row_that_cannot_be_does_nothing(ada, row):
+    run = open_graph({"a": ()})
+    page = ada.open(RUNS)
+    page = ada.post(page, page.form("changelist-form"), {"action": "cancel", "_selected_action": row, "index": "0"})
+    assert page.status == 400
+    run.refresh_from_db()
+    assert run.cancel_requested_at is None
+
+
+def test_a_log_that_leads_out_of_its_folder_is_not_found(eve, log):
+    Attempt.objects.update(log_path="../keys/secret_key")
+    assert eve.client.get(log).status_code == 404
+    Attempt.objects.update(log_path="")
+    assert eve.client.get(log).content == b""
+
+
+def test_a_page_of_a_thousand_tasks_is_there_within_seconds(eve):
+    run = open_graph({f"t{number}": () for number in range(1000)})
+    started = time.monotonic()
+    page = eve.open(f"{RUNS}{run.pk}/change/")
+    assert "t999" in page.html
+    assert time.monotonic() - started < 5
+
+
+# --- and all of it once with an engine and dbt ------------------------------------------------------------------
+def test_a_flow_started_in_the_admin_runs_fails_is_mended_and_repeated(engine, tmp_path):
+    ada = Person("ada", *OPERATOR)
+    models = {"a": "select 1 as id", "b": "select nonsense from {{ ref('a') }}"}
+    flow = make_flow(write_project(tmp_path / "p", models))
+    ada.act(FLOWS, "run_now", flow)
+    run = Run.objects.get()
+    until(lambda: Run.objects.filter(pk=run.pk, state="failed").exists(), 60)
+    page = ada.open(f"{RUNS}{run.pk}/change/")
+    (log,) = [
+        link for link in page.links if link.startswith("/admin/runs/run/log/") and link.split("/")[5] == str(_b(run).pk)
+    ]
+    assert "nonsense" in ada.client.get(log).content.decode()
+    ada.press(page, "rerun_from_failure")
+    again = Run.objects.get(retry_of=run)
+    until(lambda: Run.objects.filter(pk=again.pk, state="failed").exists(), 60)
+    assert states(again) == {"a": "reused", "b": "failed"}
+    call_command("check_history")
+
+
+def _b(run):
+    return TaskRun.objects.get(run=run, identifier="b")
+
+
+def test_a_run_that_is_being_cancelled_is_not_cancelled_twice(ada):
+    run = open_graph({"a": ()}, start=False)
+    cancel_run(run.pk, actor="bob")
+    assert said(ada.act(RUNS, "cancel", run), f"#{run.pk} is over.")
