@@ -21,7 +21,7 @@ class CycleError(Exception):
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
-        super().__init__("These wait for each other in a circle: " + " -> ".join([*self.names, self.names[0]]))
+        super().__init__("These wait for each other in a circle: " + " -> ".join(self.names))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ def order(
     _hooks(rows, edges, hooks, steps)
     cycle = graph.find_cycle(edges)
     if cycle:
-        raise CycleError([rows[key].spec.identifier for key in cycle])
+        names = {step.id: step.name for step in steps}
+        named = [f"{rows[key].spec.identifier} ({names[rows[key].step]})" for key in cycle]
+        raise CycleError([name for n, name in enumerate(named) if n == 0 or name != named[n - 1]])
     result.layers = graph.layers(list(rows), edges)
     rank = {step.id: number for number, step in enumerate(steps)}
     result.rows = sorted(rows.values(), key=lambda row: (result.layers[row.key], rank.get(row.step, 0), row.key))

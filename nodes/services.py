@@ -1,6 +1,6 @@
 """What people do to nodes: save and delete them, link them; and how a flow is expanded and ordered."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from nodes.kinds.base import Expanded, Problem, TaskSpec
 from nodes.manifest import Manifest
 from nodes.manifests import manifest_of
 from nodes.models import Expansion, Link, Node, Task
+from nodes.selectors.state import Comparison
 
 LONGEST_LIST = 100
 LONGEST_VALUE = 2000
@@ -39,30 +40,56 @@ class FlowPlan:
     warnings: list[str] = field(default_factory=list)
 
 
-def expand(node: Node, revision: Revision) -> Expanded:
-    """What a node selects on a revision, by the same path for preview, save and run."""
-    return transformation.expand(node, manifest_of(revision), Path(revision.project_dir))
+def expand(node: Node, revision: Revision, results: Mapping[str, str] | None = None) -> Expanded:
+    """What a node selects on a revision, by the same path for preview, save and run.
+
+    `state:` compares with the revision before; `result:` looks into `results` (unique_id -> dbt's status of an
+    earlier run), and finds nothing without them. Raises FileNotFoundError when the revision's files are gone.
+    """
+    previous = None
+    if any(value.lstrip("@+0123456789").startswith("state:") for value in [*node.include, *node.exclude]):
+        previous = _comparison(revision)
+    return transformation.expand(node, manifest_of(revision), Path(revision.project_dir), previous, results or {})
+
+
+def _comparison(revision: Revision) -> Comparison | None:
+    earlier = Revision.objects.filter(environment=revision.environment_id, pk__lt=revision.pk, variables={})
+    for candidate in earlier.order_by("-pk")[:5]:
+        if candidate.exists_on_disk:
+            return Comparison(Path(revision.manifest_path).read_bytes(), Path(candidate.manifest_path).read_bytes())
+    return None
 
 
 def plan_flow(
-    flow: Flow, revision: Revision, *, instead: Node | None = None, links: Iterable[tuple[int, int]] = ()
+    flow: Flow,
+    revision: Revision,
+    *,
+    instead: Node | None = None,
+    links: Iterable[tuple[int, int]] = (),
+    results: Mapping[str, str] | None = None,
 ) -> FlowPlan:
     """Expand and order all nodes of a flow on a revision.
 
     In: `instead`, a node as it would be after a save (it replaces the row of the same pk or, unsaved, is added);
-    further `links` as (up, down). Raises FlowError for selectors that are wrong or give nothing, and for circles.
+    then what is wrong with other nodes does not matter, so that each can be mended by itself); further `links` as
+    (up, down); `results` of an earlier run for `result:`. Raises FlowError for selectors that are wrong or give
+    nothing, and for circles.
     """
     nodes = {node.pk: node for node in flow.nodes.all()}
     if instead is not None:
         nodes[instead.pk or 0] = instead
     manifest = manifest_of(revision)
-    expanded = {pk: expand(node, revision) for pk, node in nodes.items()}
+    expanded = {pk: expand(node, revision, results) for pk, node in nodes.items()}
+    if instead is not None:
+        own = instead.pk or 0
+        expanded = {pk: result for pk, result in expanded.items() if pk == own or not result.errors}
     problems = [f"{nodes[pk].name}: {problem.message}" for pk, result in expanded.items() for problem in result.errors]
     if problems:
         raise FlowError(problems)
     steps = [
         ordering.Step(pk, node.name, node.position, expanded[pk].specs, node.command != Node.Command.TEST)
         for pk, node in nodes.items()
+        if pk in expanded
     ]
     arrows = {*flow.links.values_list("up_id", "down_id"), *links}
     try:
@@ -169,6 +196,8 @@ def refresh_flow(flow: Flow, *, reason: str, revision: Revision | None = None) -
         plan = plan_flow(flow, revision)
     except FlowError as error:
         return error.problems
+    except FileNotFoundError as error:
+        return [f"Revision {revision} is gone from the disk ({error.filename}); sync {flow.environment} again"]
     write_tasks(plan, reason=reason)
     return []
 

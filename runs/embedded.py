@@ -45,12 +45,13 @@ class Engine:
         """Take the lock and start; raises EngineRunningError when another process has it."""
         home = Path(settings.DEX_HOME)
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (home / "engine.lock").open("w")
+        lock = (home / "engine.lock").open("a")  # not "w": a second start must not erase whose it is
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.close()
             raise EngineRunningError("dex is already running on this DEX_HOME") from error
+        lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock

@@ -16,7 +16,7 @@ from runs.clock import after
 from runs.engine.heart import Held, heart
 from runs.engine.release import release
 from runs.models import Lane, Run, TaskRun
-from runs.states import DONE, RunState, TaskState
+from runs.states import DONE, RUN_OVER, RunState, TaskState
 from runs.transitions import move_run, open_task_runs
 
 log = logging.getLogger("dex.planning")
@@ -72,7 +72,7 @@ def _plan(run: Run) -> tuple[list[str], FlowPlan]:
         raise FlowError([f"Revision {revision}, which the first run used, is gone from the disk. Start a new run."])
     if revision is None:
         revision, warnings = _latest(run.flow, run.parameters)
-    plan = plan_flow(run.flow, revision)
+    plan = plan_flow(run.flow, revision, results=_results(run))
     if not plan.order.rows and not run.flow.allow_empty:
         raise FlowError(
             [
@@ -81,6 +81,22 @@ def _plan(run: Run) -> tuple[list[str], FlowPlan]:
             ]
         )
     return warnings + plan.warnings, plan
+
+
+def _results(run: Run) -> dict[str, str]:
+    """What `result:` looks at: dbt's status of each resource in the last run of the flow that is over."""
+    last = Run.objects.filter(flow=run.flow, state__in=RUN_OVER, task_runs__isnull=False).exclude(pk=run.pk)
+    found: dict[str, str] = {}
+    for state, result, spec in TaskRun.objects.filter(run=last.order_by("-pk").values("pk")[:1]).values_list(
+        "state", "result", "spec"
+    ):
+        unique_id = spec.get("unique_id")
+        if unique_id and spec.get("builds"):
+            broken_test = result.get("status") == "fail" and any(t["status"] == "fail" for t in result.get("tests", ()))
+            status = "success" if broken_test else {"fail": "error"}.get(result.get("status"), result.get("status"))
+            found[unique_id] = status or {"succeeded": "success", "skipped": "skipped"}.get(state, "error")
+        found |= {test["unique_id"]: test["status"] for test in result.get("tests", ())}
+    return found
 
 
 def _latest(flow: Flow, parameters: dict[str, Any]) -> tuple[Revision, list[str]]:

@@ -1,12 +1,13 @@
 """The Transformation kind: selectors on a manifest give the resources that dbt would build, run or test."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from nodes.kinds.base import Expanded, Problem, TaskSpec
 from nodes.manifest import Manifest
 from nodes.models import Node
 from nodes.selectors import Selection, SelectorError, select
+from nodes.selectors.state import Comparison
 
 # What `dbt build` executes besides tests (dbt/task/build.py); exposures and saved queries do no work.
 BUILT = ("seed", "model", "snapshot", "function")
@@ -14,7 +15,13 @@ RUN = ("model",)
 TESTS = ("test", "unit_test")
 
 
-def select_of(node: Node, manifest: Manifest, project_dir: Path | None) -> Selection:
+def select_of(
+    node: Node,
+    manifest: Manifest,
+    project_dir: Path | None,
+    previous: Comparison | None = None,
+    results: Mapping[str, str] | None = None,
+) -> Selection:
     """The selection of a node: what its chips mean on this manifest, tests included."""
     return select(
         manifest,
@@ -23,16 +30,24 @@ def select_of(node: Node, manifest: Manifest, project_dir: Path | None) -> Selec
         project_dir=project_dir,
         resource_types=[*BUILT, *TESTS],
         indirect_selection=node.indirect_selection,
+        previous=previous,
+        results=results,
     )
 
 
-def expand(node: Node, manifest: Manifest, project_dir: Path | None = None) -> Expanded:
-    """What `node` will do on this manifest.
+def expand(
+    node: Node,
+    manifest: Manifest,
+    project_dir: Path | None = None,
+    previous: Comparison | None = None,
+    results: Mapping[str, str] | None = None,
+) -> Expanded:
+    """What `node` will do on this manifest; `previous` and `results` are what `state:` and `result:` look at.
 
     Out: one spec a built resource in the order of the manifest's refs, with no tests placed yet, and one a
     selected test; specs that the command does not run have `runs=False`. Errors name the value they are about.
     """
-    chosen = select_of(node, manifest, project_dir)
+    chosen = select_of(node, manifest, project_dir, previous, results)
     errors = [
         Problem("exclude" if error.value in node.exclude else "include", _said(error), error.value)
         for error in chosen.errors

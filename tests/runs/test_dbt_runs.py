@@ -242,6 +242,30 @@ def test_a_new_model_is_in_the_next_run_and_the_difference_is_recorded(engine, t
     assert list(flow.nodes.get().tasks.values_list("identifier", flat=True)) == ["a", "b"]
 
 
+def test_a_node_may_run_only_what_failed_last_time_or_what_changed(engine, tmp_path):
+    project = write_project(tmp_path / "p", {"a": "select 1 as id", "b": "select nonsense", "c": "select 3 as id"})
+    flow = make_flow(project)
+    assert run_to_end(flow).state == "failed"
+    node = flow.nodes.get()
+    node.include, node.allow_empty = ["result:error"], True
+    save_node(node)
+    assert states(run_to_end(flow)) == {"b": "failed"}
+    (project / "models" / "c.sql").write_text("select 4 as id")
+    sync(flow.environment)
+    node = flow.nodes.get()
+    node.include = ["state:modified"]
+    save_node(node)
+    assert states(run_to_end(flow)) == {"c": "succeeded"}
+
+
+def test_each_of_two_broken_nodes_can_be_mended_by_itself(engine, tmp_path):
+    flow = make_flow(write_project(tmp_path / "p", {"a": "select 1 as id", "b": "select 2 as id"}))
+    broken = [Node.objects.create(flow=flow, name=name, include=["tga:x"], position=9) for name in ("x", "y")]
+    broken[0].include = ["a"]
+    save_node(broken[0])
+    assert Node.objects.get(pk=broken[0].pk).include == ["a"]
+
+
 def test_a_flow_without_tasks_is_refused_unless_that_is_allowed(engine, tmp_path):
     flow = make_flow(
         write_project(tmp_path / "p", {"a": "select 1 as id"}),

@@ -56,7 +56,16 @@ def blind_move(monkeypatch):
             state=new, moved_by=changes.pop("actor"), reason="", ended_at=None, **changes
         )
 
+    waiting = claims.waiting
+
+    def always_waiting(task_run_id):
+        row = waiting(task_run_id)
+        if row is not None:
+            row.state = TaskState.QUEUED
+        return row
+
     patch_everywhere(monkeypatch, "move", move)
+    monkeypatch.setattr(claims, "waiting", always_waiting)
 
 
 def no_fence(monkeypatch):
