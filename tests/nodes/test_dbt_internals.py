@@ -81,3 +81,30 @@ def test_a_fresh_node_shares_nothing_that_running_it_changes():
 def test_the_project_offers_what_the_session_uses():
     for name in ("begin", "execute", "end", "interrupt", "release", "close"):
         assert inspect.signature(getattr(project.Project, name))
+
+
+def test_files_that_are_not_written_are_written_by_one_function():
+    import dbt.contracts.graph.nodes as nodes
+
+    assert callable(nodes.write_file)
+    assert "write_file(" in inspect.getsource(nodes.ParsedNode.write_node)
+
+
+def test_debug_events_can_wait_for_a_reader():
+    from dbt_common.events.base_types import BaseEvent, DebugLevel
+
+    assert "self.pb_msg = ParseDict" in inspect.getsource(BaseEvent.__init__)
+    assert "__init__" not in vars(DebugLevel) and "pb_msg" not in vars(DebugLevel)
+
+
+def test_hooks_and_the_names_of_connections_are_where_they_were():
+    from dbt.adapters.postgres.connections import PostgresCredentials
+    from dbt.task.run import RunTask
+
+    assert list(inspect.signature(RunTask.safe_run_hooks).parameters) == [
+        "self",
+        "adapter",
+        "hook_type",
+        "extra_context",
+    ]
+    assert "application_name" in PostgresCredentials.__dataclass_fields__

@@ -8,9 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import dbt.contracts.graph.nodes
-import dbt.task.run
-import dbt_common.exceptions.base
 from dbt.adapters.factory import cleanup_connections, get_adapter
 from dbt.cli.flags import Flags
 from dbt.cli.types import Command
@@ -25,11 +22,11 @@ from dbt.plugins import set_up_plugin_manager
 from dbt.task.run import MicrobatchModelRunner
 from dbt.tracking import initialize_from_flags
 from dbt_common.context import _INVOCATION_CONTEXT_VAR, get_invocation_context, set_invocation_context
-from dbt_common.events.base_types import BaseEvent, DebugLevel
 from dbt_common.events.contextvars import task_contextvars
 from dbt_common.events.event_manager_client import ctx_set_event_manager, get_event_manager
 from dbt_common.invocation import reset_invocation_id
 
+from nodes.dbt.internals.spare import spare_work
 from nodes.dbt.internals.task import Batches, Events, HookReport, Log, Outcome, Supplier, Ticket, fresh
 
 
@@ -81,7 +78,7 @@ class Project:
         _anchor(self.config.credentials, database_dir)  # not before: the parse compares what it was made with
         self.adapter = get_adapter(self.config)
         self.threads: int = self.config.threads
-        _spare_work(self.adapter)
+        spare_work(self.adapter)
         Path(self.config.project_target_path).mkdir(parents=True, exist_ok=True)
         self._ephemeral = {key: node for key, node in self.manifest.nodes.items() if node.is_ephemeral_model}
         self._compiling = threading.Lock()
@@ -288,44 +285,6 @@ class Project:
         events.debug = debug
         events.add_callback(lambda event: log(event.info.level, event.info.msg))
         ctx_set_event_manager(events)
-
-
-def _spare_work(adapter: Any) -> None:
-    """Take out of the way of every model what nobody uses here: two fifths of what a cheap one costs among 500."""
-    # Compiled code is kept beside the log of its attempt; dbt's two files a model are read by nobody.
-    dbt.contracts.graph.nodes.write_file = lambda *_, **__: True
-    _late_messages()
-    # Statistics are sent nowhere: no reason to hash and describe every model for them.
-    dbt.task.run.track_model_run = lambda *_, **__: None
-    # Every exception of dbt, and it makes twenty a model, looks through the whole environment.
-    secrets = dbt_common.exceptions.base.env_secrets()
-    dbt_common.exceptions.base.env_secrets = lambda: secrets
-    # A relation is looked for four times a model, and each time compared in depth with all of its schema.
-    compare = adapter._make_match
-
-    def match(relations: list[Any], database: str, schema: str, identifier: str) -> Any:
-        bare = identifier.strip("\"`'[]").lower()
-        near = [relation for relation in relations if bare in (relation.identifier or "").lower()]
-        return compare(near, database, schema, identifier)
-
-    adapter._make_match = match
-
-
-def _late_messages() -> None:
-    """Debug events become protobuf messages when somebody reads them, and here almost nobody does."""
-    make = BaseEvent.__init__
-
-    def remember(self: Any, *args: Any, **kwargs: Any) -> None:
-        object.__setattr__(self, "_late", (args, kwargs))
-
-    class Late:
-        def __get__(self, event: Any, owner: Any = None) -> Any:
-            args, kwargs = object.__getattribute__(event, "_late")
-            make(event, *args, **kwargs)  # sets pb_msg on the event, which is found first from now on
-            return object.__getattribute__(event, "__dict__")["pb_msg"]
-
-    DebugLevel.__init__ = remember
-    DebugLevel.pb_msg = Late()
 
 
 def _anchor(credentials: Any, database_dir: str | None) -> None:
