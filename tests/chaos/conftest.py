@@ -1,5 +1,6 @@
 import os
 import shutil
+from contextlib import ExitStack
 
 import pytest
 
@@ -19,15 +20,16 @@ def distributed(tmp_path):
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-    postgres, redis = Postgres(tmp_path / "servers"), None
-    redis = Redis(tmp_path / "servers")
-    dex = Installation(tmp_path / "home", DATABASE_URL=postgres.url, CELERY_BROKER_URL=redis.url)
-    dex.postgres, dex.redis = postgres, redis
-    dex.manage("migrate", "-v0")
-    yield dex
-    dex.close()
-    redis.stop()
-    postgres.stop("immediate")
+    with ExitStack() as stack:
+        postgres = Postgres(tmp_path / "servers")
+        stack.callback(postgres.stop, "immediate")
+        redis = Redis(tmp_path / "servers")
+        stack.callback(lambda: redis.stop())
+        dex = Installation(tmp_path / "home", DATABASE_URL=postgres.url, CELERY_BROKER_URL=redis.url)
+        stack.callback(dex.close)
+        dex.postgres, dex.redis = postgres, redis
+        dex.manage("migrate", "-v0")
+        yield dex
 
 
 @pytest.fixture
