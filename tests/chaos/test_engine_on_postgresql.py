@@ -14,7 +14,7 @@ def test_the_engine_keeps_its_invariants_on_postgresql_too(distributed, tmp_path
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}"),
-            *("-k", "not checker_finds", *files),
+            *("--reuse-db", "-k", "not checker_finds", *files),
         ],
         env=distributed.environment,
         cwd=REPOSITORY,
