@@ -163,7 +163,8 @@ def test_a_disk_that_takes_only_a_part_is_given_the_rest_and_then_counted():
         "from django.conf import settings\n"
         "settings.LOG_HEAD_BYTES, settings.LOG_TAIL_BYTES = 4096, 1024\n"
         "from flows.redaction import Redactor; from runs.logs import LogWriter, root\n"
-        "w = LogWriter('short-of-room/1.1.log', Redactor(())); w.append(b'x' * 1000); print(w.close(), w.path.stat().st_size)\n"
+        "w = LogWriter('short-of-room/1.1.log', Redactor(())); w.append(b'x' * 1000)\n"
+        "print(w.close(), w.path.stat().st_size)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["400", "600"], done.stderr
