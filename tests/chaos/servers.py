@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAST = {
     "DEX_HEARTBEAT_S": "0.5",
@@ -31,6 +33,16 @@ def postgres_programs() -> Path | None:
         return found[-1].parent
     on_path = shutil.which("initdb")
     return Path(on_path).parent if on_path else None
+
+
+def require(**programs: object) -> None:
+    """Skip the test, saying why, where a server is not installed; with CI=true nothing is skipped and it fails."""
+    missing = [name for name, there in programs.items() if not there]
+    if missing:
+        message = f"{' and '.join(missing)} not installed: what needs it is not tested"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
 
 
 def free_port() -> int:

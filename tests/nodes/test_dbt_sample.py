@@ -1,7 +1,6 @@
 """The sample project on real warehouses, run model by model as a flow does it."""
 
 import json
-import os
 import time
 import uuid
 
@@ -62,25 +61,14 @@ def test_the_sample_builds_on_an_empty_duckdb_and_staging_alone_after_that(tmp_p
 
 
 @pytest.fixture
-def schema():
-    """A schema of our own on the PostgreSQL server; it is gone afterwards."""
-    try:
-        connection = psycopg2.connect(
-            host=os.environ.get("DEX_POSTGRES_HOST", "127.0.0.1"),
-            port=os.environ.get("DEX_POSTGRES_PORT", "5432"),
-            user=os.environ.get("DEX_POSTGRES_USER", "postgres"),
-            password=os.environ.get("DBT_ENV_SECRET_POSTGRES_PASSWORD", ""),
-            dbname=os.environ.get("DEX_POSTGRES_DATABASE", "test"),
-        )
-    except psycopg2.OperationalError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no PostgreSQL to run this on; set DEX_POSTGRES_HOST and the like ({error})".splitlines()[0])
-    name = f"shop_{uuid.uuid4().hex[:8]}"
+def schema(postgres, monkeypatch):
+    """The name of a schema, and a connection to the PostgreSQL server that the sample's profile leads to."""
+    place = {"HOST": "127.0.0.1", "PORT": str(postgres.port), "USER": "dex", "DATABASE": "dex"}
+    for name, value in place.items():
+        monkeypatch.setenv(f"DEX_POSTGRES_{name}", value)
+    connection = psycopg2.connect(host="127.0.0.1", port=postgres.port, user="dex", dbname="dex")
     connection.autocommit = True
-    yield name, connection
-    with connection.cursor() as cursor:
-        cursor.execute(f"drop schema if exists {name} cascade; drop schema if exists {name}_raw cascade")
+    yield f"shop_{uuid.uuid4().hex[:8]}", connection
     connection.close()
 
 

@@ -1,5 +1,3 @@
-import os
-
 import pytest
 
 from runs.embedded import Engine
@@ -18,19 +16,10 @@ def engine(transactional_db, settings):
 
 
 @pytest.fixture
-def postgres_profile(tmp_path):
+def postgres_profile(postgres):
     """profiles.yml on a PostgreSQL cluster of its own."""
-    from tests.chaos.servers import Postgres, postgres_programs
-
-    if postgres_programs() is None:
-        message = "PostgreSQL is not installed: models on it are not tested"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    server = Postgres(tmp_path / "server")
     output = (
-        f"{{type: postgres, host: 127.0.0.1, port: {server.port}, user: dex, password: unused, dbname: dex, "
+        f"{{type: postgres, host: 127.0.0.1, port: {postgres.port}, user: dex, password: unused, dbname: dex, "
         "schema: marts, threads: 2}"
     )
-    yield f"small:\n  target: dev\n  outputs:\n    dev: {output}\n"
-    server.stop("immediate")
+    return f"small:\n  target: dev\n  outputs:\n    dev: {output}\n"
