@@ -171,38 +171,24 @@ def lose(task_run_id: int, fence: int, *, actor: str, reason: str) -> Released |
         row = TaskRun.objects.select_related("run").filter(pk=task_run_id, fence=fence).first()
         if row is None or row.state != TaskState.RUNNING:
             return None
-        cleared = {"owner": "", "lease_until": None}
+        changes: dict[str, Any] = {"owner": "", "lease_until": None}
+        said = reason
         if row.run.cancel_requested_at or row.cancel_requested_at:
-            new = TaskState.CANCELLED
-            moved = move(rows, TaskState.RUNNING, new, actor=actor, reason=f"cancelled; {reason}", **cleared)
-        elif row.infra_attempts + 1 >= settings.INFRA_ATTEMPTS:
-            new = TaskState.FAILED
-            said = f"lost {row.infra_attempts + 1} times: {reason}"
-            moved = move(
-                rows,
-                TaskState.RUNNING,
-                new,
-                actor=actor,
-                reason=said,
-                infra_attempts=F("infra_attempts") + 1,
-                **cleared,
-            )
+            new, said = TaskState.CANCELLED, f"cancelled; {reason}"
         else:
-            new = TaskState.QUEUED
-            pause = settings.INFRA_BACKOFF_S * row.infra_attempts**2
-            moved = move(
-                rows,
-                TaskState.RUNNING,
-                new,
-                actor=actor,
-                reason=reason,
-                infra_attempts=F("infra_attempts") + 1,
-                attempts=F("attempts") - 1,
-                not_before=after(pause) if pause else None,
-                queued_at=Now(),
-                rung_at=Now(),
-                **cleared,
-            )
+            changes["infra_attempts"] = F("infra_attempts") + 1
+            if row.infra_attempts + 1 >= settings.INFRA_ATTEMPTS:
+                new, said = TaskState.FAILED, f"lost {row.infra_attempts + 1} times: {reason}"
+            else:
+                new = TaskState.QUEUED
+                pause = settings.INFRA_BACKOFF_S * row.infra_attempts**2
+                changes |= {
+                    "attempts": F("attempts") - 1,
+                    "not_before": after(pause) if pause else None,
+                    "queued_at": Now(),
+                    "rung_at": Now(),
+                }
+        moved = move(rows, TaskState.RUNNING, new, actor=actor, reason=said, **changes)
         if not moved:
             return None
         close_attempt(task_run_id, fence, outcome="lost", reason=reason)
