@@ -1,5 +1,7 @@
 """The admin site is configured as an app so that `admin.site` is dex's own."""
 
+from importlib import import_module
+
 from django.contrib.admin.apps import AdminConfig
 
 
@@ -7,3 +9,7 @@ class DexAdminConfig(AdminConfig):
     """django.contrib.admin with dex's site."""
 
     default_site = "dexsite.admin.DexAdminSite"
+
+    def ready(self) -> None:
+        super().ready()
+        import_module("dexsite.people")  # instead of the pages that django.contrib.auth has registered by now

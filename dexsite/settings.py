@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "django.forms",  # its own templates of widgets, beside ours
     "django_celery_beat",
     "django_htmx",
     "flows",
@@ -67,6 +68,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "flows.access.ActingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -75,6 +77,7 @@ ROOT_URLCONF = "dexsite.urls"
 WSGI_APPLICATION = "dexsite.wsgi.application"
 ASGI_APPLICATION = "dexsite.asgi.application"
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "home"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -85,10 +88,13 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "dexsite.chrome.chrome",
             ],
+            "libraries": {"dex": "dexsite.templatetags.dex"},
         },
     },
 ]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -195,6 +201,7 @@ LANGUAGE_CODE = "en-us"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "dexsite.formats"
 STATIC_URL = "/static/"
 STATIC_ROOT = _read.folder(DEX_HOME / "static", "DEX_HOME") if DEX_HOME.is_dir() else DEX_HOME / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -87,7 +87,22 @@ class Revision(models.Model):
 
 
 class Flow(models.Model):
-    """A directed set of nodes that a run executes in order."""
+    """A directed set of nodes that a run executes in order, and when."""
+
+    class Missed(models.TextChoices):
+        """What becomes of due times at which dex was not there."""
+
+        LATEST = "latest", "Run once, for the latest"
+        ALL = "all", "Run once for each"
+        SKIP = "skip", "Leave them out"
+
+    class Overlap(models.TextChoices):
+        """What happens at a due time while an earlier run goes on."""
+
+        SKIP = "skip", "Leave the new run out"
+        QUEUE = "queue", "Start the new run afterwards"
+        ALLOW = "allow", "Run both"
+        CANCEL = "cancel", "Cancel the earlier run"
 
     name = models.CharField(max_length=200, unique=True)
     description = models.TextField(max_length=10_000, blank=True)
@@ -107,11 +122,19 @@ class Flow(models.Model):
         blank=True,
         help_text='Declared parameters: [{"name": "day", "type": "text", "default": "", "required": false}]',
     )
+    tags = models.JSONField(default=list, blank=True, help_text="Words to find flows by, such as a team's name")
+    cron = models.CharField("schedule", max_length=200, blank=True, help_text="A cron expression; empty: by hand alone")
+    time_zone = models.CharField(max_length=60, default="UTC", help_text="Of the schedule, such as Europe/Berlin")
+    paused = models.BooleanField(default=False, help_text="The schedule starts no run")
+    missed = models.CharField("missed runs", max_length=10, choices=Missed, default=Missed.LATEST)
+    overlap = models.CharField("overlapping runs", max_length=10, choices=Overlap, default=Overlap.SKIP)
+    version = models.PositiveIntegerField(default=0, editable=False, help_text="Grows with every edit; see Change")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering: ClassVar = ["name"]
+        permissions: ClassVar = [("pause_flow", "Can pause and resume schedules")]
 
     def __str__(self) -> str:
         return self.name

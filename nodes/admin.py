@@ -1,6 +1,5 @@
-"""Plain admin pages of nodes, links and tasks."""
+"""Admin pages of flows, nodes, links, connections and of the record of changes."""
 
-from collections import Counter
 from typing import Any
 
 from django.contrib import admin, messages
@@ -11,10 +10,37 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from dexsite.admin import ObjectActions
-from flows.models import Environment
-from nodes import services, sync
-from nodes.forms import LinkForm, NodeForm
-from nodes.models import Link, Node
+from flows.forms import FlowForm
+from flows.models import Environment, Flow
+from nodes import expansion, services, sync
+from nodes.forms import ConnectionForm, LinkForm, NodeForm
+from nodes.models import Change, Connection, Link, Node
+from nodes.previews import counted
+
+
+@admin.register(Flow)
+class FlowAdmin(ObjectActions):
+    """Flows, as rows; people make and edit them on pages of their own."""
+
+    form = FlowForm
+    list_display = ("name", "environment", "description")
+    list_select_related = ("environment__project",)
+    list_filter = ("environment",)
+    search_fields = ("name", "description")
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        """Whether this user may start flows; looking at them is not enough."""
+        return request.user.has_perm("runs.add_run")
+
+    def save_model(self, request: HttpRequest, obj: Flow, form: ModelForm, change: bool) -> None:
+        services.save_flow(obj)
+
+    def delete_model(self, request: HttpRequest, obj: Flow) -> None:
+        services.delete_flow(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Flow]) -> None:
+        for flow in queryset:
+            services.delete_flow(flow)
 
 
 @admin.register(Node)
@@ -53,9 +79,10 @@ class NodeAdmin(ObjectActions):
 
     def save_model(self, request: HttpRequest, obj: Node, form: ModelForm, change: bool) -> None:
         services.save_node(obj)
-        self.message_user(request, f"{obj} has {_counted(obj)}.")
+        types = obj.tasks.filter(runs=True).values_list("resource_type", flat=True)
+        self.message_user(request, f"{obj} has {counted(list(types))}.")
         revision = obj.flow.environment.current_revision
-        for warning in services.expand(obj, revision).warnings if revision else ():
+        for warning in expansion.expand(obj, revision).warnings if revision else ():
             self.message_user(request, warning.message, messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: Node) -> None:
@@ -64,13 +91,6 @@ class NodeAdmin(ObjectActions):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
         for node in queryset:
             services.delete_node(node)
-
-
-def _counted(node: Node) -> str:
-    """How many things of each type the node will do: "3 models and 2 tests"."""
-    types = Counter(node.tasks.filter(runs=True).order_by().values_list("resource_type", flat=True))
-    said = [f"{number} {kind.replace('_', ' ')}{'' if number == 1 else 's'}" for kind, number in types.most_common()]
-    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]])) or "nothing to do"
 
 
 @admin.register(Link)
@@ -95,6 +115,43 @@ class LinkAdmin(ObjectActions):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Link]) -> None:
         for arrow in queryset:
             services.unlink(arrow)
+
+
+@admin.register(Connection)
+class ConnectionAdmin(admin.ModelAdmin):
+    """Connections: their names, datasets and tables."""
+
+    form = ConnectionForm
+    list_display = ("name", "project", "dataset", "tables")
+    list_filter = ("project",)
+    list_select_related = ("project",)
+    search_fields = ("name", "dataset")
+
+    @admin.display(description="tables")
+    def tables(self, connection: Connection) -> str:
+        """How many there are, and the first of them."""
+        more = f" and {len(connection.streams) - 3} more" if len(connection.streams) > 3 else ""
+        return ", ".join(connection.streams[:3]) + more
+
+
+@admin.register(Change)
+class ChangeAdmin(admin.ModelAdmin):
+    """Who changed which flow, and how: to look at, for nobody to edit."""
+
+    list_display = ("at", "actor", "flow_name", "said")
+    list_filter = ("actor", "flow_name")
+    search_fields = ("flow_name", "said", "actor")
+    date_hierarchy = "at"
+    fields = ("flow_name", "version", "at", "actor", "said", "details", "document")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.action(description="Sync: parse what the folder holds now", permissions=["change"])

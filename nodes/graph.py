@@ -179,6 +179,78 @@ def layout(nodes: Iterable[N], edges: Iterable[tuple[N, N]], sweeps: int = 4) ->
     return {node: (layer_of[node], place[node]) for node in layer_of}
 
 
+def positions(
+    nodes: Iterable[N],
+    edges: Iterable[tuple[N, N]],
+    width: float,
+    height: float | Mapping[N, float],
+    gap: tuple[float, float] = (96, 32),
+    sweeps: int = 8,
+) -> dict[N, tuple[int, int]]:
+    """node -> the upper left corner of its card in pixels, beginning at (0, 0), in the order of `layout`.
+
+    Cards are `width` by `height` (of all, or of each), at least `gap` apart. Each is drawn to the middle of its
+    neighbours, so that chains are straight lines; no two overlap. Raises CycleError.
+    """
+    edges = sorted(set(edges))
+    places = layout(nodes, edges)
+    high = dict(height) if isinstance(height, Mapping) else dict.fromkeys(places, height)
+    neighbours: tuple[dict[N, list[N]], dict[N, list[N]]] = ({}, {})
+    for up, down in edges:
+        neighbours[0].setdefault(down, []).append(up)
+        neighbours[1].setdefault(up, []).append(down)
+    columns: list[list[N]] = [[] for _ in range(max((layer for layer, _ in places.values()), default=-1) + 1)]
+    for node in sorted(places, key=lambda node: (places[node], node)):
+        columns[places[node][0]].append(node)
+    middle: dict[N, float] = {}
+    for column in columns:
+        _spread(column, {node: (0.0, 1.0) for node in column}, high, gap[1], middle)
+    for sweep in range(sweeps):
+        near = neighbours[sweep % 2]
+        for column in columns if sweep % 2 == 0 else reversed(columns):
+            wishes = {}
+            for node in column:
+                others = near.get(node, ())
+                # what has no neighbour on this side stays where it is, unless others need the room
+                wish = sum(middle[other] for other in others) / len(others) if others else middle[node]
+                wishes[node] = (wish, len(others) or 0.1)
+            _spread(column, wishes, high, gap[1], middle)
+    corners = {node: (places[node][0] * (width + gap[0]), middle[node] - high[node] / 2) for node in places}
+    top = min((y for _, y in corners.values()), default=0)
+    return {node: (round(x), round(y - top)) for node, (x, y) in corners.items()}
+
+
+def _spread(
+    column: list[N],
+    wishes: Mapping[N, tuple[float, float]],
+    high: Mapping[N, float],
+    gap: float,
+    middle: dict[N, float],
+) -> None:
+    """Put the cards of a column as near to their wishes (place, weight) as their order and the gap allow.
+
+    Without the distances between cards this is isotonic regression: neighbours whose wishes cross are pooled at
+    their weighted mean until none do, which is the least squares answer.
+    """
+    offset, offsets = 0.0, []
+    for before, node in zip([None, *column], column, strict=False):
+        offset += 0 if before is None else (high[before] + high[node]) / 2 + gap
+        offsets.append(offset)
+    centre = offset / 2
+    pools: list[tuple[float, float, int]] = []  # mean, weight, number of cards
+    for node, shift in zip(column, offsets, strict=True):
+        wish, weight = wishes[node]
+        pools.append((wish - shift + centre, weight, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (a, m, i), (b, n, j) = pools[-2:]
+            pools[-2:] = [((a * m + b * n) / (m + n), m + n, i + j)]
+    shifts = iter(offsets)
+    cards = iter(column)
+    for mean, _, count in pools:
+        for _ in range(count):
+            middle[next(cards)] = mean + next(shifts) - centre
+
+
 def critical_path(durations: Mapping[N, float], edges: Iterable[tuple[N, N]]) -> list[N]:
     """The chain of nodes that takes longest: what must get faster for the whole to get faster.
 

@@ -1,11 +1,30 @@
-"""What a flow consists of: Node, Link, Task, and the record of what an expansion changed."""
+"""What a flow consists of: Node, Link, Task, Connection, and the records of what was changed: Change, Expansion."""
 
 from typing import ClassVar
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from flows.models import Flow, Revision
+from flows.models import Flow, Project, Revision
+
+
+class Connection(models.Model):
+    """Where data comes from: a dataset of tables (streams) that a node loads into the warehouse."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="connections")
+    name = models.CharField(max_length=200)
+    description = models.TextField(max_length=10_000, blank=True)
+    dataset = models.CharField(max_length=200, help_text="The schema of the warehouse that its tables land in")
+    streams = models.JSONField("tables", default=list, blank=True, help_text="Names of the tables it can load")
+
+    class Meta:
+        ordering: ClassVar = ["project__name", "name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "name"], name="one_connection_per_name_and_project")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Node(models.Model):
@@ -14,7 +33,9 @@ class Node(models.Model):
     class Kind(models.TextChoices):
         """What a node does; nodes.kinds.KINDS has one entry for each."""
 
+        CONNECTION = "connection", "Connection"
         TRANSFORMATION = "transformation", "Transformation"
+        SCRIPT = "script", "Custom Script"
 
     class Command(models.TextChoices):
         """What happens to the selected models."""
@@ -57,6 +78,17 @@ class Node(models.Model):
     )
     retry_delay = models.PositiveIntegerField("seconds before a retry", null=True, blank=True)
     timeout = models.PositiveIntegerField("seconds a task may take", null=True, blank=True)
+    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, null=True, blank=True, related_name="nodes")
+    streams = models.JSONField("tables", default=list, blank=True, help_text="Tables to load; empty means all")
+    package = models.CharField(
+        max_length=200, blank=True, help_text="The folder below dex-custom-scripts/ that holds __main__.py"
+    )
+    arguments = models.JSONField(
+        "parameters",
+        default=list,
+        blank=True,
+        help_text='In order: [{"key": "day", "value": "2026-01-31"}]; the values become sys.argv[1], sys.argv[2] ...',
+    )
     pool = models.CharField(
         max_length=100, blank=True, help_text="Name of a pool of which every task of this node takes one slot"
     )
@@ -133,3 +165,29 @@ class Expansion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.node}: +{len(self.came)} -{len(self.went)}"
+
+
+class Change(models.Model):
+    """One edit of a flow: who, when, what it did in words, and the whole flow as it was afterwards.
+
+    Rows are only ever added. The flow of a change that was deleted is kept by its name.
+    """
+
+    flow = models.ForeignKey(Flow, on_delete=models.SET_NULL, null=True, related_name="changes")
+    flow_name = models.CharField(max_length=200)
+    version = models.PositiveIntegerField()
+    at = models.DateTimeField(auto_now_add=True)
+    actor = models.CharField(max_length=200)
+    said = models.CharField("what", max_length=1000)
+    details = models.JSONField(default=list, help_text="One line for everything that is different")
+    arranged = models.BooleanField(default=False, help_text="Only places on the canvas changed")
+    document = models.JSONField(help_text="The flow after the change; see nodes.document")
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["flow", "version"], name="one_change_per_version_and_flow")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.flow_name}: {self.said}"

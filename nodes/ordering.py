@@ -53,6 +53,7 @@ class Order:
     edges: set[tuple[str, str]] = field(default_factory=set)
     built_by: dict[tuple[int, str], int] = field(default_factory=dict)  # (node, key) -> node that builds it
     layers: dict[str, int] = field(default_factory=dict)
+    implied: set[tuple[str, str]] = field(default_factory=set)  # the edges that refs and tests give, without links
 
 
 def order(
@@ -82,6 +83,7 @@ def order(
         (step, s) for step in steps for s in step.specs if s.runs and _is_test(s) and owner[s.unique_id] == step.id
     ]
     rows, edges = _place(steps, built, tests, manifest)
+    result.implied = set(edges)
     _link(rows, edges, steps, links, owner)
     _hooks(rows, edges, hooks, steps)
     cycle = graph.find_cycle(edges)

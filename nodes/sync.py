@@ -14,8 +14,8 @@ from flows.models import Environment, Revision
 from nodes.dbt.parse import ParsedProject, ParseError, parse_project
 from nodes.dbt.profiles import Profile, ProfileError, describe
 from nodes.dbt.snapshot import commit_of
+from nodes.expansion import refresh_environment
 from nodes.manifest import ManifestError, decode
-from nodes.services import refresh_environment
 
 log = logging.getLogger("dex.sync")
 

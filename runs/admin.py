@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dexsite.admin import ObjectActions
+from dexsite.templatetags.dex import state_badge
 from flows.models import Flow
 from flows.parameters import ParameterError
 from runs import logs, services
@@ -31,6 +32,11 @@ def _user(request: HttpRequest) -> AbstractBaseUser | None:
 
 class ReadOnly:
     """History is looked at, never edited."""
+
+    @admin.display(description="state", ordering="state")
+    def badge(self, row: Run | TaskRun) -> SafeString:
+        """The state as it is shown everywhere."""
+        return state_badge(row.state)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -51,16 +57,16 @@ def _may_operate(request: HttpRequest) -> bool:
 class RunAdmin(ReadOnly, ObjectActions):
     """Runs."""
 
-    list_display = ("__str__", "state", "reason", "trigger", "triggered_by", "created_at", "started_at", "ended_at")
+    list_display = ("__str__", "badge", "reason", "trigger", "triggered_by", "started_at", "ended_at")
     list_filter = ("state", "flow")
     list_select_related = ("flow", "triggered_by")
     search_fields = ("flow_name",)
     fields = (
-        *("flow", "state", "reason", "error", "warnings", "trigger", "triggered_by", "parameters"),
+        *("flow", "badge", "reason", "error", "warnings", "trigger", "triggered_by", "parameters"),
         *("environment_name", "revision", "retry_of", "drift", "created_at", "started_at", "ended_at"),
         *("cancel_requested_at", "cancel_requested_by", "tasks"),
     )
-    readonly_fields = ("tasks",)
+    readonly_fields = ("badge", "tasks")
     actions = ("cancel", "rerun_from_failure")
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
@@ -144,7 +150,7 @@ class AttemptInline(ReadOnly, admin.TabularInline):
 class TaskRunAdmin(ReadOnly, ObjectActions):
     """Task runs."""
 
-    list_display = ("identifier", "run", "state", "reason", "started_at", "ended_at")
+    list_display = ("identifier", "run", "badge", "reason", "started_at", "ended_at")
     list_filter = ("state",)
     list_select_related = ("run",)
     search_fields = ("identifier",)

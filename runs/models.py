@@ -21,6 +21,7 @@ class Trigger(models.TextChoices):
     MANUAL = "manual", "by hand"
     COMMAND = "command", "by command"
     RERUN = "rerun", "as a rerun"
+    SCHEDULE = "schedule", "by schedule"
 
 
 class Run(models.Model):
@@ -203,6 +204,7 @@ class Attempt(models.Model):
 
     class Meta:
         ordering: ClassVar = ["task_run", "fence"]
+        permissions: ClassVar = [("view_log", "Can read logs"), ("download_log", "Can download whole logs")]
         constraints: ClassVar = [models.UniqueConstraint(fields=["task_run", "fence"], name="one_attempt_per_fence")]
 
     def __str__(self) -> str:

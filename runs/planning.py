@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 
 from flows.models import Flow, Revision
 from nodes import ordering, sync
+from nodes.expansion import FlowError, FlowPlan, plan_flow, write_tasks
 from nodes.models import Node
-from nodes.services import FlowError, FlowPlan, plan_flow, write_tasks
 from runs.clock import after
 from runs.engine.heart import Held, heart
 from runs.engine.release import release
@@ -73,6 +73,13 @@ def _plan(run: Run) -> tuple[list[str], FlowPlan]:
     if revision is None:
         revision, warnings = _latest(run.flow, run.parameters)
     plan = plan_flow(run.flow, revision, results=_results(run))
+    if waiting := [node.name for node in plan.nodes.values() if node.kind != Node.Kind.TRANSFORMATION]:
+        raise FlowError(
+            [
+                "This version of dex executes Transformation nodes alone. "
+                f"Take these out of the flow to run it: {', '.join(waiting)}."
+            ]
+        )
     if not plan.order.rows and not run.flow.allow_empty:
         raise FlowError(
             [

@@ -7,6 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from flows.access import require
 from flows.models import Flow
 from flows.parameters import check_values
 from runs import bell
@@ -36,6 +37,7 @@ def start_run(
     In: `key`, an idempotency key: the same key gives the run that it opened first; `parameters`, values for
     the flow's declared parameters (checked here, flows.parameters.ParameterError). Out: the run, QUEUED.
     """
+    require("runs.add_run")
     values = check_values(flow.parameters, parameters or {})
     if key and (known := Run.objects.filter(key=key).first()):
         return known
@@ -66,6 +68,7 @@ def rerun(run: Run, *, actor: str, user: AbstractBaseUser | None = None, keys: I
     Without `keys` it starts from the failure. Raises RunError when the run is not over, has no flow any more,
     or has nothing to repeat.
     """
+    require("runs.add_run")
     if not run.is_over:
         raise RunError("This run is not over; cancel it or wait for its end.")
     if run.flow is None:
@@ -93,6 +96,7 @@ def cancel_run(run_id: int, *, actor: str) -> bool:
 
     True when this call was the first to ask; False when the run is over or was asked before.
     """
+    require("runs.add_run")
     with transaction.atomic():
         asked = (
             Run.objects.filter(pk=run_id, cancel_requested_at__isnull=True)
@@ -112,6 +116,7 @@ def cancel_run(run_id: int, *, actor: str) -> bool:
 
 def cancel_task_run(task_run_id: int, *, actor: str) -> bool:
     """Cancel one task run; what needs it is skipped. False when it is over or was asked before."""
+    require("runs.add_run")
     with transaction.atomic():
         asked = TaskRun.objects.filter(pk=task_run_id, ended_at__isnull=True, cancel_requested_at__isnull=True).update(
             cancel_requested_at=Now(), cancel_requested_by=actor

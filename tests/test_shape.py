@@ -9,7 +9,11 @@ from django.db import connection
 from django.urls import get_resolver
 
 from dexsite.celery import app
+from nodes.document import FIELDS
+from nodes.expansion import KINDS
+from nodes.forms import FORMS
 from nodes.models import Node
+from nodes.views.editor import KIND_ICONS
 from runs import bell, jobs, states
 from runs.engine.single import EXECUTORS
 
@@ -62,9 +66,15 @@ def test_every_doorbell_has_its_job():
         assert getattr(jobs, name).name in app.tasks
 
 
-def test_every_kind_of_node_can_be_executed():
-    assert {kind.value for kind in Node.Kind} == {"transformation"}
+def test_every_kind_of_node_has_its_expansion_its_form_and_its_fields():
+    everything = set(Node.Kind)
+    assert set(KINDS) | {Node.Kind.TRANSFORMATION} == set(FORMS) == set(FIELDS) == set(KIND_ICONS) == everything
     assert set(EXECUTORS) == {"noop"}
+
+
+def test_every_setting_of_a_node_is_in_the_form_and_in_the_export_of_its_kind():
+    for kind, form in FORMS.items():
+        assert set(form._meta.fields) - {"name"} == set(FIELDS[kind])
 
 
 def test_every_state_is_in_a_table():

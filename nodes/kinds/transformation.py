@@ -35,25 +35,18 @@ def select_of(
     )
 
 
-def expand(
-    node: Node,
-    manifest: Manifest,
-    project_dir: Path | None = None,
-    previous: Comparison | None = None,
-    results: Mapping[str, str] | None = None,
-) -> Expanded:
-    """What `node` will do on this manifest; `previous` and `results` are what `state:` and `result:` look at.
+def expand(node: Node, chosen: Selection) -> Expanded:
+    """What `node` will do with what it selects (`select_of`).
 
     Out: one spec a built resource in the order of the manifest's refs, with no tests placed yet, and one a
     selected test; specs that the command does not run have `runs=False`. Errors name the value they are about.
     """
-    chosen = select_of(node, manifest, project_dir, previous, results)
     errors = [
         Problem("exclude" if error.value in node.exclude else "include", _said(error), error.value)
         for error in chosen.errors
     ]
     warnings = [Problem("include", str(warning)) for warning in chosen.warnings]
-    specs = tuple(_specs(node, manifest, chosen.ids))
+    specs = tuple(_specs(node, chosen.manifest, chosen.ids))
     if not errors and not node.allow_empty and not any(spec.runs for spec in specs):
         errors.append(
             Problem(

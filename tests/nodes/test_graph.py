@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -102,6 +103,39 @@ def test_a_picture_is_the_same_each_time_and_puts_neighbours_side_by_side() -> N
 
 def test_an_empty_picture_is_empty() -> None:
     assert graph.layout([], []) == {}
+    assert graph.positions([], [], 240, 100) == {}
+
+
+def test_the_cards_of_a_chain_stand_in_one_line_from_left_to_right() -> None:
+    assert graph.positions("abc", [("a", "b"), ("b", "c")], 240, 100, (96, 32)) == {
+        "a": (0, 0),
+        "b": (336, 0),
+        "c": (672, 0),
+    }
+
+
+def test_a_card_stands_in_the_middle_of_those_it_waits_for() -> None:
+    drawn = graph.positions("abcd", [("a", "c"), ("b", "c"), ("c", "d")], 240, 100, (96, 32))
+    assert drawn == {"a": (0, 0), "b": (0, 132), "c": (336, 66), "d": (672, 66)}
+
+
+def test_a_high_card_gets_the_room_it_needs() -> None:
+    drawn = graph.positions("abc", [], 240, {"a": 100, "b": 300, "c": 100}, (96, 32))
+    assert [drawn[node][1] for node in "abc"] == [0, 132, 464]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_two_cards_overlap_and_every_edge_leads_to_the_right(seed: int) -> None:
+    chosen = random.Random(seed)
+    edges = sorted({tuple(sorted(chosen.sample(range(60), 2))) for _ in range(90)})
+    high = {node: chosen.choice([40, 100, 300]) for node in range(60)}
+    drawn = graph.positions(range(60), edges, 240, high, (96, 32))
+    assert drawn == graph.positions(reversed(range(60)), reversed(edges), 240, high, (96, 32))
+    assert min(x for x, _ in drawn.values()) == min(y for _, y in drawn.values()) == 0
+    assert all(drawn[up][0] < drawn[down][0] for up, down in edges)
+    places = sorted((x, y, high[node]) for node, (x, y) in drawn.items())
+    for (x, y, height), (next_x, next_y, _) in pairwise(places):
+        assert next_x > x or next_y >= y + height + 31  # a pixel is lost by rounding
 
 
 def test_the_critical_path_is_the_chain_that_takes_longest() -> None:

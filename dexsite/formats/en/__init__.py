@@ -1,0 +1,1 @@
+"""Of the one language that there is."""

@@ -1,0 +1,231 @@
+"""Forms of projects and flows: what is wrong is said beside the field where it was typed."""
+
+from datetime import time
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
+
+from flows.cron import EVERY_HOURS, EVERY_MINUTES, WEEKDAYS, CronError, Preset, normalize, preset_of, zone_of
+from flows.models import Flow, Project
+from flows.parameters import TYPES, ParameterError, check_declarations
+from flows.services import check_folder
+
+
+def _count(number: int, unit: str) -> str:
+    return f"every {unit}" if number == 1 else f"every {number} {unit}s"
+
+
+class ProjectForm(forms.ModelForm):
+    """A project's folder is looked at when it is typed, not when a run fails."""
+
+    class Meta:
+        model = Project
+        fields: ClassVar = ["name", "path"]
+
+    def clean_path(self) -> str:
+        """The absolute path of a folder that holds a dbt project."""
+        return str(check_folder(self.cleaned_data["path"]))
+
+
+class DeclarationsField(forms.JSONField):
+    """JSON; what Python's reader gives up on is a mistake of the text too, not of the site."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return super().to_python(value)
+        except (RecursionError, ValueError) as error:  # nested too deep; a number of thousands of digits
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        try:
+            return super().bound_data(data, initial)
+        except (RecursionError, ValueError):
+            return InvalidJSONInput(data)  # shown as it was typed
+
+
+class FlowForm(forms.ModelForm):
+    """The settings of a flow."""
+
+    parameters = DeclarationsField(
+        required=False,
+        initial=list,
+        help_text=Flow._meta.get_field("parameters").help_text + " Types: " + ", ".join(TYPES) + ".",
+    )
+
+    class Meta:
+        model = Flow
+        fields: ClassVar = [
+            "name",
+            "description",
+            "environment",
+            "retries",
+            "retry_delay",
+            "timeout",
+            "allow_empty",
+            "parameters",
+        ]
+
+    def clean_parameters(self) -> list[dict[str, Any]]:
+        """The declared parameters."""
+        declared = self.cleaned_data["parameters"] or []
+        try:
+            check_declarations(declared)
+        except ParameterError as error:
+            raise ValidationError(str(error)) from error
+        return declared
+
+
+class TagsField(forms.CharField):
+    """Words, separated by commas or lines."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """A list as typed."""
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        """The words, each once, in the order typed."""
+        words = [word.strip() for word in (value or "").replace("\n", ",").split(",")]
+        return list(dict.fromkeys(word[:60] for word in words if word))[:20]
+
+
+class SettingsForm(FlowForm):
+    """The first step of making a flow: what it is called, where it runs, and when.
+
+    The schedule is typed in one of two ways, dropdowns or a cron expression; both are kept as `Flow.cron`.
+    """
+
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
+    tags = TagsField(required=False, help_text="Words to find it by, separated by commas, such as a team's name.")
+    write_cron = forms.BooleanField(label="Write cron expression", required=False)
+    frequency = forms.ChoiceField(
+        label="Runs every",
+        required=False,
+        choices=[("", "No schedule: started by hand"), *((name, name.capitalize()) for name in ("minute", "hour"))]
+        + [(name, name.capitalize()) for name in ("day", "week", "month")],
+    )
+    every_minutes = forms.TypedChoiceField(
+        label="Interval",
+        coerce=int,
+        empty_value=None,
+        required=False,
+        choices=[(n, _count(n, "minute")) for n in EVERY_MINUTES],
+    )
+    every_hours = forms.TypedChoiceField(
+        label="Interval",
+        coerce=int,
+        empty_value=None,
+        required=False,
+        choices=[(n, _count(n, "hour")) for n in EVERY_HOURS],
+    )
+    minute = forms.IntegerField(label="Minutes past the hour", min_value=0, max_value=59, required=False)
+    time = forms.TimeField(
+        label="Time",
+        required=False,
+        widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
+        error_messages={"invalid": "A time of day looks like 02:00."},
+    )
+    weekdays = forms.TypedMultipleChoiceField(
+        label="On", coerce=int, required=False, choices=list(enumerate(WEEKDAYS)), widget=forms.CheckboxSelectMultiple
+    )
+    day = forms.TypedChoiceField(
+        label="Day of the month",
+        coerce=int,
+        empty_value=None,
+        required=False,
+        choices=[*((n, str(n)) for n in range(1, 32)), (32, "Last day")],
+    )
+    cron = forms.CharField(
+        label="Cron expression",
+        required=False,
+        strip=True,
+        max_length=1000,
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off", "placeholder": "0 2 * * *"}),
+        help_text="Minute, hour, day of month, month, day of week. 0 2 * * * is daily at 02:00.",
+    )
+    time_zone = forms.CharField(
+        label="Time zone",
+        required=False,
+        max_length=60,
+        widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false"}),
+    )
+
+    class Meta(FlowForm.Meta):
+        fields: ClassVar = [*FlowForm.Meta.fields, "tags", "cron", "time_zone", "paused", "missed", "overlap"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        flow = kwargs.get("instance")
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("version", getattr(flow, "version", 0))
+        self.initial.setdefault("tags", [])
+        cron = getattr(flow, "cron", "")
+        preset = preset_of(cron) if cron else None
+        self.initial.setdefault("write_cron", bool(cron and preset is None))
+        shown = preset or Preset()
+        self.initial |= {  # type: ignore[operator]
+            "frequency": preset.frequency if preset else "",
+            "every_minutes": shown.every if shown.frequency == "minute" else 15,
+            "every_hours": shown.every if shown.frequency == "hour" else 1,
+            "minute": shown.minute if shown.frequency == "hour" else 0,
+            "time": time(shown.hour, shown.minute) if preset else time(2, 0),
+            "weekdays": list(shown.weekdays),
+            "day": shown.day,
+        }
+        environment: Any = self.fields["environment"]
+        environment.empty_label = "Choose an environment"
+        known = list(environment.queryset[:2])
+        if flow is None and len(known) == 1 and not self.initial.get("environment"):
+            self.initial["environment"] = known[0]
+        self.fields["description"].widget.attrs["rows"] = 3
+        self.fields["parameters"].widget.attrs["rows"] = 4
+        for name in ("retries", "retry_delay", "missed", "overlap"):
+            self.fields[name].required = False
+
+    def clean_time_zone(self) -> str:
+        """A zone of the IANA database; UTC when nothing is typed."""
+        name = str(self.cleaned_data["time_zone"] or "UTC")
+        try:
+            zone_of(name)
+        except CronError as error:
+            raise ValidationError(str(error)) from error
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        """The schedule, whichever way it was typed, as `cron`; what is left empty has its default."""
+        cleaned = super().clean() or {}
+        for name in ("retries", "retry_delay", "missed", "overlap"):
+            if name not in self.errors and cleaned.get(name) in (None, ""):
+                cleaned[name] = getattr(Flow(), name)
+        cleaned["cron"] = self._cron(cleaned)
+        return cleaned
+
+    def _cron(self, cleaned: dict[str, Any]) -> str:
+        if cleaned.get("write_cron"):
+            try:
+                return normalize(cleaned.get("cron") or "")
+            except CronError as error:
+                self.add_error("cron", str(error))
+                return ""
+        frequency: Any = cleaned.get("frequency") or ""
+        if not frequency:
+            return ""
+        at = cleaned.get("time")
+        if frequency in ("day", "week", "month") and at is None:
+            if "time" not in self.errors:
+                self.add_error("time", "Choose the time of day at which it runs.")
+            return ""
+        if frequency == "week" and not cleaned.get("weekdays"):
+            if "weekdays" not in self.errors:
+                self.add_error("weekdays", "Choose at least one day of the week.")
+            return ""
+        every = cleaned.get("every_minutes" if frequency == "minute" else "every_hours") or 1
+        preset = Preset(
+            frequency=frequency,
+            every=every,
+            minute=(cleaned.get("minute") or 0) if frequency == "hour" else (at.minute if at else 0),
+            hour=at.hour if at else 0,
+            weekdays=tuple(cleaned.get("weekdays") or ()),
+            day=cleaned.get("day") or 1,
+        )
+        return preset.cron

@@ -1,0 +1,24 @@
+"""A flow as a value: what export writes, import reads, history keeps and two editors are compared by.
+
+Nothing in it is secret.
+"""
+
+from nodes.document.comparing import Difference, differences
+from nodes.document.reading import DocumentError, read
+from nodes.document.text import from_yaml, to_yaml
+from nodes.document.value import FIELDS, Document, document_of, exported
+from nodes.document.writing import write
+
+__all__ = [
+    "FIELDS",
+    "Difference",
+    "Document",
+    "DocumentError",
+    "differences",
+    "document_of",
+    "exported",
+    "from_yaml",
+    "read",
+    "to_yaml",
+    "write",
+]

@@ -1,0 +1,96 @@
+"""What is different between two documents, in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nodes.document.value import FIELDS, FLOW_FIELDS, SCHEDULE_FIELDS, Document
+from nodes.models import Node
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which two documents differ. `node` is the id or name of the node it is about, None for the flow."""
+
+    text: str
+    node: int | str | None = None
+    aspect: Literal["settings", "existence", "link", "place"] = "settings"
+
+
+def differences(before: Document | None, after: Document) -> list[Difference]:
+    """What is different in `after`, one line each: settings first, then node by node."""
+    if before is None:
+        return [Difference(f"made the flow with {len(after['nodes'])} nodes")]
+    made = [
+        Difference(_changed(name, before.get(name), after[name]))
+        for name in ("name", "environment", *FLOW_FIELDS)
+        if before.get(name) != after[name]
+    ]
+    earlier, later = before["schedule"], after["schedule"]
+    made += [
+        Difference(_changed("schedule" if name == "cron" else name, earlier.get(name), later[name]))
+        for name in SCHEDULE_FIELDS
+        if earlier.get(name) != later[name]
+    ]
+    old, new = _pairs(before, after)
+    made += [
+        Difference(f"deleted the node {node['name']}", key, "existence") for key, node in old.items() if key not in new
+    ]
+    for key, node in new.items():
+        if key not in old:
+            after_these = f", running after {', '.join(node['runs_after'])}" if node["runs_after"] else ""
+            made.append(Difference(f"added the node {node['name']} ({_summary(node)}){after_these}", key, "existence"))
+        else:
+            made += _node_differences(
+                key, old[key], node, {n["name"] for n in old.values()} | {n["name"] for n in new.values()}
+            )
+    return made
+
+
+def _pairs(before: Document, after: Document) -> tuple[dict[Any, Document], dict[Any, Document]]:
+    """The nodes of both by a key that pairs them: the id where both have ids, the name otherwise."""
+    by_id = all("id" in node for document in (before, after) for node in document["nodes"])
+    key = "id" if by_id else "name"
+    return {node[key]: node for node in before["nodes"]}, {node[key]: node for node in after["nodes"]}
+
+
+def _node_differences(key: Any, old: Document, new: Document, names: set[str]) -> Iterator[Difference]:
+    if old["name"] != new["name"]:
+        yield Difference(f"renamed the node {old['name']} to {new['name']}", key)
+    if old["type"] != new["type"]:
+        yield Difference(f"{new['name']}: made it a {Node.Kind(new['type']).label}", key)
+    for name in FIELDS[new["type"]]:
+        if old.get(name) != new[name]:
+            yield Difference(f"{new['name']}: {_changed(name, old.get(name), new[name])}", key)
+    for up in sorted(set(new["runs_after"]) - set(old["runs_after"])):
+        yield Difference(f"linked {up} to {new['name']}", key, "link")
+    for up in sorted(set(old["runs_after"]) - set(new["runs_after"])):
+        yield Difference(f"removed the link from {up} to {new['name']}", key, "link")
+    if new["at"] is not None and list(old["at"] or ()) != list(new["at"]):
+        yield Difference(f"moved {new['name']}", key, "place")
+
+
+def _summary(node: Document) -> str:
+    match node["type"]:
+        case Node.Kind.SCRIPT:
+            return f"runs {node['package']}"
+        case Node.Kind.CONNECTION:
+            return f"loads {node['connection']}"
+    return ", ".join(node["include"]) or "all models"
+
+
+def _changed(name: str, old: Any, new: Any) -> str:
+    return f"{name.replace('_', ' ')}: {_said(old)} → {_said(new)}"
+
+
+def _said(value: Any) -> str:
+    if value in (None, "", []):
+        return "nothing"
+    if isinstance(value, list):
+        return ", ".join(
+            f"{each['key']}={each['value']}" if isinstance(each, dict) and set(each) == {"key", "value"} else str(each)
+            for each in value
+        )[:300]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)[:300]

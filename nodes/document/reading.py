@@ -1,0 +1,139 @@
+"""Reads an exported form: every mistake is found and named, at its place."""
+
+import math
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from flows.models import Flow
+from nodes.document.value import FIELDS, FLOW_FIELDS, FORMAT, SCHEDULE_FIELDS, Document, flow_defaults, node_defaults
+from nodes.models import Node
+
+MOST_NODES = 500
+
+
+class DocumentError(ValueError):
+    """A text that is no flow; `problems` says what and where, one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+def read(given: Any) -> Document:
+    """The whole form of an exported form. Raises DocumentError with all that is wrong."""
+    problems: list[str] = []
+    if not isinstance(given, dict):
+        raise DocumentError(["A flow is a mapping that begins with dex: 1, name: and environment:."])
+    if given.get("dex") != FORMAT:
+        problems.append(f"dex: must be {FORMAT}, the format that this version reads.")
+    known = ("dex", "name", "environment", *FLOW_FIELDS, "schedule", "nodes")
+    problems += _unknown("the flow", given, known)
+    schedule = given.get("schedule") or {}
+    if not isinstance(schedule, dict):
+        problems.append("schedule: must be a mapping with cron: and time_zone:.")
+        schedule = {}
+    problems += _unknown("schedule", schedule, SCHEDULE_FIELDS)
+    defaults = flow_defaults()
+    made: Document = {
+        "name": given.get("name"),
+        "environment": given.get("environment"),
+        **{name: given.get(name, defaults[name]) for name in FLOW_FIELDS},
+        "schedule": {name: schedule.get(name, defaults[name]) for name in SCHEDULE_FIELDS},
+    }
+    for name in ("name", "environment"):
+        if not isinstance(made[name], str) or not made[name].strip():
+            problems.append(f"{name}: is missing, or is no text.")
+    problems += _wrong_types("the flow", made | made["schedule"], Flow, (*FLOW_FIELDS, *SCHEDULE_FIELDS))
+    nodes = given.get("nodes") or []
+    if not isinstance(nodes, list):
+        problems.append("nodes: must be a list.")
+        nodes = []
+    if len(nodes) > MOST_NODES:
+        raise DocumentError([f"A flow has at most {MOST_NODES} nodes; this has {len(nodes)}."])
+    made["nodes"] = [_read_node(node, number, problems) for number, node in enumerate(nodes, 1)]
+    problems += _wrong_names(made["nodes"])
+    if problems:
+        raise DocumentError(problems)
+    return made
+
+
+def _read_node(given: Any, number: int, problems: list[str]) -> Document:
+    where = f"node {number}"
+    if not isinstance(given, dict):
+        problems.append(f"{where}: must be a mapping with name: and type:.")
+        return {}
+    name, kind = given.get("name"), given.get("type", Node.Kind.TRANSFORMATION)
+    if not isinstance(name, str) or not name.strip():
+        problems.append(f"{where}: name: is missing, or is no text.")
+        name = where
+    where = f"node {name[:60]}"
+    if not isinstance(kind, str) or kind not in FIELDS:
+        problems.append(f"{where}: type: is one of {', '.join(FIELDS)}.")
+        return {"name": name}
+    problems += _unknown(where, given, ("name", "type", *FIELDS[kind], "runs_after", "at"))
+    defaults = node_defaults(kind)
+    made: Document = {"name": name, "type": str(kind)}
+    made |= {field: given.get(field, defaults[field]) for field in FIELDS[kind]}
+    problems += _wrong_types(where, made, Node, FIELDS[kind])
+    made["runs_after"] = given.get("runs_after") or []
+    if not _texts(made["runs_after"]):
+        problems.append(f"{where}: runs_after: must be a list of the names of nodes.")
+        made["runs_after"] = []
+    made["at"] = given.get("at")
+    if made["at"] is not None and not _place(made["at"]):
+        problems.append(f"{where}: at: must be two numbers, such as [240, 80].")
+        made["at"] = None
+    return made
+
+
+def _unknown(where: str, given: Mapping[Any, Any], known: tuple[str, ...]) -> Iterator[str]:
+    for key in given:
+        if key not in known:
+            close = get_close_matches(str(key), known, n=1)
+            yield f"{where}: {str(key)[:60]}: is not known here." + (f" Did you mean {close[0]}?" if close else "")
+
+
+def _wrong_types(where: str, made: Document, row: type[Flow] | type[Node], names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        value, field = made[name], row._meta.get_field(name)
+        kind = field.get_internal_type()
+        if kind == "JSONField":
+            fits = isinstance(value, list) and (name in ("arguments", "parameters") or _texts(value))
+            wanted = "a list of texts" if name not in ("arguments", "parameters") else "a list"
+        elif kind == "BooleanField":
+            fits, wanted = isinstance(value, bool), "true or false"
+        elif kind in ("PositiveSmallIntegerField", "PositiveIntegerField"):
+            whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+            fits, wanted = whole or (value is None and field.null), "a whole number"
+        elif kind == "ForeignKey":
+            fits, wanted = value is None or isinstance(value, str), "the name of a connection"
+        else:
+            fits, wanted = isinstance(value, str), "text"
+        if not fits:
+            yield f"{where}: {name}: must be {wanted}."
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _place(value: Any) -> bool:
+    numbers = isinstance(value, list) and len(value) == 2
+    return numbers and all(
+        isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) and abs(n) < 1e7 for n in value
+    )
+
+
+def _wrong_names(nodes: list[Document]) -> Iterator[str]:
+    names = [node["name"] for node in nodes if "name" in node]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"node {name[:60]}: there are two of this name."
+    for node in nodes:
+        for up in node.get("runs_after", ()):
+            if up == node["name"]:
+                yield f"node {node['name'][:60]}: runs_after: a node cannot run after itself."
+            elif up not in names:
+                close = get_close_matches(up, names, n=1)
+                hint = f" Did you mean {close[0]}?" if close else ""
+                yield f"node {node['name'][:60]}: runs_after: there is no node {up[:60]}.{hint}"

@@ -1,0 +1,76 @@
+"""A document as YAML that reads well in a diff, and back."""
+
+from typing import Any
+
+import yaml
+
+from nodes.document.reading import DocumentError, read
+from nodes.document.value import Document, exported
+
+LARGEST = 1024 * 1024  # characters of YAML
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists stand below their key, long texts keep their lines, nothing is an alias of something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
+        return super().increase_indent(flow, False)
+
+
+def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+def _list(dumper: _Dumper, value: list[Any]) -> yaml.SequenceNode:
+    place = len(value) == 2 and all(isinstance(number, int) for number in value)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=place or not value)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _list)
+
+
+def to_yaml(document: Document) -> str:
+    """The exported form of a whole form as YAML, ending with a newline. The same flow always gives the same text."""
+    made = yaml.dump(exported(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return str(made)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without what can hide things in a text: anchors, and keys that are there twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not used in flows", problem_mark=_mark(self))
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _mark(loader: Any) -> Any:
+    return loader.peek_event().start_mark
+
+
+def from_yaml(text: str) -> Document:
+    """The whole form (without ids) of an exported text. Raises DocumentError with all that is wrong."""
+    if len(text) > LARGEST:
+        raise DocumentError([f"A flow has at most {LARGEST // 1024} KiB of YAML; this has {len(text) // 1024} KiB."])
+    try:
+        given = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader, made stricter
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"Line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise DocumentError([f"{where}this is not YAML that dex reads: {error.problem or error.context}."]) from error
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DocumentError([f"This is not YAML that dex reads: {said[:200]}."]) from error
+    return read(given)

@@ -1,0 +1,81 @@
+"""The two forms of a flow: the whole one with ids and every field, and the exported one without defaults."""
+
+from typing import Any
+
+from flows.models import Flow
+from nodes.models import Connection, Node
+
+FORMAT = 1
+Document = dict[str, Any]
+
+SCHEDULE_FIELDS = ("cron", "time_zone", "paused", "missed", "overlap")
+FLOW_FIELDS = ("description", "tags", "retries", "retry_delay", "timeout", "allow_empty", "parameters")
+_COMMON = ("retries", "retry_delay", "timeout", "pool")
+FIELDS: dict[str, tuple[str, ...]] = {
+    Node.Kind.TRANSFORMATION: (
+        *("include", "exclude", "command", "indirect_selection", "full_refresh", "allow_empty", "threads"),
+        *_COMMON,
+    ),
+    Node.Kind.CONNECTION: ("connection", "streams", *_COMMON),
+    Node.Kind.SCRIPT: ("package", "arguments", *_COMMON),
+}
+
+
+def document_of(flow: Flow) -> Document:
+    """The whole form of a flow as the database has it now. Two queries."""
+    nodes = list(flow.nodes.select_related("connection").order_by("position", "id"))
+    names = {node.pk: node.name for node in nodes}
+    after: dict[int, list[str]] = {}
+    for up, down in flow.links.values_list("up_id", "down_id"):
+        after.setdefault(down, []).append(names[up])
+    return {
+        "name": flow.name,
+        "environment": str(flow.environment),
+        **{name: getattr(flow, name) for name in FLOW_FIELDS},
+        "schedule": {name: getattr(flow, name) for name in SCHEDULE_FIELDS},
+        "nodes": [_node(node, sorted(after.get(node.pk, ()))) for node in nodes],
+    }
+
+
+def _node(node: Node, after: list[str]) -> Document:
+    made: Document = {"id": node.pk, "name": node.name, "type": node.kind}
+    for name in FIELDS[node.kind]:
+        value = getattr(node, name)
+        made[name] = value.name if isinstance(value, Connection) else value
+    return {**made, "runs_after": after, "at": [node.x, node.y]}
+
+
+def exported(document: Document) -> Document:
+    """The exported form of a whole form."""
+    fields = {name: document[name] for name in ("name", "description", "environment", *FLOW_FIELDS[1:])}
+    made: Document = {"dex": FORMAT} | _without_defaults(fields, flow_defaults(), keep=("name", "environment"))
+    if schedule := _without_defaults(document["schedule"], flow_defaults()):
+        made["schedule"] = schedule
+    made["nodes"] = [_exported_node(node) for node in document["nodes"]]
+    return made
+
+
+def _exported_node(node: Document) -> Document:
+    defaults = {**node_defaults(node["type"]), "runs_after": []}
+    kept = {name: value for name, value in node.items() if name != "id"}
+    kept["at"] = [round(value) for value in node["at"]]
+    return _without_defaults(kept, defaults, keep=("name", "type"))
+
+
+def _without_defaults(fields: Document, defaults: Document, keep: tuple[str, ...] = ()) -> Document:
+    return {name: value for name, value in fields.items() if name in keep or value != defaults.get(name, ...)}
+
+
+def flow_defaults() -> Document:
+    """What each setting of a flow is when nobody sets it."""
+    return {name: _default(Flow, name) for name in (*FLOW_FIELDS, *SCHEDULE_FIELDS)}
+
+
+def node_defaults(kind: str) -> Document:
+    """What each setting of a node of this kind is when nobody sets it."""
+    return {name: _default(Node, name) for name in FIELDS[kind]}
+
+
+def _default(row: type[Flow] | type[Node], name: str) -> Any:
+    field: Any = row._meta.get_field(name)
+    return field.get_default()

@@ -1,0 +1,77 @@
+"""Makes the rows of a flow what a document says."""
+
+from django.core.exceptions import ValidationError
+
+from flows.models import Environment, Flow
+from nodes.document.value import FLOW_FIELDS, SCHEDULE_FIELDS, Document, node_defaults
+from nodes.models import Connection, Link, Node
+
+
+def environment_named(name: str) -> Environment:
+    """The environment that a document names. Raises ValidationError with the names that there are."""
+    known = {str(environment): environment for environment in Environment.objects.select_related("project")}
+    if name not in known:
+        there = f"There are {', '.join(known)}." if known else "There is none yet."
+        raise ValidationError({"environment": f"There is no environment {name[:200]}. {there}"})
+    return known[name]
+
+
+def write(flow: Flow, document: Document) -> None:
+    """Make the rows of a flow what a document says: its settings, nodes and links. Belongs into a transaction.
+
+    Nodes are known again by their id, then by their name; those that the document does not have are deleted.
+    Raises ValidationError for what the rows themselves refuse. What the nodes select is not looked at.
+    """
+    for name in ("name", *FLOW_FIELDS):
+        setattr(flow, name, document[name])
+    for name in SCHEDULE_FIELDS:
+        setattr(flow, name, document["schedule"][name])
+    flow.environment = environment_named(document["environment"])
+    flow.full_clean(exclude=["version"])
+    flow.save()
+    there = {node.pk: node for node in flow.nodes.all()}
+    by_name = {node.name: node for node in there.values()}
+    wanted: list[tuple[Node, Document]] = []
+    for entry in document["nodes"]:
+        node = there.get(entry.get("id", 0)) or by_name.get(entry["name"])
+        if node is not None and any(node is other for other, _ in wanted):
+            node = None
+        wanted.append((node or Node(flow=flow), entry))
+    kept = {node.pk for node, _ in wanted}
+    flow.nodes.exclude(pk__in=kept).delete()
+    flow.links.all().delete()
+    for number, (node, _) in enumerate(wanted):
+        if node.pk:  # two nodes may have swapped their names, which are unique at every moment
+            Node.objects.filter(pk=node.pk).update(name=f"renamed {number} of {node.pk}")
+    named = {}
+    for position, (node, entry) in enumerate(wanted, 1):
+        _write_node(flow, node, entry, position)
+        named[node.name] = node
+    Link.objects.bulk_create(
+        Link(flow=flow, up=named[up], down=named[entry["name"]]) for _, entry in wanted for up in entry["runs_after"]
+    )
+
+
+def _write_node(flow: Flow, node: Node, entry: Document, position: int) -> None:
+    node.name, node.kind, node.position, node.flow = entry["name"], entry["type"], position, flow
+    for name, default in node_defaults(entry["type"]).items():
+        value = entry.get(name, default)
+        if name == "connection" and value is not None:
+            value = _connection(flow, entry)
+        setattr(node, name, value)
+    if entry.get("at") is not None:
+        node.x, node.y = entry["at"]
+    try:
+        node.full_clean(exclude=["flow"])
+    except ValidationError as error:
+        said = [f"node {node.name}: {name}: {' '.join(messages)}" for name, messages in error.message_dict.items()]
+        raise ValidationError(said) from error
+    node.save()
+
+
+def _connection(flow: Flow, entry: Document) -> Connection:
+    known = {connection.name: connection for connection in flow.environment.project.connections.all()}
+    if entry["connection"] not in known:
+        there = f"There are {', '.join(known)}." if known else "There is none yet."
+        raise ValidationError([f"node {entry['name']}: there is no connection {entry['connection'][:60]}. {there}"])
+    return known[entry["connection"]]

@@ -1,0 +1,31 @@
+"""URLs of a flow's settings and editor, its nodes, its history, and the catalogue of models."""
+
+from django.urls import path
+
+from nodes.views import editor, history, models, settings, steps
+
+app_name = "nodes"
+urlpatterns = [
+    path("flows/new/", settings.new_flow, name="new_flow"),
+    path("flows/schedule/", settings.schedule, name="schedule"),
+    path("flows/<int:flow_id>/settings/", settings.settings, name="settings"),
+    path("flows/<int:flow_id>/pause/", settings.pause, name="pause"),
+    path("flows/<int:flow_id>/delete/", settings.delete, name="delete_flow"),
+    path("flows/<int:flow_id>/duplicate/", settings.duplicate, name="duplicate_flow"),
+    path("flows/import/", history.import_yaml, name="import"),
+    path("flows/<int:flow_id>/", editor.editor, name="editor"),
+    path("flows/<int:flow_id>/canvas/", editor.canvas, name="canvas"),
+    path("flows/<int:flow_id>/preview/", steps.show_preview, name="preview"),
+    path("flows/<int:flow_id>/suggest/", steps.suggest, name="suggest"),
+    path("flows/<int:flow_id>/nodes/new/<slug:kind>/", steps.new, name="new"),
+    path("flows/<int:flow_id>/nodes/<int:node_id>/", steps.node, name="node"),
+    path("flows/<int:flow_id>/nodes/<int:node_id>/components/", steps.components, name="components"),
+    path("flows/<int:flow_id>/nodes/<int:node_id>/delete/", steps.delete, name="delete"),
+    path("flows/<int:flow_id>/history/", history.history, name="history"),
+    path("flows/<int:flow_id>/history/<int:number>/", history.version, name="version"),
+    path("flows/<int:flow_id>/history/<int:number>/restore/", history.restore, name="restore"),
+    path("flows/<int:flow_id>/yaml/", history.as_yaml, name="yaml"),
+    path("models/", models.catalogue, name="models"),
+    path("models/<path:unique_id>/graph/", models.lineage, name="lineage"),
+    path("models/<path:unique_id>/", models.model, name="model"),
+]

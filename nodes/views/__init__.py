@@ -1,0 +1,1 @@
+"""The pages of a flow's nodes: the editor with its canvas and forms, history, YAML, and the catalogue of models."""

@@ -1,0 +1,15 @@
+// On the admin's own pages: times as everywhere else, in the viewer's zone.
+import { showTimes } from "./chrome.js";
+
+const stamp = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC$/;
+for (const cell of document.querySelectorAll("#result_list :is(td, th), .readonly, .readonly td, .inline-group td p")) {
+  if (cell.children.length) continue;
+  const found = stamp.exec(cell.textContent.trim());
+  if (!found) continue;
+  const time = document.createElement("time");
+  time.className = "when";
+  time.dateTime = `${found[1]}T${found[2]}Z`;
+  time.textContent = cell.textContent.trim();
+  cell.replaceChildren(time);
+}
+showTimes();

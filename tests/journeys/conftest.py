@@ -1,0 +1,167 @@
+"""A browser and people who use it.
+
+Every journey runs in Debian's Chromium (or the one that CHROMIUM names) against a live server, and fails when a page
+broke the Content-Security-Policy or raised an error. With DEX_SCREENSHOTS=folder, `seen` keeps what was on screen.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.chaos.servers import require
+
+# Playwright's own loop runs in this thread, which is what Django warns of; queries are made between its steps.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--force-color-profile=srgb"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+LISTEN = """
+window.__violations = [];
+document.addEventListener("securitypolicyviolation", (event) => {
+  const {violatedDirective, blockedURI, sourceFile, lineNumber} = event;
+  window.__violations.push(`${violatedDirective} blocked ${blockedURI} at ${sourceFile}:${lineNumber}`);
+});
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The live server needs tables that other threads see."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.django_db(transaction=True, serialized_rollback=True))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    require(Chromium=path and Path(path).exists())
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Window:
+    """Opens pages, and remembers what went wrong on any of them."""
+
+    browser: Browser
+    address: str
+    troubles: list[str] = field(default_factory=list)
+    contexts: list[BrowserContext] = field(default_factory=list)
+
+    def open(self, user: AbstractBaseUser | None = None, *, dark: bool = False, phone: bool = False) -> Page:
+        """A page of a browser of its own, logged in as this user."""
+        context = self.browser.new_context(
+            base_url=self.address,
+            viewport=PHONE if phone else DESKTOP,
+            color_scheme="dark" if dark else "light",
+            has_touch=phone,
+            reduced_motion="reduce",
+            timezone_id="Europe/Berlin",
+            locale="en-GB",
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        context.set_default_timeout(10_000)
+        context.add_init_script(LISTEN)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.troubles.append(f"{page.url}: {error}"))
+        page.on("console", lambda said: self._heard(page, said))
+        page.on("response", lambda response: self._answered(response))
+        if user is not None:
+            log_in(page, user)
+        return page
+
+    def _heard(self, page: Page, said) -> None:
+        if "Content Security Policy" in said.text or "Content-Security-Policy" in said.text:
+            self.troubles.append(f"{page.url}: {said.text}")
+
+    def _answered(self, response) -> None:
+        if response.status >= (400 if "/static/" in response.url else 500):
+            self.troubles.append(f"{response.status} {response.url}")
+
+    def close(self) -> None:
+        for context in self.contexts:
+            for page in context.pages:
+                self.troubles += [f"{page.url}: {said}" for said in page.evaluate("window.__violations ?? []")]
+            context.close()
+
+
+@pytest.fixture
+def window(chromium: Browser, live_server) -> Iterator[Window]:
+    opened = Window(chromium, live_server.url)
+    yield opened
+    opened.close()
+    assert not opened.troubles, "\n".join(opened.troubles)
+
+
+@pytest.fixture
+def page(window: Window) -> Page:
+    """A desktop page where nobody is logged in."""
+    return window.open()
+
+
+def log_in(page: Page, user: AbstractBaseUser) -> None:
+    """Give the page a session of this user, without the login form."""
+    client = Client()
+    client.force_login(user)
+    name = settings.SESSION_COOKIE_NAME
+    page.context.add_cookies([{"name": name, "value": client.cookies[name].value, "domain": "localhost", "path": "/"}])
+
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
+# Colours are all that the dark theme changes.
+CONTRAST = ["color-contrast", "link-in-text-block"]
+
+
+def axe(page: Page, rules: list[str] | None = None) -> list[str]:
+    """What axe-core finds on the page, a line each; `rules` limits it to these."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    options = {"runOnly": rules or WCAG, "resultTypes": ["violations"], "preload": False}
+    found = page.evaluate("(options) => axe.run(document, options).then((made) => made.violations)", options)
+    return [
+        f"{rule['id']}: {node['html'][:160]} ({' '.join(node['failureSummary'].split())[:240]})"
+        for rule in found
+        for node in rule["nodes"]
+    ]
+
+
+def look_like(page: Page, suffix: str) -> None:
+    """Show the same page on a desktop (""), in the dark ("-dark") or on a phone ("-phone")."""
+    page.emulate_media(color_scheme="dark" if suffix == "-dark" else "light", reduced_motion="reduce")
+    page.set_viewport_size(PHONE if suffix == "-phone" else DESKTOP)
+
+
+def sideways(page: Page) -> int:
+    """By how many pixels the page is wider than the screen."""
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.fixture
+def seen() -> Callable[[Page, str], None]:
+    """Keep what is on screen as name.png where DEX_SCREENSHOTS names a folder."""
+    folder = os.environ.get("DEX_SCREENSHOTS")
+
+    def keep(page: Page, name: str) -> None:
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.evaluate("document.fonts.ready")
+            page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", caret="hide")
+
+    return keep

@@ -1,0 +1,101 @@
+"""Rows of every kind, as an installation has them after a few days."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.utils import timezone
+
+from flows.models import Environment, Flow, Project, Revision
+from nodes.models import Link, Node
+from nodes.services import link, save_node
+from nodes.sync import sync
+from runs.models import Pool, Run, TaskRun
+from tests.pages import SAMPLE, Person
+from tests.runs.graphs import drain, open_graph
+
+LONG = "a_name_that_goes_on_and_on_because_somebody_described_all_of_it_in_the_identifier_and_then_some_more"
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass
+class Rows:
+    admin: User
+    viewer: User
+    group: Group
+    environment: Environment
+    broken: Environment
+    flow: Flow
+    node: Node
+    link: Link
+    failed: Run
+    running: Run
+    pool: Pool
+
+
+_parsed: dict[str, Any] = {}
+
+
+def parsed_shop() -> Environment:
+    """The sample shop, parsed once a session: its files outlive the rows of a test."""
+    project, _ = Project.objects.get_or_create(name="shop", defaults={"path": str(SAMPLE)})
+    environment, made = Environment.objects.get_or_create(project=project, name="main")
+    if not made:
+        return environment
+    if not _parsed:
+        sync(environment)
+        environment.refresh_from_db()
+        row = Revision.objects.filter(pk=environment.current_revision_id).values().get()
+        _parsed.update({name: value for name, value in row.items() if name not in ("id", "environment_id")})
+    else:
+        environment.current_revision = Revision.objects.create(environment=environment, **_parsed)
+        environment.synced_at = timezone.now()
+        environment.save()
+    return environment
+
+
+def everything() -> Rows:
+    flow = Flow.objects.create(
+        name="Daily shop",
+        environment=parsed_shop(),
+        description="Orders, customers and revenue, every morning before the shop opens.",
+    )
+    staging = save_node(Node(flow=flow, name="Staging", include=["tag:staging"]))
+    marts = save_node(Node(flow=flow, name=LONG, include=["tag:mart"], exclude=["tag:revenue"]))
+    arrow = link(staging, marts)
+    broken = Environment.objects.create(
+        project=flow.environment.project, name="nightly", sync_error="Compilation Error in model x\n  no such ref"
+    )
+    failed = open_graph(
+        {"staging.stg_orders": (), "marts.mart_orders": ("staging.stg_orders",), "seeds.raw": ()},
+        {"staging.stg_orders": {"end": "fail", "print": "Catalog Error: Table raw_orders does not exist"}},
+    )
+    drain(failed)
+    running = open_graph({"a": (), "b": ("a",)}, {"a": {}})
+    admin = Person("ada", "everything").user
+    admin.first_name, admin.last_name, admin.email = "Ada", "Lovelace", "ada@example.org"
+    admin.set_password(PASSWORD)
+    admin.save()
+    group = Group.objects.get_or_create(name="viewer")[0]
+    viewer = Person("vera", "flows.view_flow", "runs.view_run").user
+    viewer.groups.add(group)
+    # What tests of the engine call these is not what people see.
+    Flow.objects.filter(pk=failed.flow_id).update(name="Hourly orders")
+    Environment.objects.filter(pk=failed.flow.environment_id).update(name="main")
+    Project.objects.filter(environments=failed.flow.environment_id).update(name="orders")
+    Run.objects.update(flow_name="Hourly orders", environment_name="orders / main")
+    said = "Catalog Error: Table with name raw_orders does not exist!"
+    TaskRun.objects.filter(run=failed, state="failed").update(reason=said)
+    return Rows(
+        admin=admin,
+        viewer=viewer,
+        group=group,
+        environment=flow.environment,
+        broken=broken,
+        flow=flow,
+        node=marts,
+        link=arrow,
+        failed=failed,
+        running=running,
+        pool=Pool.objects.create(name="warehouse", slots=2),
+    )

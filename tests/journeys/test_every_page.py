@@ -1,0 +1,107 @@
+"""Every page: no axe violation, nothing that the Content-Security-Policy blocks, nothing wider than a phone.
+
+A new page gets a line in PAGES; `python -m pytest tests/journeys -k every_page` then looks at it three times.
+"""
+
+from collections.abc import Callable
+
+from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
+from tests.journeys.rows import Rows, everything
+
+ADMIN = "/admin/"
+#: (name, address); who looks may everything.
+PAGES: list[tuple[str, Callable[[Rows], str]]] = [
+    ("home", lambda rows: "/"),
+    ("admin", lambda rows: ADMIN),
+    ("admin-of-an-app", lambda rows: f"{ADMIN}flows/"),
+    ("not-found", lambda rows: "/nothing/here/"),
+    ("password", lambda rows: f"{ADMIN}password_change/"),
+    ("password-done", lambda rows: f"{ADMIN}password_change/done/"),
+    ("password-of-another", lambda rows: f"{ADMIN}auth/user/{rows.viewer.pk}/password/"),
+    ("projects", lambda rows: f"{ADMIN}flows/project/"),
+    ("project-new", lambda rows: f"{ADMIN}flows/project/add/"),
+    ("project", lambda rows: f"{ADMIN}flows/project/{rows.environment.project_id}/change/"),
+    ("project-delete-refused", lambda rows: f"{ADMIN}flows/project/{rows.environment.project_id}/delete/"),
+    ("environments", lambda rows: f"{ADMIN}flows/environment/"),
+    ("environments-none-found", lambda rows: f"{ADMIN}flows/environment/?q=nowhere"),
+    ("environment-new", lambda rows: f"{ADMIN}flows/environment/add/"),
+    ("environment", lambda rows: f"{ADMIN}flows/environment/{rows.environment.pk}/change/"),
+    ("environment-broken", lambda rows: f"{ADMIN}flows/environment/{rows.broken.pk}/change/"),
+    ("environment-delete", lambda rows: f"{ADMIN}flows/environment/{rows.broken.pk}/delete/"),
+    ("environment-history", lambda rows: f"{ADMIN}flows/environment/{rows.broken.pk}/history/"),
+    ("revisions", lambda rows: f"{ADMIN}flows/revision/"),
+    ("revision", lambda rows: f"{ADMIN}flows/revision/{rows.environment.current_revision_id}/change/"),
+    ("flows-plain", lambda rows: f"{ADMIN}flows/flow/"),
+    ("flow-plain-new", lambda rows: f"{ADMIN}flows/flow/add/"),
+    ("flow-plain", lambda rows: f"{ADMIN}flows/flow/{rows.flow.pk}/change/"),
+    ("flow-plain-delete", lambda rows: f"{ADMIN}flows/flow/{rows.flow.pk}/delete/"),
+    ("nodes-plain", lambda rows: f"{ADMIN}nodes/node/"),
+    ("node-plain-new", lambda rows: f"{ADMIN}nodes/node/add/"),
+    ("node-plain", lambda rows: f"{ADMIN}nodes/node/{rows.node.pk}/change/"),
+    ("links-plain", lambda rows: f"{ADMIN}nodes/link/"),
+    ("link-plain-new", lambda rows: f"{ADMIN}nodes/link/add/"),
+    ("link-plain", lambda rows: f"{ADMIN}nodes/link/{rows.link.pk}/change/"),
+    ("runs", lambda rows: "/runs/"),
+    ("runs-filtered", lambda rows: f"{ADMIN}runs/run/?state__exact=failed"),
+    ("run", lambda rows: f"{ADMIN}runs/run/{rows.failed.pk}/change/"),
+    ("tasks", lambda rows: f"{ADMIN}runs/taskrun/"),
+    ("task", lambda rows: f"{ADMIN}runs/taskrun/{rows.failed.task_runs.first().pk}/change/"),
+    ("pools", lambda rows: f"{ADMIN}runs/pool/"),
+    ("pool-new", lambda rows: f"{ADMIN}runs/pool/add/"),
+    ("users", lambda rows: f"{ADMIN}auth/user/"),
+    ("user-new", lambda rows: f"{ADMIN}auth/user/add/"),
+    ("user", lambda rows: f"{ADMIN}auth/user/{rows.viewer.pk}/change/"),
+    ("user-delete", lambda rows: f"{ADMIN}auth/user/{rows.viewer.pk}/delete/"),
+    ("groups", lambda rows: f"{ADMIN}auth/group/"),
+    ("group-new", lambda rows: f"{ADMIN}auth/group/add/"),
+    ("group", lambda rows: f"{ADMIN}auth/group/{rows.group.pk}/change/"),
+]
+#: What is looked at without a login, or by somebody who may not.
+OUTSIDE: list[tuple[str, Callable[[Rows], str]]] = [
+    ("login", lambda rows: f"{ADMIN}login/"),
+    ("not-found-outside", lambda rows: "/nothing/here/"),
+]
+FORBIDDEN = f"{ADMIN}auth/user/"
+
+
+def test_every_page_is_accessible_in_light_and_dark_and_fits_a_phone(window, seen):
+    rows = everything()
+    problems: list[str] = []
+
+    def judge(page, name):
+        for suffix in ("", "-dark", "-phone"):
+            look_like(page, suffix)
+            seen(page, name + suffix)
+            problems.extend(
+                f"{name}{suffix}: {said}" for said in axe(page, rules=CONTRAST if suffix == "-dark" else None)
+            )
+            if (wider := sideways(page)) > 0:
+                problems.append(f"{name}{suffix}: {wider} px wider than the screen")
+        look_like(page, "")
+        if page.locator("h1").count() != 1:
+            problems.append(f"{name}: {page.locator('h1').count()} h1")
+
+    page = window.open(rows.admin)
+    for name, address in PAGES:
+        response = page.goto(address(rows))
+        if response.status != (404 if name == "not-found" else 200):
+            problems.append(f"{name}: answered {response.status}")
+        judge(page, name)
+    page.get_by_label("Account of ada").click()
+    page.get_by_role("button", name="Log out").click()
+    judge(page, "logged-out")
+
+    page = window.open()
+    for name, address in OUTSIDE:
+        page.goto(address(rows))
+        judge(page, name)
+    page.goto(f"{ADMIN}login/")
+    page.get_by_label("Username").fill("nobody")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    judge(page, "login-refused")
+
+    page = window.open(rows.viewer)
+    assert page.goto(FORBIDDEN).status == 403
+    judge(page, "forbidden")
+    assert not problems, "\n".join(problems)

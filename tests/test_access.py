@@ -1,0 +1,355 @@
+"""Who may open and send what: every address x (visitor, viewer, operator, editor, admin) x method, against a table.
+
+An address that is not in the table fails the build. reliability.md: S1 (permission at every door), S2 (nothing is open
+but what is listed), S3 (state changes are POST with a token; looking never writes).
+"""
+
+import json
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import get_resolver
+from django.utils import timezone
+
+from dexsite.roles import seed_roles
+from flows.access import ROLES, SYSTEM, acting_as, role_permissions
+from flows.models import Flow
+from nodes import services as node_services
+from nodes.models import Connection, Link, Node
+from runs import services as run_services
+from runs.models import Attempt, Pool, Run, TaskRun, Trigger
+from tests.pages import sample_flow
+
+pytestmark = pytest.mark.django_db
+
+NOBODY, ANYBODY, NO = "nobody", "anybody", "not allowed"
+PEOPLE = ("visitor", *ROLES)
+# address -> (the least that may GET it, the least that may POST to it); NO: there is no such method (405)
+TABLE = {
+    "healthz": (ANYBODY, NO),
+    "home": ("viewer", NO),
+    "switch-environment": (NO, "viewer"),
+    "search": ("viewer", NO),
+    "runs": ("viewer", "viewer"),
+    "runs:flows": ("viewer", NO),
+    "runs:bulk": (NO, "viewer"),  # what it does is asked of the services: see below
+    "runs:start": ("operator", "operator"),
+    "runs:states": ("viewer", NO),
+    "nodes:new_flow": ("editor", "editor"),
+    "nodes:schedule": ("viewer", NO),
+    "nodes:settings": ("viewer", "editor"),
+    "nodes:pause": (NO, "operator"),
+    "nodes:delete_flow": ("editor", "editor"),
+    "nodes:duplicate_flow": (NO, "editor"),
+    "nodes:import": ("editor", "editor"),
+    "nodes:editor": ("viewer", NO),
+    "nodes:canvas": ("viewer", "editor"),
+    "nodes:preview": (NO, "editor"),
+    "nodes:suggest": ("editor", NO),
+    "nodes:new": ("editor", "editor"),
+    "nodes:node": ("viewer", "editor"),
+    "nodes:components": ("viewer", NO),
+    "nodes:delete": (NO, "editor"),
+    "nodes:history": ("viewer", NO),
+    "nodes:version": ("viewer", NO),
+    "nodes:restore": (NO, "editor"),
+    "nodes:yaml": ("viewer", NO),
+    "nodes:models": ("viewer", NO),
+    "nodes:model": ("viewer", NO),
+    "nodes:lineage": ("viewer", NO),
+    "admin:index": ("viewer", "viewer"),
+    "admin:app_list": ("viewer", "viewer"),
+    "admin:login": (ANYBODY, ANYBODY),
+    "admin:logout": (NO, "viewer"),
+    "admin:password_change": ("viewer", "viewer"),
+    "admin:password_change_done": ("viewer", NO),
+    "admin:autocomplete": (NOBODY, NO),
+    "admin:jsi18n": ("viewer", NO),
+    "admin:view_on_site": ("viewer", "viewer"),
+    "admin:runs_log": ("viewer", "viewer"),
+    "admin:auth_user_password_change": ("admin", "admin"),
+}
+# model -> who may look, add, change, delete
+ROWS = {
+    "flows_project": ("admin", "admin", "admin", "admin"),
+    "flows_environment": ("editor", "admin", "admin", "admin"),
+    "flows_revision": ("editor", NOBODY, NOBODY, NOBODY),
+    "flows_flow": ("viewer", "editor", "editor", "editor"),
+    "nodes_node": ("viewer", "editor", "editor", "editor"),
+    "nodes_link": ("viewer", "editor", NOBODY, "editor"),
+    "nodes_connection": ("admin", "admin", "admin", "admin"),
+    "nodes_change": ("admin", NOBODY, NOBODY, NOBODY),
+    "runs_run": ("viewer", NOBODY, NOBODY, NOBODY),
+    "runs_taskrun": ("viewer", NOBODY, NOBODY, NOBODY),
+    "runs_pool": ("admin", "admin", "admin", "admin"),
+    "auth_group": ("admin", "admin", "admin", "admin"),
+    "auth_user": ("admin", "admin", "admin", "admin"),
+}
+for model, (look, add, change, delete) in ROWS.items():
+    TABLE |= {
+        f"admin:{model}_changelist": (look, look),
+        f"admin:{model}_add": (add, add),
+        f"admin:{model}_change": (look, change),
+        f"admin:{model}_delete": (delete, delete),
+        f"admin:{model}_history": (look, look),
+    }
+
+
+def addresses(resolver=None, prefix="", namespace=""):
+    for pattern in (resolver or get_resolver()).url_patterns:
+        if hasattr(pattern, "url_patterns"):
+            inner = f"{pattern.namespace}:" if pattern.namespace else ""
+            yield from addresses(pattern, prefix + str(pattern.pattern), namespace + inner)
+        else:
+            yield prefix + str(pattern.pattern), namespace + (pattern.name or "")
+
+
+def test_every_address_is_in_the_table():
+    named = {name for _, name in addresses()}
+    assert named - {"admin:"} == set(TABLE)  # the nameless ones lead from a row to its page, and from nothing to 404
+
+
+@pytest.fixture
+def world():
+    """One of everything, and the path of every address."""
+    seed_roles()
+    flow = sample_flow("World")
+    up = node_services.save_node(Node(flow=flow, name="Staging", include=["tag:staging"]))
+    down = node_services.save_node(Node(flow=flow, name="Marts", include=["tag:mart"]))
+    arrow = node_services.link(up, down)
+    loads = Connection.objects.create(project=flow.environment.project, name="shop", dataset="raw", streams=["orders"])
+    run = run_services.start_run(flow, trigger=Trigger.MANUAL, actor="test")
+    task = TaskRun.objects.create(run=run, unique_id="model.shop.x", identifier="x", kind="transformation", fence=1)
+    Attempt.objects.create(task_run=task, fence=1, owner="w", started_at=timezone.now(), log_path="1/1.log")
+    pool = Pool.objects.create(name="api", slots=2)
+    flow.refresh_from_db()
+    group = Group.objects.get(name="viewer")
+    user = get_user_model().objects.create_user("somebody")
+    rows = {
+        "flows_project": flow.environment.project,
+        "flows_environment": flow.environment,
+        "flows_revision": flow.environment.current_revision,
+        "flows_flow": flow,
+        "nodes_node": up,
+        "nodes_link": arrow,
+        "nodes_connection": loads,
+        "nodes_change": flow.changes.first(),
+        "runs_run": run,
+        "runs_taskrun": task,
+        "runs_pool": pool,
+        "auth_group": group,
+        "auth_user": user,
+    }
+    known = {
+        "<int:flow_id>": flow.pk,
+        "<int:node_id>": up.pk,
+        "<int:number>": flow.version,
+        "<slug:kind>": "transformation",
+        "<path:unique_id>": "model.shop.mart_orders",
+        "<int:task_run_id>": task.pk,
+        "<int:fence>": 1,
+        "<id>": user.pk,
+        "<path:content_type_id>": 1,
+        "^(?P<app_label>flows|nodes|runs|auth)$": "flows",
+        "^(?P<app_label>flows|nodes|runs|auth)/$": "flows/",
+    }
+    paths = {}
+    for pattern, name in addresses():
+        path = "/" + pattern
+        for model, row in rows.items():
+            if name.startswith(f"admin:{model}_"):
+                path = path.replace("<path:object_id>", str(row.pk))
+        for part, value in {**known, "<path:object_id>": 1}.items():
+            path = path.replace(part, str(value))
+        paths[name] = path
+    return flow, paths
+
+
+def person(role, **kwargs):
+    client = Client(**kwargs)
+    if role == "visitor":
+        return client
+    user, made = get_user_model().objects.get_or_create(username=f"the {role}")
+    if made:
+        user.groups.add(Group.objects.get(name=role))
+    client.force_login(user)
+    return client
+
+
+def allowed(role, least):
+    if least in (NOBODY, NO):
+        return False
+    return least == ANYBODY or (role != "visitor" and PEOPLE.index(role) >= PEOPLE.index(least))
+
+
+def verdict(response, path):
+    """What an answer says about leave: "in", "login", "refused" or "no method"."""
+    if response.status_code == 302 and response["Location"].startswith("/admin/login/"):
+        return "login"
+    if response.status_code in (403, 405):
+        return {403: "refused", 405: "no method"}[response.status_code]
+    assert response.status_code < 500, (path, response.status_code)
+    return "in"
+
+
+def expected(role, least, name):
+    if role == "visitor" and least != ANYBODY:
+        return {"login", "no method"} if least == NO else {"login"}
+    if least == NO:
+        return {"no method", "refused"}  # where both hold, either may be said
+    return {"in"} if allowed(role, least) else {"refused"}
+
+
+@pytest.mark.parametrize("role", PEOPLE)
+@pytest.mark.parametrize("method", ["get", "head", "post", "put", "delete"])
+def test_every_address_opens_for_whom_the_table_says(world, role, method):
+    _, paths = world
+    wrong = {}
+    for name, (get, post) in TABLE.items():
+        if method in ("post", "put", "delete") and name == "admin:logout" and role != "visitor":
+            continue  # it would end the session of the walk; it has a test of its own
+        answer = getattr(person(role), method)(paths[name])
+        said = verdict(answer, paths[name])
+        least = {"get": get, "head": get, "post": post}.get(method, NO)
+        if method in ("put", "delete"):
+            # No page takes these; the admin's treat them as looking.
+            assert role != "visitor" or said in ("login", "no method") or get == ANYBODY or post == ANYBODY, name
+            continue
+        if said not in expected(role, least, name):
+            wrong[name] = (said, expected(role, least, name), answer.status_code)
+    assert wrong == {}
+
+
+def test_looking_writes_nothing(world):
+    _, paths = world
+    client = person("admin")
+    for path in paths.values():  # the first look of a session may mark it
+        client.get(path)
+    with CaptureQueriesContext(connection) as asked:
+        for name, path in paths.items():
+            if name not in ("admin:logout",):
+                client.get(path)
+                client.head(path)
+    harmless = ("SELECT", "PRAGMA", "EXPLAIN", "SAVEPOINT", "RELEASE")
+    assert [query["sql"] for query in asked if not query["sql"].startswith(harmless)] == []
+
+
+@pytest.mark.parametrize("role", ["visitor", "admin"])
+def test_a_post_without_the_token_or_from_elsewhere_changes_nothing(world, role):
+    flow, paths = world
+    client = person(role, enforce_csrf_checks=True)
+    before = (flow.version, Run.objects.count(), Flow.objects.count(), Node.objects.count(), Link.objects.count())
+    for path in paths.values():
+        for headers in ({}, {"Origin": "https://elsewhere.example"}, {"X-CSRFToken": "x" * 64}):
+            assert client.post(path, headers=headers).status_code in (403, 405), path
+    flow.refresh_from_db()
+    after = (flow.version, Run.objects.count(), Flow.objects.count(), Node.objects.count(), Link.objects.count())
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/x/healthz", "/healthz/", "/healthz/..;/flows/", "//healthz", "/healthz.", "/healthz%2f"),
+        *("/flows/1/healthz", "/flows./", "/admin/../flows/", "/static/../flows/"),
+    ],
+)
+def test_no_shape_of_an_address_opens_a_page(world, path):
+    for headers in ({}, {"X-HTTP-Method-Override": "GET", "X-Original-URL": "/healthz", "X-Rewrite-URL": "/healthz"}):
+        answer = Client().get(path, headers=headers)
+        assert answer.status_code in (302, 404) and b"World" not in answer.content
+
+
+def test_polls_and_data_need_a_session_too(world):
+    _, paths = world
+    for name in ("nodes:canvas", "runs:states", "nodes:suggest", "nodes:lineage", "search", "admin:runs_log"):
+        answer = Client().get(paths[name], headers={"HX-Request": "true", "Accept": "application/json"})
+        assert answer.status_code == 302 and answer["Location"].startswith("/admin/login/"), name
+
+
+DOORS = [
+    # what is called, the permission that it asks for
+    (lambda flow: node_services.save_flow(flow), "flows.change_flow"),
+    (lambda flow: node_services.save_flow(Flow(name="New", environment=flow.environment)), "flows.add_flow"),
+    (lambda flow: node_services.delete_flow(flow), "flows.delete_flow"),
+    (lambda flow: node_services.duplicate_flow(flow), "flows.add_flow"),
+    (lambda flow: node_services.restore_flow(flow, 1), "flows.change_flow"),
+    (lambda flow: node_services.pause_flow(flow, True), "flows.pause_flow"),
+    (lambda flow: node_services.save_node(flow.nodes.first()), "nodes.change_node"),
+    (lambda flow: node_services.save_node(Node(flow=flow, name="n", include=["tag:mart"])), "nodes.add_node"),
+    (lambda flow: node_services.delete_node(flow.nodes.first()), "nodes.delete_node"),
+    (lambda flow: node_services.duplicate_node(flow.nodes.first(), 0, 0), "nodes.add_node"),
+    (lambda flow: node_services.arrange(flow), "nodes.change_node"),
+    (lambda flow: node_services.unlink(flow.links.first()), "nodes.delete_link"),
+    (lambda flow: run_services.start_run(flow, trigger=Trigger.MANUAL, actor="x"), "runs.add_run"),
+    (lambda flow: run_services.cancel_run(flow.runs.first().pk, actor="x"), "runs.add_run"),
+    (lambda flow: run_services.cancel_task_run(TaskRun.objects.first().pk, actor="x"), "runs.add_run"),
+    (lambda flow: run_services.rerun(flow.runs.first(), actor="x"), "runs.add_run"),
+]
+
+
+@pytest.mark.parametrize(("door", "permission"), DOORS)
+def test_the_services_ask_for_leave_whichever_door_was_taken(world, door, permission):
+    flow, _ = world
+    for role in ROLES:
+        user = get_user_model().objects.create_user(f"the {role}")
+        user.groups.add(Group.objects.get(name=role))
+        may = permission in role_permissions(role)
+        with acting_as(user), transaction.atomic():
+            try:
+                door(Flow.objects.get(pk=flow.pk))
+            except PermissionDenied as error:
+                assert not may and permission in str(error)
+            except run_services.RunError:
+                assert may
+            else:
+                assert may
+            transaction.set_rollback(True)
+
+
+def test_bulk_actions_of_a_viewer_are_refused(world):
+    flow, paths = world
+    for action in ("run", "pause", "resume"):
+        assert person("viewer").post(paths["runs:bulk"], {"flow": flow.pk, "action": action}).status_code == 403
+    assert flow.runs.count() == 1
+
+
+def test_an_operator_runs_and_pauses_but_does_not_edit(world):
+    flow, paths = world
+    operator = person("operator")
+    assert operator.post(paths["runs:start"], {"key": "k"}).status_code == 302
+    assert operator.post(paths["nodes:pause"], {"paused": "1"}).status_code == 302
+    flow.refresh_from_db()
+    assert flow.paused and flow.runs.count() == 2
+    sent = {"version": flow.version, "operations": [{"op": "arrange"}]}
+    refused = operator.post(paths["nodes:canvas"], json.dumps(sent), content_type="application/json")
+    assert refused.status_code == 403
+
+
+def test_fields_that_no_form_shows_are_not_taken(world):
+    flow, paths = world
+    page = person("editor").post(
+        paths["nodes:settings"],
+        {"name": "World", "environment": flow.environment_id, "id": 99, "created_at": "2001-01-01", "state": "success"},
+    )
+    assert page.status_code == 302
+    flow.refresh_from_db()
+    assert flow.pk != 99 and flow.created_at.year > 2001
+
+
+def test_a_role_that_is_taken_away_is_gone_at_the_next_request(world):
+    _, paths = world
+    client = person("editor")
+    assert client.get(paths["nodes:new_flow"]).status_code == 200
+    get_user_model().objects.get(username="the editor").groups.clear()
+    assert client.get(paths["nodes:new_flow"]).status_code == 403
+
+
+def test_outside_of_requests_the_system_may_everything():
+    with acting_as(SYSTEM) as actor:
+        assert actor.may("flows.delete_flow") and actor.name == "system"
