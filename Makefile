@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.installed
 
-.PHONY: setup demo test check format bench lock clean
+.PHONY: setup demo test check format bench screens lock clean
 
 setup: $(MARK)
 
@@ -38,6 +38,12 @@ bench: setup
 	$(BIN)/python manage.py bench dbt --size 100
 	$(BIN)/python manage.py bench dbt --size 500
 	$(BIN)/python manage.py bench select --size 5000
+	$(BIN)/python manage.py bench pages --size 2000
+	$(BIN)/python manage.py bench pages --size 5000
+
+# Renews the pictures of docs/screens; needs Chromium.
+screens: setup
+	DEX_SCREENSHOTS=docs/screens $(BIN)/python -m pytest tests/journeys $(ARGS)
 
 lock:
 	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.txt -o requirements-dev.lock

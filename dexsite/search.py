@@ -61,7 +61,7 @@ class _Named(NamedTuple):
 
 def search(request: HttpRequest, asked: str) -> list[Group]:
     """What this user may open and what has all these words in its name. Without words: the pages and actions."""
-    words = asked.lower()[:LONGEST].split()
+    words = asked.replace("\0", " ").lower()[:LONGEST].split()  # PostgreSQL refuses the character 0
     groups = [Group("Go to", _places(request, words))]
     if words:
         groups = [

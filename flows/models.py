@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+
+from flows.cron import CronError, normalize, zone_of
+from flows.parameters import ParameterError, check_declarations
 
 
 class Project(models.Model):
@@ -138,3 +142,21 @@ class Flow(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Whichever way a flow comes in: its schedule can be followed, its parameters are declared as they must be."""
+        errors: dict[str, str] = {}
+        try:
+            self.cron = normalize(self.cron) if self.cron else ""
+        except CronError as error:
+            errors["cron"] = str(error)
+        try:
+            zone_of(self.time_zone)
+        except CronError as error:
+            errors["time_zone"] = str(error)
+        try:
+            check_declarations(self.parameters)
+        except ParameterError as error:
+            errors["parameters"] = str(error)
+        if errors:
+            raise ValidationError(errors)

@@ -29,7 +29,8 @@ from nodes import graph  # noqa: E402
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Measure</title>
-<link rel="stylesheet" href="/dex.css"><link rel="stylesheet" href="/vendor/graph.css"><link rel="stylesheet" href="/measure.css">
+<link rel="stylesheet" href="/dex.css"><link rel="stylesheet" href="/vendor/graph.css">
+<link rel="stylesheet" href="/measure.css">
 <script src="/measure.js" type="module"></script><body data-icons="/vendor/icons.svg">
 <div id="canvas" data-url="/canvas.json" data-states-url="/states.json"></div>
 <div id="lineage" data-graph-url="/graph.json"></div>"""
@@ -47,7 +48,7 @@ STOP = "() => { cancelAnimationFrame(window.going); return window.frames_; }"
 
 def links(count: int, nodes: int, spread: float) -> list[tuple[int, int]]:
     """Edges from lower to higher numbers, mostly between near ones."""
-    chosen = random.Random(7)
+    chosen = random.Random(7)  # noqa: S311
     made: set[tuple[int, int]] = set()
     while len(made) < count:
         up = chosen.randrange(nodes - 1)
@@ -219,6 +220,7 @@ def drag(page: Page, seconds: float) -> Frames:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", choices=["canvas", "lineage"])
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--steps", type=int, default=100, help="of the flow")
     parser.add_argument("--links", type=int, default=150, help="of the flow")
@@ -248,6 +250,8 @@ def main() -> None:
             ("canvas", f"flow, {chosen.steps} steps, {chosen.links} links", (pan, zoom, drag)),
             ("lineage", f"graph, {chosen.models} models, {chosen.edges} edges", (pan, zoom)),
         ):
+            if chosen.only not in (None, name):
+                continue
             page.goto(f"{address}?{name}")
             page.locator(".react-flow__node").first.wait_for()
             print(f"{what + ', shown after':44}{page.evaluate('performance.now()'):5.0f} ms")

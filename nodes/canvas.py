@@ -1,11 +1,13 @@
 """The canvas of a flow as data: the picture that the browser draws, and the operations that it sends back."""
 
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db.models import Count, Max
 from django.urls import reverse
 
 from flows.access import acting
@@ -21,7 +23,7 @@ MOST_MODELS = 200  # that a card lists
 FARTHEST = 1e6  # pixels from the middle of the canvas
 LARGEST_ID = 2**63
 _KEPT = 32
-_known: OrderedDict[tuple[int, int, int], dict[str, Any]] = OrderedDict()
+_known: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
 
 class OperationError(ValueError):
@@ -30,8 +32,7 @@ class OperationError(ValueError):
 
 def picture(flow: Flow) -> dict[str, Any]:
     """Everything the canvas draws: nodes with their tasks and problems, links, and the order that refs imply."""
-    revision = flow.environment.current_revision
-    key = (flow.pk, flow.version, revision.pk if revision else 0)
+    key = _state(flow)
     found = _known.get(key)
     if found is None:
         found = _known[key] = _picture(flow)
@@ -43,6 +44,12 @@ def picture(flow: Flow) -> dict[str, Any]:
         "may_edit": acting().may("flows.change_flow"),
         "add_urls": {kind: reverse("nodes:new", args=[flow.pk, kind]) for kind in kinds},
     }
+
+
+def _state(flow: Flow) -> str:
+    """Everything that the picture is made from, as a text: to plan a large flow again takes seconds."""
+    tasks = Task.objects.filter(node__flow=flow).aggregate(Max("id"), Count("id"))
+    return json.dumps([flow.pk, flow.version, flow.environment.current_revision_id, document_of(flow), tasks])
 
 
 def _picture(flow: Flow) -> dict[str, Any]:

@@ -204,7 +204,7 @@ def positions(
         columns[places[node][0]].append(node)
     middle: dict[N, float] = {}
     for column in columns:
-        _spread(column, {node: (0.0, 1.0) for node in column}, high, gap[1], middle)
+        _spread(column, dict.fromkeys(column, (0.0, 1.0)), high, gap[1], middle)
     for sweep in range(sweeps):
         near = neighbours[sweep % 2]
         for column in columns if sweep % 2 == 0 else reversed(columns):

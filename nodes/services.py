@@ -9,7 +9,7 @@ from django.db import transaction
 from flows.access import require
 from flows.models import Flow
 from nodes import graph
-from nodes.document import Document, differences, document_of, write
+from nodes.document import Document, differences, document_of, save_settings, write
 from nodes.editing import Base, edit, record
 from nodes.expansion import FlowError, FlowPlan, expand, plan_flow, refresh_flow
 from nodes.kinds.base import Problem
@@ -34,11 +34,8 @@ def save_flow(flow: Flow, *, base: Base | None = None) -> Flow:
             record(flow, None)
         return flow
     with edit(flow, base=base):
-        flow.save(update_fields=[field.name for field in flow._meta.concrete_fields if field.name not in _KEPT])
+        save_settings(flow)
     return flow
-
-
-_KEPT = ("id", "version", "created_at")
 
 
 def pause_flow(flow: Flow, paused: bool) -> None:

@@ -62,11 +62,11 @@ class RunAdmin(ReadOnly, ObjectActions):
     list_select_related = ("flow", "triggered_by")
     search_fields = ("flow_name",)
     fields = (
-        *("flow", "badge", "reason", "error", "warnings", "trigger", "triggered_by", "parameters"),
+        *("flow", "state", "reason", "error", "warnings", "trigger", "triggered_by", "parameters"),
         *("environment_name", "revision", "retry_of", "drift", "created_at", "started_at", "ended_at"),
         *("cancel_requested_at", "cancel_requested_by", "tasks"),
     )
-    readonly_fields = ("badge", "tasks")
+    readonly_fields = ("tasks",)
     actions = ("cancel", "rerun_from_failure")
 
     def has_operate_permission(self, request: HttpRequest) -> bool:

@@ -73,7 +73,7 @@ def failing(environment: Environment | None = None) -> QuerySet[Run]:
             failed_task=Subquery(failures.values("identifier")[:1]),
             failed_reason=Subquery(failures.values("reason")[:1]),
         )
-        .order_by("-ended_at")
+        .order_by("-ended_at", "-id")
     )
 
 

@@ -78,9 +78,9 @@ def duration(seconds: float | None) -> str:
     """The two largest units that say something: "0.4 s", "3 m 12 s", "2 h 5 m", "4 d 1 h"; empty for None."""
     if seconds is None:
         return ""
-    if seconds < 10:
+    if seconds < 9.95:  # from there on it rounds to ten
         return f"{max(seconds, 0):.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(int(seconds + 0.05), 60)
     if not minutes:
         return f"{rest} s"
     hours, minutes = divmod(minutes, 60)

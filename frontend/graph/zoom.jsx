@@ -5,8 +5,8 @@ import { quick } from "./motion.js";
 export const FIT = { padding: 0.12, maxZoom: 1 };
 
 /** Zoom and fit, with how far one is. */
-export function Zoom() {
-  const { zoomIn, zoomOut, zoomTo, fitView } = useReactFlow();
+export function Zoom({ fit }) {
+  const { zoomIn, zoomOut, zoomTo } = useReactFlow();
   const percent = useStore((state) => Math.round(state.transform[2] * 100));
   return (
     <Panel position="bottom-left" className="tools zoom">
@@ -21,7 +21,7 @@ export function Zoom() {
         {percent} %
       </button>
       <IconButton icon="zoom-in" label="Zoom in" keys="+" onClick={() => zoomIn({ duration: quick() })} />
-      <IconButton icon="scan" label="Fit" keys="F" onClick={() => fitView({ ...FIT, duration: quick() })} />
+      <IconButton icon="scan" label="Fit" keys="F" onClick={fit} />
     </Panel>
   );
 }

@@ -7,7 +7,7 @@ from nodes.document.comparing import Difference, differences
 from nodes.document.reading import DocumentError, read
 from nodes.document.text import from_yaml, to_yaml
 from nodes.document.value import FIELDS, Document, document_of, exported
-from nodes.document.writing import write
+from nodes.document.writing import save_settings, write
 
 __all__ = [
     "FIELDS",
@@ -19,6 +19,7 @@ __all__ = [
     "exported",
     "from_yaml",
     "read",
+    "save_settings",
     "to_yaml",
     "write",
 ]

@@ -28,7 +28,7 @@ def write(flow: Flow, document: Document) -> None:
         setattr(flow, name, document["schedule"][name])
     flow.environment = environment_named(document["environment"])
     flow.full_clean(exclude=["version"])
-    flow.save()
+    save_settings(flow)
     there = {node.pk: node for node in flow.nodes.all()}
     by_name = {node.name: node for node in there.values()}
     wanted: list[tuple[Node, Document]] = []
@@ -75,3 +75,10 @@ def _connection(flow: Flow, entry: Document) -> Connection:
         there = f"There are {', '.join(known)}." if known else "There is none yet."
         raise ValidationError([f"node {entry['name']}: there is no connection {entry['connection'][:60]}. {there}"])
     return known[entry["connection"]]
+
+
+def save_settings(flow: Flow) -> None:
+    """Save a flow without its version: that belongs to the edit which is going on (nodes.editing)."""
+    kept = ("id", "version", "created_at")
+    names = [field.name for field in Flow._meta.concrete_fields if field.name not in kept]
+    flow.save(update_fields=names if flow.pk else None)

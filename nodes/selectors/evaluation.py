@@ -6,6 +6,7 @@ The order is that of dbt/graph/selector.py (get_nodes_from_criteria, select_node
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from nodes.manifest import Manifest
 from nodes.selectors.methods import Surroundings, cost, search
@@ -30,6 +31,8 @@ class Evaluation:
         self._work = work
         self._matched: dict[tuple[str, tuple[str, ...], str], Numbers] = {}
         self._atoms: dict[Atom, tuple[Numbers, Numbers]] = {}
+        #: room for what reasons derive from an atom or a term: a page asks for those of two hundred resources
+        self.memo: dict[Any, Any] = {}
         by_type = manifest.numbers_by_type
         self.unit_tests = by_type.get("unit_test", frozenset())
         self.tests = by_type.get("test", frozenset()) | self.unit_tests

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nodes.manifest import Manifest
 from nodes.selectors.values import ALL, Atom, Selector
@@ -142,7 +142,7 @@ def _reasons(evaluation: Evaluation, selectors: Sequence[Selector], number: int)
     for selector in selectors:
         for term in selector.terms:
             everything.extend((selector, atom) for atom in term)
-            if number in evaluation.term(term)[0]:
+            if number in _term(evaluation, term):
                 for atom in term:
                     found.extend(_atom_reasons(evaluation, selector, atom, number))
     if not found and number in evaluation.tests:
@@ -154,9 +154,28 @@ def _reasons(evaluation: Evaluation, selectors: Sequence[Selector], number: int)
     return list(dict.fromkeys(found))
 
 
+def _kept(evaluation: Evaluation, key: Any, make: Callable[[], Any]) -> Any:
+    """What was made for this key before."""
+    if key not in evaluation.memo:
+        evaluation.memo[key] = make()
+    return evaluation.memo[key]
+
+
+def _term(evaluation: Evaluation, term: tuple[Atom, ...]) -> set[int]:
+    found: set[int] = _kept(evaluation, ("term", term), lambda: evaluation.term(term)[0])
+    return found
+
+
+def _walked(evaluation: Evaluation, atom: Atom) -> set[int]:
+    found: set[int] = _kept(
+        evaluation, ("walked", atom), lambda: evaluation.walked(evaluation.matched(atom), atom.operators)
+    )
+    return found
+
+
 def _atom_reasons(evaluation: Evaluation, selector: Selector, atom: Atom, number: int) -> list[Reason]:
     matched = evaluation.matched(atom)
-    walked = evaluation.walked(matched, atom.operators)
+    walked = _walked(evaluation, atom)
     if number in walked:
         return [_walk(evaluation, selector, atom, matched, number)]
     parents = [n for n in evaluation.manifest.parents_at[number] if n in walked]
@@ -169,7 +188,7 @@ def _to_test(
     evaluation: Evaluation, selector: Selector, atom: Atom, parent: int, test: int, parents: list[int]
 ) -> list[Reason]:
     matched = evaluation.matched(atom)
-    if parent not in evaluation.walked(matched, atom.operators):
+    if parent not in _walked(evaluation, atom):
         return []
     ids = evaluation.manifest.ids
     way = _walk(evaluation, selector, atom, matched, parent)
@@ -187,22 +206,27 @@ def _walk(evaluation: Evaluation, selector: Selector, atom: Atom, matched: set[i
 
     if number in matched:
         return reason("matched", [number])
-    if atom.up is not None and (way := _way(parents, matched, number, atom.up)):
+
+    def tree(name: str, neighbours: list[tuple[int, ...]], starts: set[int], depth: int) -> dict[int, int]:
+        found: dict[int, int] = _kept(evaluation, (name, atom), lambda: _tree(neighbours, starts, depth))
+        return found
+
+    if atom.up is not None and (way := _way(tree("up", parents, matched, atom.up), number)):
         return reason("upstream", way)
     down = ALL if atom.at else atom.down
-    if down is not None and (way := _way(children, matched, number, down)):
+    if down is not None and (way := _way(tree("down", children, matched, down), number)):
         return reason("downstream", way)
-    family = matched | evaluation.downstream(matched)
-    up = _way(parents, family, number, ALL) or [number]
-    lead = _way(children, matched, up[0], ALL) or [up[0]]
+    family = _kept(evaluation, ("family", atom), lambda: matched | evaluation.downstream(matched))
+    up = _way(tree("around", parents, family, ALL), number) or [number]
+    lead = _way(tree("all down", children, matched, ALL), up[0]) or [up[0]]
     return reason("around", [*lead, *up[1:]] if len(lead) > 1 else up)
 
 
-def _way(neighbours: list[tuple[int, ...]], starts: set[int], goal: int, depth: int) -> list[int]:
-    """Numbers from one of `starts` to `goal`, as few as possible; empty when `depth` edges do not do."""
+def _tree(neighbours: list[tuple[int, ...]], starts: set[int], depth: int) -> dict[int, int]:
+    """number -> the one before it on a shortest way from one of `starts`, at most `depth` edges long; -1 at a start."""
     came_from: dict[int, int] = dict.fromkeys(starts, -1)
     layer = sorted(starts)
-    while layer and goal not in came_from and depth:
+    while layer and depth:
         reached = []
         for n in layer:
             for other in neighbours[n]:
@@ -211,6 +235,11 @@ def _way(neighbours: list[tuple[int, ...]], starts: set[int], goal: int, depth: 
                     reached.append(other)
         layer = reached
         depth -= 1
+    return came_from
+
+
+def _way(came_from: dict[int, int], goal: int) -> list[int]:
+    """Numbers from a start to `goal`, as few as possible; empty when no way leads there."""
     if goal not in came_from:
         return []
     way = [goal]

@@ -1,4 +1,4 @@
-// On the admin's own pages: times as everywhere else, in the viewer's zone.
+// On the admin's own pages: times as everywhere else, in the viewer's zone; a refused form opens at its first mistake.
 import { showTimes } from "./chrome.js";
 
 const stamp = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC$/;
@@ -13,3 +13,8 @@ for (const cell of document.querySelectorAll("#result_list :is(td, th), .readonl
   cell.replaceChildren(time);
 }
 showTimes();
+
+// After "load", because the admin's own script puts the focus into the first field.
+addEventListener("load", () => {
+  document.querySelector(".form-row.errors :is(input:not([type=hidden]), select, textarea)")?.focus();
+});

@@ -13,7 +13,7 @@ function read(name) {
   }
 }
 
-function drop(name) {
+export function drop(name) {
   try {
     localStorage.removeItem(PREFIX + name);
   } catch {

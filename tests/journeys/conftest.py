@@ -1,7 +1,8 @@
 """A browser and people who use it.
 
 Every journey runs in Debian's Chromium (or the one that CHROMIUM names) against a live server, and fails when a page
-broke the Content-Security-Policy or raised an error. With DEX_SCREENSHOTS=folder, `seen` keeps what was on screen.
+broke the Content-Security-Policy or raised an error. With DEX_SCREENSHOTS=folder, `seen` keeps what was on screen:
+`make screens` renews docs/screens so; with DEX_SCREENSHOTS_ALL=1 pages that are not shown there are kept too.
 """
 
 import os
@@ -45,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.django_db(transaction=True, serialized_rollback=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     require(Chromium=path and Path(path).exists())
@@ -154,12 +155,12 @@ def sideways(page: Page) -> int:
 
 
 @pytest.fixture
-def seen() -> Callable[[Page, str], None]:
+def seen() -> Callable[..., None]:
     """Keep what is on screen as name.png where DEX_SCREENSHOTS names a folder."""
-    folder = os.environ.get("DEX_SCREENSHOTS")
+    folder, everything = os.environ.get("DEX_SCREENSHOTS"), os.environ.get("DEX_SCREENSHOTS_ALL")
 
-    def keep(page: Page, name: str) -> None:
-        if folder:
+    def keep(page: Page, name: str, *, gallery: bool = True) -> None:
+        if folder and (gallery or everything):
             Path(folder).mkdir(parents=True, exist_ok=True)
             page.evaluate("document.fonts.ready")
             page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", caret="hide")

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from tests.journeys.conftest import axe, sideways
 from tests.journeys.rows import PASSWORD, everything
+from tests.pages import SAMPLE, Person
 
 
 @pytest.fixture
@@ -134,6 +135,69 @@ def test_drop_downs_close_on_escape_on_a_click_elsewhere_and_when_left(window, r
     account.click()
     page.get_by_label("Theme").click()
     expect(button).to_be_hidden()
+
+
+def test_a_fresh_installation_leads_its_administrator_to_the_first_project(window, seen):
+    page = window.open(Person("root", "everything").user)
+    page.goto("/")
+    expect(page.get_by_role("heading", name="Add a project")).to_be_visible()
+    assert axe(page) == []
+    seen(page, "home-fresh")
+    page.get_by_role("link", name="Add project").click()
+    page.get_by_label("Name").fill("shop")
+    page.get_by_label("Folder").fill(f"{SAMPLE}/nowhere")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("There is no folder")).to_be_visible()
+    expect(page.get_by_label("Folder")).to_be_focused()
+    assert axe(page) == []
+    seen(page, "form-refused", gallery=False)
+    page.get_by_label("Folder").fill(str(SAMPLE))
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("was added successfully")
+    page.goto("/admin/flows/environment/")
+    expect(page.get_by_role("heading", name="No environments yet")).to_be_visible()
+    assert axe(page) == []
+    seen(page, "list-empty", gallery=False)
+    page.goto("/")
+    expect(page.get_by_role("heading", name="Add an environment")).to_be_visible()
+
+
+def test_an_action_is_offered_once_rows_are_chosen(window, seen, rows):
+    page = window.open(rows.admin)
+    page.goto("/admin/runs/run/?o=1")
+    cancel = page.get_by_role("button", name="Cancel")
+    expect(cancel).to_be_hidden()
+    page.get_by_role("row").filter(has_text="Running").get_by_role("checkbox").check()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("No action selected")
+    page.get_by_role("row").filter(has_text="Running").get_by_role("checkbox").check()
+    expect(page.get_by_text("1 of 2 selected")).to_be_visible()
+    assert axe(page) == []
+    seen(page, "list-chosen", gallery=False)
+    cancel.click()
+    expect(page.get_by_role("status")).to_contain_text("is being cancelled")
+
+
+def test_a_list_is_filtered_and_the_filter_taken_off_again(window, rows):
+    page = window.open(rows.admin)
+    page.goto("/admin/runs/run/")
+    page.locator("summary", has_text="State").click()
+    page.get_by_role("link", name="Failed").click()
+    expect(page.locator("summary", has_text="State: Failed")).to_be_visible()
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="Clear filters").click()
+    expect(page.locator("#result_list tbody tr")).to_have_count(2)
+
+
+def test_permissions_move_between_two_lists(window, rows):
+    page = window.open(rows.admin)
+    page.goto(f"/admin/auth/group/{rows.group.pk}/change/")
+    page.locator("#id_permissions_input").fill("change flow")
+    page.locator("#id_permissions_from").select_option(label="Can change flow")
+    page.get_by_role("button", name="Choose selected permissions").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("was changed successfully")
+    assert rows.group.permissions.filter(codename="change_flow").exists()
 
 
 # --- the environment switch ----------------------------------------------------------------------------------------

@@ -426,7 +426,7 @@ export function Canvas({ element, server, board, snapshot, hear }) {
           <Background gap={24} size={1.5} />
           <Toolbar board={board} snapshot={snapshot} arrange={arrange} showKeys={() => setKeysShown(true)} />
           <SaveState board={board} snapshot={snapshot} />
-          <Zoom />
+          <Zoom fit={acts.fit} />
           {canvas.nodes.length > 0 && (
             <MiniMap pannable zoomable nodeClassName={minimapClass} nodeBorderRadius={12} className="minimap" />
           )}

@@ -1,24 +1,25 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { Background, MiniMap, Panel, ReactFlow, useReactFlow } from "@xyflow/react";
+import { Background, getViewportForBounds, Panel, ReactFlow, useReactFlow } from "@xyflow/react";
 import { Cut } from "../cut.jsx";
 import { Icon } from "../icon.jsx";
 import { quick } from "../motion.js";
 import { FIT, Zoom } from "../zoom.jsx";
-import { HEIGHT, Lines, WIDTH } from "./lines.jsx";
+import { Bitmap } from "./bitmap.jsx";
 import { ModelCard } from "./model-card.jsx";
 import { neighboursOf, reach } from "./neighbours.js";
+import { Overview } from "./overview.jsx";
+import { boundsOf, HEIGHT, nodeAt, WIDTH } from "./place.js";
 import { Search } from "./search.jsx";
 import { typeIcon } from "./types.js";
 import { step } from "./walk.js";
 
 const NODE_TYPES = { model: ModelCard };
-const NO_EDGES = [];
-const FAR = 0.4; // below this zoom no name can be read
-const LABELS = { "minimap.ariaLabel": "Map of the graph" };
+const NONE = [];
+const LEAST_ZOOM = 0.05;
+const FAR = 0.45; // below this zoom no name can be read, so the cards are only drawn as blocks
 const SIZE = { initialWidth: WIDTH, initialHeight: HEIGHT, width: WIDTH, height: HEIGHT };
-const minimapClass = (node) => `type-${node.data.type} ${node.data.chosen ? "is-chosen" : ""} ${node.className}`;
 
-export function Graph({ graph }) {
+export function Graph({ graph, element }) {
   const flow = useReactFlow();
   const box = useRef(null);
   const [chosen, setChosen] = useState(null);
@@ -32,11 +33,14 @@ export function Graph({ graph }) {
     }),
     [graph],
   );
+  const bounds = useMemo(() => boundsOf(graph.nodes), [graph]);
   const start = graph.nodes.find((node) => node.chosen);
+  const [begin] = useState(() => beginAt(element, bounds, start));
+  const [far, setFar] = useState(begin.zoom < FAR);
 
   const near = useMemo(() => {
     if (!chosen) return null;
-    return { up: reach(parents, chosen), down: reach(children, chosen) };
+    return { id: chosen, up: reach(parents, chosen), down: reach(children, chosen) };
   }, [chosen, parents, children]);
   const lit = useMemo(() => {
     if (!near) return null;
@@ -80,7 +84,7 @@ export function Graph({ graph }) {
       Home: () => start && go(start.id),
       "+": () => flow.zoomIn({ duration: quick() }),
       "-": () => flow.zoomOut({ duration: quick() }),
-      f: () => flow.fitView({ ...FIT, duration: quick() }),
+      f: fit,
     };
     const act = acts[event.key];
     if (act) act();
@@ -92,18 +96,17 @@ export function Graph({ graph }) {
     event.preventDefault();
   }
 
-  // The whole is shown when its names can be read then; otherwise the model that it is about.
-  const begin = useCallback(() => {
-    if (flow.getZoom() < FAR && start) {
-      flow.setCenter(start.x + WIDTH / 2, start.y + HEIGHT / 2, { zoom: 0.7 });
-    }
-  }, [flow, start]);
-  const onMove = useCallback((_, { zoom }) => box.current.classList.toggle("far", zoom < FAR), []);
+  const onMove = useCallback((_, { zoom }) => setFar(zoom < FAR), []);
   const onMoveStart = useCallback(() => box.current.classList.add("moving"), []);
-  const onMoveEnd = useCallback((_, { zoom }) => {
-    box.current.classList.remove("moving");
-    box.current.classList.toggle("far", zoom < FAR);
-  }, []);
+  const onMoveEnd = useCallback(() => box.current.classList.remove("moving"), []);
+  const onPaneClick = useCallback(
+    ({ clientX, clientY }) => {
+      const below = far && nodeAt(graph.nodes, flow.screenToFlowPosition({ x: clientX, y: clientY }));
+      setChosen(below?.id ?? null);
+    },
+    [far, flow, graph],
+  );
+  const fit = useCallback(() => flow.fitBounds(bounds, { padding: FIT.padding, duration: quick() }), [flow, bounds]);
   const current = chosen && byId.get(chosen);
 
   return (
@@ -118,13 +121,12 @@ export function Graph({ graph }) {
       <ReactFlow
         tabIndex={0}
         aria-label="Lineage: left and right arrow walk along it, Enter opens the page of a model"
-        nodes={nodes}
-        edges={NO_EDGES}
+        nodes={far ? NONE : nodes}
+        edges={NONE}
         nodeTypes={NODE_TYPES}
         onNodeClick={useCallback((_, node) => setChosen(node.id), [])}
         onNodeDoubleClick={useCallback((_, node) => open(node.id), [open])}
-        onPaneClick={useCallback(() => setChosen(null), [])}
-        onInit={begin}
+        onPaneClick={onPaneClick}
         onMove={onMove}
         onMoveStart={onMoveStart}
         onMoveEnd={onMoveEnd}
@@ -141,22 +143,20 @@ export function Graph({ graph }) {
         zoomOnScroll={active}
         preventScrolling={active}
         zoomOnDoubleClick={false}
-        minZoom={0.05}
+        minZoom={LEAST_ZOOM}
         maxZoom={2}
-        fitView
-        fitViewOptions={FIT}
-        ariaLabelConfig={LABELS}
+        defaultViewport={begin}
       >
         <Background gap={24} size={1.5} />
-        <Lines edges={graph.edges} at={at} lit={lit} />
+        <Bitmap nodes={graph.nodes} edges={graph.edges} at={at} far={far} near={near} lit={lit} />
         <Search nodes={graph.nodes} go={go} />
         {graph.more > 0 && (
           <Panel position="top-right" className="tools lineage-more">
             {graph.more.toLocaleString("en")} more are not drawn; ask for fewer steps to see all.
           </Panel>
         )}
-        <Zoom />
-        <MiniMap pannable zoomable nodeClassName={minimapClass} nodeBorderRadius={8} className="minimap" />
+        <Zoom fit={fit} />
+        <Overview nodes={graph.nodes} bounds={bounds} />
         {current && <Current node={current} near={near} />}
       </ReactFlow>
       <p role="status" className="visually-hidden">
@@ -184,6 +184,16 @@ function Current({ node, near }) {
       )}
     </Panel>
   );
+}
+
+// All of the graph when its names can be read then; otherwise the model that it is about.
+function beginAt({ clientWidth, clientHeight }, bounds, start) {
+  const whole = getViewportForBounds(bounds, clientWidth, clientHeight, LEAST_ZOOM, FIT.maxZoom, FIT.padding);
+  if (whole.zoom >= FAR || !start) return whole;
+  const zoom = 0.7;
+  const x = clientWidth / 2 - (start.x + WIDTH / 2) * zoom;
+  const y = clientHeight / 2 - (start.y + HEIGHT / 2) * zoom;
+  return { x, y, zoom };
 }
 
 function toNode(node) {

@@ -38,7 +38,7 @@ export function Lineage({ element }) {
   if (!graph) return <p className="canvas-wait muted">Loading the graph…</p>;
   return (
     <ReactFlowProvider>
-      <Graph graph={graph} />
+      <Graph graph={graph} element={element} />
     </ReactFlowProvider>
   );
 }

@@ -1,4 +1,4 @@
-"""manage.py bench orchestration|dbt|select [--size N]: one JSON line each."""
+"""manage.py bench orchestration|dbt|select|pages [--size N]: one JSON line each."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-SIZES = {"orchestration": 1000, "dbt": 100, "select": 5000}
+SIZES = {"orchestration": 1000, "dbt": 100, "select": 5000, "pages": 5000}
 
 
 class Command(BaseCommand):
@@ -59,6 +59,10 @@ def _measure(what: str, size: int, no_dbt: bool) -> dict[str, Any]:
         from runs.bench.dbt import dbt
 
         return dbt(size)
+    if what == "pages":
+        from runs.bench.pages import pages
+
+        return pages(size)
     from nodes.bench_select import bench_select
 
     return bench_select(size, with_dbt=not no_dbt)

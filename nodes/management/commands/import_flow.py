@@ -1,0 +1,58 @@
+"""manage.py import_flow FILE... [--check]: make flows what YAML files say; what changes is told first."""
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+
+from nodes.document import Document, DocumentError, from_yaml
+from nodes.services import check_import, import_flow, preview_import
+
+CHANGES = 2  # exit code of --check when an import would change something
+
+
+class Command(BaseCommand):
+    help = (
+        "Make flows what YAML files say. With --check nothing is written, and 2 is returned if something would change."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("files", nargs="+", metavar="FILE", help="a file as export_flow writes it; - for stdin")
+        parser.add_argument("--check", action="store_true", help="only tell what would change")
+
+    def handle(self, *args: Any, files: list[str], check: bool, **options: Any) -> None:
+        read = [(name, self._read(name)) for name in files]  # all of them, before the first is written
+        changes = False
+        for name, document in read:
+            flow, lines = preview_import(document)
+            changes = changes or bool(lines)
+            said = f"{document['name']}: " + ("nothing changes" if not lines else "" if flow else "a new flow")
+            self.stdout.write(said.rstrip())
+            for line in lines if flow else ():
+                self.stdout.write(f"  {line}")
+            problems = check_import(document) if check else self._write(document)
+            if problems:
+                raise CommandError("\n".join([f"{name}: nothing was imported.", *(f"  {line}" for line in problems)]))
+        if check and changes:
+            sys.exit(CHANGES)
+
+    def _read(self, name: str) -> Document:
+        try:
+            text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+            return from_yaml(text)
+        except OSError as error:
+            raise CommandError(f"{name} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise CommandError(f"{name} is not UTF-8 text.") from error
+        except DocumentError as error:
+            raise CommandError("\n".join([f"{name}:", *(f"  {line}" for line in error.problems)])) from error
+
+    def _write(self, document: Document) -> list[str]:
+        try:
+            import_flow(document)
+        except ValidationError as error:
+            return error.messages
+        return []
