@@ -14,6 +14,7 @@ from nodes.models import Node, Task
 from nodes.selectors import Reason, Selection
 
 SHOWN = 200
+NOTHING = "This matches nothing."
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def preview(node: Node, revision: Revision, ask: str = "") -> Preview:
         total=counted([spec.resource_type for spec in expanded.specs if spec.runs]),
         rows=[_row(spec, selection, elsewhere) for spec in shown],
         more=max(0, len(built) - SHOWN),
-        chips=_chips(selection),
+        chips=_chips(node, selection, revision),
         warnings=[warning.message for warning in expanded.warnings],
     )
     about = {chip.value for chip in made.chips if chip.error}
@@ -109,17 +110,25 @@ def said(reason: Reason, manifest: Manifest) -> str:
     return f"{reason.value}: {arrow.join(shown)}"
 
 
-def _chips(selection: Selection) -> list[Chip]:
-    errors = {error.value: str(error) for error in selection.errors if error.value}
+def _chips(node: Node, selection: Selection, revision: Revision) -> list[Chip]:
+    """What each value gives by itself; where one is refused, the others are still counted."""
     listed = selection.manifest.numbers_by_type
     built = set().union(*[listed.get(name, frozenset()) for name in BUILT])
+    if not selection.errors:
+        sides = (("include", selection.include or ()), ("exclude", selection.exclude))
+        found = [(side, each, selection.evaluation.of(each.terms)) for side, all_of in sides for each in all_of]
+        return [
+            Chip(side, each.text, len(numbers & built), "" if numbers else NOTHING) for side, each, numbers in found
+        ]
     made = []
-    for side, selectors in (("include", selection.include or ()), ("exclude", selection.exclude)):
-        for selector in selectors:
-            found = selection.evaluation.of(selector.terms)
-            warning = "" if found else "This matches nothing."
-            made.append(Chip(side, selector.text, len(found & built), warning, errors.pop(selector.text, "")))
-    return made + [Chip("", value, None, "", message) for value, message in errors.items()]
+    for side in ("include", "exclude"):
+        for value in getattr(node, side):
+            alone = selection_of(Node(include=[value], indirect_selection=node.indirect_selection), revision)
+            if alone.errors:
+                made.append(Chip(side, value, None, "", str(alone.errors[0])))
+            else:
+                made.append(Chip(side, value, len(alone.numbers & built), "" if alone.numbers else NOTHING))
+    return made
 
 
 def _elsewhere(node: Node, unique_ids: Sequence[str]) -> dict[str, str]:

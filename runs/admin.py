@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -108,8 +109,8 @@ class RunAdmin(ReadOnly, ObjectActions):
 
     def log_view(self, request: HttpRequest, task_run_id: int, fence: int) -> HttpResponse:
         """A log as plain text, by byte range: ?start= (negative from the end) and ?length=."""
-        if not self.has_view_permission(request):
-            raise Http404
+        if not request.user.has_perm("runs.view_log"):
+            raise PermissionDenied
         known = max(task_run_id, fence) < LARGEST_ID  # beyond it SQLite cannot even be asked
         attempt = Attempt.objects.filter(task_run_id=task_run_id, fence=fence).first() if known else None
         if attempt is None:

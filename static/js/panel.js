@@ -42,11 +42,11 @@ export class Panel {
 
   /** The flow is now this. */
   follow(canvas) {
+    const wasThere = this.#isIn(this.#canvas);
     this.#canvas = canvas;
     if (!this.#url) return;
     const { form } = this;
-    const gone = form?.elements.node?.value && !canvas.nodes.some((node) => sameAddress(node.url, this.#url));
-    if (gone) {
+    if (wasThere && !this.#isIn(canvas)) {
       this.#shut(this.element.contains(document.activeElement));
       return;
     }
@@ -54,6 +54,10 @@ export class Panel {
     const isNewest = Number(form?.elements.version?.value) >= canvas.version;
     if (isNewest) this.#seen = shows;
     else if (shows !== this.#seen && form && !form.dataset.changed) this.#load(this.#url);
+  }
+
+  #isIn(canvas) {
+    return Boolean(this.#url && canvas?.nodes.some((node) => sameAddress(node.url, this.#url)));
   }
 
   // What a form repeats of the picture: its name, what it does, what runs before it.

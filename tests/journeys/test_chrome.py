@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
-from tests.journeys.conftest import axe, sideways
+from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.journeys.rows import PASSWORD, everything
 from tests.pages import SAMPLE, Person
 
@@ -231,6 +231,10 @@ def test_search_by_keyboard_finds_a_flow_and_opens_it(window, seen, rows):
     expect(page.locator(".palette mark").first).to_have_text("orders")
     assert axe(page) == []
     seen(page, "palette")
+    look_like(page, "-dark")
+    assert axe(page, CONTRAST) == []
+    seen(page, "palette-dark")
+    look_like(page, "")
     first = page.get_by_role("combobox").get_attribute("aria-activedescendant")
     page.keyboard.press("ArrowDown")
     assert page.get_by_role("combobox").get_attribute("aria-activedescendant") != first

@@ -12,6 +12,16 @@ ADMIN = "/admin/"
 #: (name, address); who looks may everything.
 PAGES: list[tuple[str, Callable[[Rows], str]]] = [
     ("home", lambda rows: "/"),
+    ("flows", lambda rows: "/flows/"),
+    ("flow-new", lambda rows: "/flows/new/"),
+    ("flow-settings", lambda rows: f"/flows/{rows.flow.pk}/settings/"),
+    ("flow-delete", lambda rows: f"/flows/{rows.flow.pk}/delete/"),
+    ("flow-history", lambda rows: f"/flows/{rows.flow.pk}/history/"),
+    ("flow-import", lambda rows: "/flows/import/"),
+    ("node-new", lambda rows: f"/flows/{rows.flow.pk}/nodes/new/transformation/"),
+    ("node", lambda rows: f"/flows/{rows.flow.pk}/nodes/{rows.node.pk}/"),
+    ("models", lambda rows: "/models/"),
+    ("model", lambda rows: "/models/model.shop.mart_orders/"),
     ("admin", lambda rows: ADMIN),
     ("admin-of-an-app", lambda rows: f"{ADMIN}flows/"),
     ("not-found", lambda rows: "/nothing/here/"),

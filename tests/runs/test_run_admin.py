@@ -14,7 +14,7 @@ from tests.runs.engines import make_flow, until, write_project
 from tests.runs.graphs import drain, open_graph, states
 
 FLOWS, RUNS, TASKS = "/admin/flows/flow/", "/admin/runs/run/", "/admin/runs/taskrun/"
-VIEWER = ("runs.view_run", "runs.view_taskrun", "flows.view_flow", "flows.view_environment")
+VIEWER = ("runs.view_run", "runs.view_taskrun", "runs.view_log", "flows.view_flow", "flows.view_environment")
 OPERATOR = (*VIEWER, "runs.add_run")
 
 
@@ -221,7 +221,7 @@ def test_who_may_not_see_runs_sees_no_log(db):
     run = open_graph({"a": ()})
     drain(run)
     nosy = Person("nosy", "flows.view_flow")
-    assert nosy.client.get(f"/admin/runs/run/log/{run.task_runs.get().pk}/1/").status_code == 404
+    assert nosy.client.get(f"/admin/runs/run/log/{run.task_runs.get().pk}/1/").status_code == 403
 
 
 # --- the log -------------------------------------------------------------------------------------------------

@@ -212,6 +212,7 @@ export class Board {
     const operations = this.#line.flatMap((step) => step.operations ?? []);
     this.snapshot = {
       canvas: this.#canvas && applied(this.#canvas, operations),
+      saved: this.#canvas,
       status: this.#status(),
       trouble: { ended: ENDED, unreachable: OFFLINE }[this.#stopped] ?? "",
       conflict: this.#conflict,

@@ -9,7 +9,7 @@ const LEAP = 32;
 export function pressed(event, focus, inside, acts) {
   const control = event.ctrlKey || event.metaKey;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (control) return withControl(key, event.shiftKey, acts);
+  if (control) return withControl(key, event.shiftKey, focus.node, acts);
   if (!inside || event.altKey) return false;
   if (key === "Escape") return acts.escape();
   if (key === "?") return acts.showKeys();
@@ -25,10 +25,10 @@ export function pressed(event, focus, inside, acts) {
   return focus.node ? onStep(key, focus.node, event.shiftKey, acts) : false;
 }
 
-function withControl(key, shift, acts) {
+function withControl(key, shift, node, acts) {
   if (key === "z") return shift ? acts.redo() : acts.undo();
   const act = { y: acts.redo, d: acts.duplicate, a: acts.chooseAll }[key];
-  return act ? act() : false;
+  return act ? act(node) : false;
 }
 
 function onEdge(key, acts) {

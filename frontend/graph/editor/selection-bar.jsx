@@ -36,8 +36,8 @@ export function SelectionBar({ linking, steps, link, mayEdit, acts }) {
       {mayEdit && (
         <>
           {steps.length === 1 && <Act icon="link" label="Link" keys="L" onClick={() => acts.startLink(only.id)} />}
-          <Act icon="copy" label="Duplicate" keys="Ctrl+D" onClick={acts.duplicate} />
-          <Act icon="trash-2" label="Delete" keys="Delete" onClick={acts.remove} danger />
+          <Act icon="copy" label="Duplicate" keys="Ctrl+D" onClick={() => acts.duplicate()} />
+          <Act icon="trash-2" label="Delete" keys="Delete" onClick={() => acts.remove()} danger />
         </>
       )}
     </Bar>

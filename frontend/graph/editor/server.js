@@ -3,8 +3,6 @@
  * (the session), unreachable. Nothing is thrown.
  */
 export function serverOf(element) {
-  let token = element.dataset.csrf;
-
   async function get(url) {
     const answer = await fetch(url, { headers: { Accept: "application/json" }, redirect: "manual" });
     if (answer.type === "opaqueredirect" || answer.status === 401) return { kind: "ended" };
@@ -13,9 +11,14 @@ export function serverOf(element) {
   }
 
   async function post(body) {
+    const headers = {
+      "Content-Type": "application/json",
+      Accept: "application/json",
+      "X-CSRFToken": element.dataset.csrf,
+    };
     const answer = await fetch(element.dataset.url, {
       method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": token },
+      headers,
       body: JSON.stringify(body),
       redirect: "manual",
     });
@@ -35,7 +38,7 @@ export function serverOf(element) {
     if (!page.ok) return false;
     const html = new DOMParser().parseFromString(await page.text(), "text/html");
     const found = html.getElementById(element.id)?.dataset.csrf;
-    if (found) token = found;
+    if (found) element.dataset.csrf = found;
     return Boolean(found);
   }
 

@@ -3,7 +3,7 @@ import { IconButton } from "../button.jsx";
 import { Icon } from "../icon.jsx";
 
 /** What concerns the whole canvas; what concerns the chosen steps is in the selection bar. */
-export function Toolbar({ board, snapshot, arrange, showKeys }) {
+export function Toolbar({ acts, snapshot, showKeys }) {
   return (
     <Panel position="top-left" className="tools">
       {snapshot.canvas.may_edit && (
@@ -13,21 +13,21 @@ export function Toolbar({ board, snapshot, arrange, showKeys }) {
             label="Undo"
             keys="Ctrl+Z"
             aria-disabled={!snapshot.canUndo}
-            onClick={() => board.undo()}
+            onClick={acts.undo}
           />
           <IconButton
             icon="redo-2"
             label="Redo"
             keys="Ctrl+Shift+Z"
             aria-disabled={!snapshot.canRedo}
-            onClick={() => board.redo()}
+            onClick={acts.redo}
           />
           <span className="tools-line" />
           <button
             type="button"
             className="button ghost"
             title="Put the steps in order from left to right"
-            onClick={arrange}
+            onClick={acts.arrange}
           >
             <Icon name="network" />
             Arrange

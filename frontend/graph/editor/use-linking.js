@@ -5,13 +5,12 @@ import { refusal } from "./circle.js";
  * Linking in progress: null, or {from, name, backwards, by}. `backwards` means that what is chosen next runs before
  * `from`; `by` is "drag", or "choice" for links made by two clicks or by the keyboard.
  */
-export function useLinking({ canvas, board, say, refuse }) {
+export function useLinking({ now, board, say, refuse }) {
   const [linking, setLinking] = useState(null);
-  const nameOf = useCallback((id) => canvas.nodes.find((node) => node.id === id)?.name, [canvas]);
 
   const start = useCallback(
     (from, backwards, by) => {
-      const name = nameOf(from);
+      const { name } = now().canvas.nodes.find((node) => node.id === from);
       setLinking({ from, name, backwards, by });
       if (by === "choice") {
         say(
@@ -20,24 +19,20 @@ export function useLinking({ canvas, board, say, refuse }) {
         );
       }
     },
-    [nameOf, say],
+    [now, say],
   );
 
-  const cancel = useCallback(() => {
-    setLinking(null);
-    say("Linking cancelled");
-  }, [say]);
-
-  /** Link, or say at this place why not; whether it was possible. */
+  /** Link, or say at this place why not. */
   const link = useCallback(
     (up, down, at) => {
       setLinking(null);
+      const { canvas } = now();
+      const name = (id) => canvas.nodes.find((node) => node.id === id)?.name;
       const why = refusal(canvas, up, down);
       if (why) refuse(why, at);
-      else board.do([{ op: "link", up, down }], { said: `Linked ${nameOf(up)} → ${nameOf(down)}`, at });
-      return !why;
+      else board.do([{ op: "link", up, down }], { said: `Linked ${name(up)} → ${name(down)}`, at });
     },
-    [canvas, board, nameOf, refuse],
+    [now, board, refuse],
   );
 
   const finish = useCallback(
@@ -47,8 +42,11 @@ export function useLinking({ canvas, board, say, refuse }) {
     [linking, link],
   );
 
-  return useMemo(
-    () => ({ linking, start, cancel, finish, link, stop: () => setLinking(null) }),
-    [linking, start, cancel, finish, link],
-  );
+  const stop = useCallback(() => setLinking(null), []);
+  const cancel = useCallback(() => {
+    setLinking(null);
+    say("Linking cancelled");
+  }, [say]);
+
+  return useMemo(() => ({ linking, start, link, finish, stop, cancel }), [linking, start, link, finish, stop, cancel]);
 }

@@ -4,18 +4,18 @@ const PAUSE = 500;
 
 /**
  * Moving with the arrow keys: the cards move at once, and when the keys rest, all of it is saved as one step. `held` is
- * the set of nodes that moved and are not saved yet.
+ * the set of nodes that moved and are not saved yet; `save` is a ref to what saves them.
  */
-export function useNudge({ setNodes, getNodes, save }) {
+export function useNudge({ setNodes, now, save }) {
   const held = useRef(new Set());
   const timer = useRef(0);
 
   const flush = useCallback(() => {
     clearTimeout(timer.current);
-    const moved = getNodes().filter((node) => held.current.has(node.id));
+    const moved = now().nodes.filter((node) => held.current.has(node.id));
     held.current.clear();
-    if (moved.length) save(moved);
-  }, [getNodes, save]);
+    if (moved.length) save.current(moved);
+  }, [now, save]);
 
   const nudge = useCallback(
     (ids, x, y) => {
