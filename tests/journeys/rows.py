@@ -1,6 +1,7 @@
 """Rows of every kind, as an installation has them after a few days."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group, User
@@ -10,6 +11,7 @@ from flows.models import Environment, Flow, Project, Revision
 from nodes.models import Link, Node
 from nodes.services import link, save_node
 from nodes.sync import sync
+from runs.engine.single import execute_task_run
 from runs.models import Pool, Run, TaskRun
 from tests.pages import SAMPLE, Person
 from tests.runs.graphs import drain, open_graph
@@ -71,7 +73,18 @@ def everything() -> Rows:
         {"staging.stg_orders": {"end": "fail", "print": "Catalog Error: Table raw_orders does not exist"}},
     )
     drain(failed)
-    running = open_graph({"a": (), "b": ("a",)}, {"a": {}})
+    running = open_graph({"a": (), "b": ("a",), "c": ("b",), "d": ("c",), "e": ("d",)})
+    for identifier in ("a", "b", "c"):
+        execute_task_run(running.task_runs.get(identifier=identifier).pk)
+    now = timezone.now()
+    for hours, seconds in ((30, 192), (6, 187), (54, 201)):
+        past = drain(open_graph({"staging.stg_orders": (), "marts.mart_orders": ("staging.stg_orders",)}))
+        begun = now - timedelta(hours=hours)
+        ended = begun + timedelta(seconds=seconds)
+        Run.objects.filter(pk=past.pk).update(flow=flow, created_at=begun, started_at=begun, ended_at=ended)
+    Run.objects.filter(pk=failed.pk).update(
+        started_at=now - timedelta(seconds=71), ended_at=now - timedelta(seconds=24)
+    )
     admin = Person("ada", "everything").user
     admin.first_name, admin.last_name, admin.email = "Ada", "Lovelace", "ada@example.org"
     admin.set_password(PASSWORD)
@@ -83,7 +96,8 @@ def everything() -> Rows:
     Flow.objects.filter(pk=failed.flow_id).update(name="Hourly orders")
     Environment.objects.filter(pk=failed.flow.environment_id).update(name="main")
     Project.objects.filter(environments=failed.flow.environment_id).update(name="orders")
-    Run.objects.update(flow_name="Hourly orders", environment_name="orders / main")
+    Run.objects.filter(flow=failed.flow).update(flow_name="Hourly orders", environment_name="orders / main")
+    Run.objects.filter(flow=flow).update(flow_name=flow.name, environment_name=str(flow.environment))
     said = "Catalog Error: Table with name raw_orders does not exist!"
     TaskRun.objects.filter(run=failed, state="failed").update(reason=said)
     return Rows(

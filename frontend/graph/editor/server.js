@@ -20,6 +20,7 @@ export function serverOf(element) {
       method: "POST",
       headers,
       body: JSON.stringify(body),
+      keepalive: operationsAreFew(body), // so that what is sent while the page is left arrives
       redirect: "manual",
     });
     if (answer.type === "opaqueredirect" || answer.status === 401) return { kind: "ended" };
@@ -51,3 +52,6 @@ export function serverOf(element) {
     freshToken: () => freshToken().catch(() => false),
   };
 }
+
+// Browsers let 64 KB outlive a page.
+const operationsAreFew = ({ operations }) => operations.length < 500;
