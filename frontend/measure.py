@@ -61,7 +61,7 @@ def links(count: int, nodes: int, spread: float) -> list[tuple[int, int]]:
 def canvas(steps: int, arrows: int) -> dict[str, Any]:
     """A flow as the editor gets it, a third of its order implied."""
     pairs = links(arrows, steps, 12)
-    places = graph.positions(range(steps), pairs, 240, 100)
+    places = graph.positions(range(steps), pairs, 224, 100)
     kinds = ["transformation", "connection", "script"]
     nodes = [
         {

@@ -1,6 +1,6 @@
 """From nodes to tasks: how a flow is expanded and ordered on a revision, and its Task rows are written."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,8 +169,8 @@ def write_tasks(plan: FlowPlan, *, reason: str) -> dict[str, dict[str, list[str]
                     tags=list(spec.tags),
                     path=spec.path,
                     materialized=spec.materialized,
-                    depends_on=up.get(spec.key, []),
-                    needed_by=down.get(spec.key, []),
+                    depends_on=_beside(plan.manifest, plan.manifest.parents, spec, up.get(spec.key, [])),
+                    needed_by=_beside(plan.manifest, plan.manifest.children, spec, down.get(spec.key, [])),
                     tests=list(spec.tests + spec.unit_tests),
                     runs=spec.runs,
                     built_by=plan.nodes[plan.order.built_by[pk, spec.key]].name
@@ -184,6 +184,17 @@ def write_tasks(plan: FlowPlan, *, reason: str) -> dict[str, dict[str, list[str]
             if changed:
                 changes[node.name] = changed
     return changes
+
+
+def _beside(
+    manifest: Manifest, related: Mapping[str, Collection[str]], spec: TaskSpec, in_flow: list[str]
+) -> list[str]:
+    """What a task depends on, or is needed by: its refs, whether or not the flow has them, and the flow's own order."""
+    direct: list[str] = []
+    if spec.builds:
+        rows = (manifest.resources[other] for other in related.get(spec.unique_id, ()) if other in manifest.resources)
+        direct = sorted(row.identifier for row in rows if row.resource_type not in transformation.TESTS)
+    return list(dict.fromkeys([*direct, *in_flow]))
 
 
 def _shown(plan: FlowPlan, pk: int, placed: dict[tuple[int, str], ordering.Row]) -> list[TaskSpec]:

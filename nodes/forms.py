@@ -227,13 +227,15 @@ class ConnectionStepForm(StepForm):
         super().__init__(*args, **kwargs)
         known = Connection.objects.filter(project=self.flow.environment.project_id)
         self.fields["connection"].queryset = known  # type: ignore[attr-defined]
-        self.fields["connection"].empty_label = "Choose a connection"  # type: ignore[attr-defined]
+        field: Any = self.fields["connection"]
+        field.empty_label, field.required = "Choose a connection", True
+        field.error_messages["required"] = "Choose the connection to load."
 
 
 class ScriptForm(StepForm):
     """Which script package, with which parameters."""
 
-    package = forms.ChoiceField(required=False)
+    package = forms.ChoiceField(error_messages={"required": "Choose the package to run."})
     arguments = ArgumentsField(
         label="Parameters", required=False, help_text="The values arrive in this order, as sys.argv[1], sys.argv[2] ..."
     )

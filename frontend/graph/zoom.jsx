@@ -2,7 +2,7 @@ import { Panel, useReactFlow, useStore } from "@xyflow/react";
 import { IconButton } from "./button.jsx";
 import { quick } from "./motion.js";
 
-export const FIT = { padding: 0.12, maxZoom: 1 };
+export const FIT = { padding: 0.08, maxZoom: 1 };
 
 /** Zoom and fit, with how far one is. */
 export function Zoom({ fit }) {

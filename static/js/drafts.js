@@ -2,6 +2,7 @@
 // Kept in this browser alone, by the name in data-draft, for a week. Nothing secret is ever typed into such a form.
 const PREFIX = "dex-draft:";
 const LIFE = 7 * 24 * 3600 * 1000;
+let sent = null; // the draft of the form that was sent last on this page
 const LEFT_OUT = new Set(["csrfmiddlewaretoken", "version", "why", "node"]);
 
 function read(name) {
@@ -52,8 +53,8 @@ export function keepDraft(form) {
   if (form.dataset.drafted) return;
   form.dataset.drafted = "yes";
   const name = form.dataset.draft;
-  const saved = form.querySelector(".notice.success");
-  if (saved) drop(name);
+  // What htmx brings after a Save is another form when a new node was saved: the draft was that of the form before.
+  if (form.querySelector(".notice.success")) for (const over of [name, sent]) drop(over);
   // The other fields start a tick later, and may set defaults of their own.
   setTimeout(() => {
     const clean = JSON.stringify(valuesOf(form));
@@ -82,6 +83,7 @@ export function keepDraft(form) {
   // A form that was sent is over; if the server refuses it, it comes back with everything in it. If the session was
   // lost, the login page comes instead, and the draft must stay: it goes when the answer is not the login.
   form.addEventListener("submit", () => {
+    sent = name;
     try {
       sessionStorage.setItem(PREFIX + "sent", JSON.stringify({ name, from: location.pathname }));
     } catch {
@@ -118,11 +120,11 @@ function offer(form, name, kept, shown) {
 
 // The page after a form was sent: anything but the same form or the login means that it was taken.
 try {
-  const sent = JSON.parse(sessionStorage.getItem(PREFIX + "sent"));
-  const refused = document.querySelector(`form[data-draft="${CSS.escape(sent?.name ?? "")}"] .errorlist, .notice.error`);
+  const last = JSON.parse(sessionStorage.getItem(PREFIX + "sent"));
+  const refused = document.querySelector(`form[data-draft="${CSS.escape(last?.name ?? "")}"] .errorlist, .notice.error`);
   const login = document.body.classList.contains("login") || location.pathname.includes("/login/");
-  if (sent && !login) {
-    if (!refused && location.pathname !== sent.from) drop(sent.name);
+  if (last && !login) {
+    if (!refused && location.pathname !== last.from) drop(last.name);
     sessionStorage.removeItem(PREFIX + "sent");
   }
 } catch {

@@ -68,6 +68,12 @@ def everything() -> Rows:
     broken = Environment.objects.create(
         project=flow.environment.project, name="nightly", sync_error="Compilation Error in model x\n  no such ref"
     )
+    now = timezone.now()
+    for hours, seconds in ((54, 201), (30, 192), (6, 187)):
+        past = drain(open_graph({"staging.stg_orders": (), "marts.mart_orders": ("staging.stg_orders",)}))
+        begun = now - timedelta(hours=hours)
+        ended = begun + timedelta(seconds=seconds)
+        Run.objects.filter(pk=past.pk).update(flow=flow, created_at=begun, started_at=begun, ended_at=ended)
     failed = open_graph(
         {"staging.stg_orders": (), "marts.mart_orders": ("staging.stg_orders",), "seeds.raw": ()},
         {"staging.stg_orders": {"end": "fail", "print": "Catalog Error: Table raw_orders does not exist"}},
@@ -76,12 +82,6 @@ def everything() -> Rows:
     running = open_graph({"a": (), "b": ("a",), "c": ("b",), "d": ("c",), "e": ("d",)})
     for identifier in ("a", "b", "c"):
         execute_task_run(running.task_runs.get(identifier=identifier).pk)
-    now = timezone.now()
-    for hours, seconds in ((30, 192), (6, 187), (54, 201)):
-        past = drain(open_graph({"staging.stg_orders": (), "marts.mart_orders": ("staging.stg_orders",)}))
-        begun = now - timedelta(hours=hours)
-        ended = begun + timedelta(seconds=seconds)
-        Run.objects.filter(pk=past.pk).update(flow=flow, created_at=begun, started_at=begun, ended_at=ended)
     Run.objects.filter(pk=failed.pk).update(
         started_at=now - timedelta(seconds=71), ended_at=now - timedelta(seconds=24)
     )

@@ -3,7 +3,7 @@ import { stateWord } from "../states.js";
 import { kindOf } from "./kinds.js";
 import { refusal } from "./circle.js";
 
-export const WIDTH = 240;
+export const WIDTH = 224;
 export const HEIGHT = 100;
 
 /**
