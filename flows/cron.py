@@ -263,3 +263,19 @@ def next_times(cron: str, zone: str, count: int = 5, after: datetime | None = No
     """
     start = (after or datetime.now(UTC)).astimezone(zone_of(zone))
     return list(islice(CronSim(normalize(cron), start), count))
+
+
+def due_slots(cron: str, zone: str, after: datetime, until: datetime, most: int) -> tuple[list[datetime], bool]:
+    """The due times in (after, until], UTC, oldest first, at most `most`; and whether there are more.
+
+    In: aware times. Raises CronError.
+    """
+    made: list[datetime] = []
+    for moment in CronSim(normalize(cron), after.astimezone(zone_of(zone))):
+        slot = moment.astimezone(UTC)
+        if slot > until:
+            return made, False
+        if len(made) == most:
+            return made, True
+        made.append(slot)
+    return made, False

@@ -132,6 +132,9 @@ class Flow(models.Model):
     paused = models.BooleanField(default=False, help_text="The schedule starts no run")
     missed = models.CharField("missed runs", max_length=10, choices=Missed, default=Missed.LATEST)
     overlap = models.CharField("overlapping runs", max_length=10, choices=Overlap, default=Overlap.SKIP)
+    decided_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Every due time up to here has its Tick"
+    )
     version = models.PositiveIntegerField(default=0, editable=False, help_text="Grows with every edit; see Change")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -160,3 +163,33 @@ class Flow(models.Model):
             errors["parameters"] = str(error)
         if errors:
             raise ValidationError(errors)
+
+
+class Tick(models.Model):
+    """One due time of a flow's schedule, and what became of it. One row a due time, whoever was there to see it."""
+
+    class Outcome(models.TextChoices):
+        """What became of a due time."""
+
+        RUN = "run", "a run was started"
+        WAITS = "waits", "waits for an earlier run"
+        SKIPPED = "skipped", "left out, an earlier run was going on"
+        MISSED = "missed", "missed"
+        PAUSED = "paused", "the schedule was paused"
+        REFUSED = "refused", "the run could not be started"
+
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="ticks")
+    due_at = models.DateTimeField()
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    reason = models.CharField(max_length=1000, blank=True)
+    decided_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering: ClassVar = ["-due_at"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["flow", "due_at"], name="one_tick_per_due_time")]
+        indexes: ClassVar = [
+            models.Index(fields=["flow"], name="ticks_that_wait", condition=models.Q(outcome="waits")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.flow} due {self.due_at:%Y-%m-%d %H:%M}"

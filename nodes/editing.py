@@ -15,6 +15,7 @@ from django.utils.timesince import timesince
 
 from flows.access import acting
 from flows.models import Flow
+from flows.ticks import close_schedule
 from nodes.document import Difference, Document, differences, document_of
 from nodes.expansion import refresh_flow
 from nodes.models import Change
@@ -85,9 +86,15 @@ def record(flow: Flow, before: Document | None, said: str = "") -> None:
         flow.version -= 1
         Flow.objects.filter(pk=flow.pk).update(version=flow.version)
         return
+    if before is not None and _timing(before) != _timing(after):
+        close_schedule(flow, before["schedule"])
     lines = [difference.text for difference in different]
     more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
     _add(flow, after, said or lines[0] + more, lines, all(each.aspect == "place" for each in different))
+
+
+def _timing(document: Document) -> list[object]:
+    return [document["schedule"][name] for name in ("cron", "time_zone", "paused")]
 
 
 def _add(flow: Flow, document: Document, said: str, lines: list[str], arranged: bool, actor: str = "") -> None:

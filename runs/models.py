@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from flows.models import Flow, Revision
+from flows.models import Flow, Revision, Tick
 from nodes.models import Node
 from runs.states import ACTIVE, OVER, RUN_ACTIVE, RUN_OVER, RunState, TaskState
 
@@ -35,6 +35,7 @@ class Run(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     key = models.CharField(max_length=200, unique=True, null=True, blank=True, help_text="Idempotency key")
+    tick = models.ForeignKey(Tick, on_delete=models.SET_NULL, null=True, blank=True, related_name="runs")
     parameters = models.JSONField(default=dict, blank=True)
     retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="reruns")
     scope = models.JSONField(

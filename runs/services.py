@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from flows.access import require
-from flows.models import Flow
+from flows.models import Flow, Tick
 from flows.parameters import check_values
 from runs import bell
 from runs.engine.release import release, settle
@@ -30,11 +30,13 @@ def start_run(
     key: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     retry_of: Run | None = None,
+    tick: Tick | None = None,
     scope: Mapping[str, Any] | None = None,
 ) -> Run:
     """Open a run of `flow` and ring for its plan.
 
-    In: `key`, an idempotency key: the same key gives the run that it opened first; `parameters`, values for
+    In: `key`, an idempotency key: the same key gives the run that it opened first; `tick`, the due time that it is
+    for; `parameters`, values for
     the flow's declared parameters (checked here, flows.parameters.ParameterError). Out: the run, QUEUED.
     """
     require("runs.add_run")
@@ -51,6 +53,7 @@ def start_run(
                 key=key,
                 parameters=values,
                 retry_of=retry_of,
+                tick=tick,
                 scope=dict(scope or {}),
                 rung_at=Now(),
             )

@@ -9,5 +9,6 @@ urlpatterns = [
     path("flows/", views.flows, name="flows"),
     path("flows/bulk/", views.bulk, name="bulk"),
     path("flows/<int:flow_id>/run/", views.start, name="start"),
+    path("flows/<int:flow_id>/due/", views.due, name="due"),
     path("flows/<int:flow_id>/states/", views.states, name="states"),
 ]

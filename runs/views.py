@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from flows.access import acting
+from flows.cron import describe, next_times
 from flows.models import Flow
 from flows.parameters import ParameterError
 from flows.switch import chosen_environment
@@ -26,6 +27,7 @@ from runs.states import RunState, TaskState
 
 PAGE = 50
 MOST_AT_ONCE = 100
+LONGEST_ID = 18  # digits
 _STATES = [("", "Any state"), *((state.value, state.value.capitalize()) for state in RunState), ("none", "Never ran")]
 
 
@@ -124,6 +126,27 @@ def _run_all(request: HttpRequest, rows: list[Flow]) -> None:
         messages.success(request, format_html("{} was started.", _link(run)))
     if len(started) > 5:
         messages.success(request, f"{len(started) - 5} more were started.")
+
+
+@require_safe
+@permission_required("flows.view_flow", raise_exception=True)
+def due(request: HttpRequest, flow_id: int) -> HttpResponse:
+    """Every due time of a flow's schedule with what became of it, and the next ones; ?before= pages by tick."""
+    flow = flow_or_404(flow_id)
+    rows = flow.ticks.prefetch_related("runs")
+    before = request.GET.get("before", "")
+    if before.isdecimal() and len(before) < LONGEST_ID:
+        mark = flow.ticks.filter(pk=int(before)).first()
+        rows = rows.filter(due_at__lt=mark.due_at) if mark else rows
+    shown = list(rows[: PAGE + 1])
+    context = {
+        **page_context(flow),
+        "ticks": shown[:PAGE],
+        "older": shown[PAGE - 1].pk if len(shown) > PAGE else None,
+        "next_runs": next_times(flow.cron, flow.time_zone, 5) if flow.cron and not flow.paused else [],
+        "sentence": describe(flow.cron) if flow.cron else "",
+    }
+    return render(request, "runs/due.html", context)
 
 
 @require_safe

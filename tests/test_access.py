@@ -40,6 +40,7 @@ TABLE = {
     "runs:bulk": (NO, "viewer"),  # what it does is asked of the services: see below
     "runs:start": ("operator", "operator"),
     "runs:states": ("viewer", NO),
+    "runs:due": ("viewer", NO),
     "nodes:new_flow": ("editor", "editor"),
     "nodes:schedule": ("viewer", NO),
     "nodes:settings": ("viewer", "editor"),

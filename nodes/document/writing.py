@@ -78,7 +78,7 @@ def _connection(flow: Flow, entry: Document) -> Connection:
 
 
 def save_settings(flow: Flow) -> None:
-    """Save a flow without its version: that belongs to the edit which is going on (nodes.editing)."""
-    kept = ("id", "version", "created_at")
+    """Save a flow without what others write: its version (nodes.editing), the cursor of its schedule (runs.ticking)."""
+    kept = ("id", "version", "decided_until", "created_at")
     names = [field.name for field in Flow._meta.concrete_fields if field.name not in kept]
     flow.save(update_fields=names if flow.pk else None)

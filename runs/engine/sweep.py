@@ -18,6 +18,7 @@ from runs.engine.claims import HOST, lose
 from runs.engine.release import queue_due, release
 from runs.models import Attempt, Lane, PoolSlot, Pulse, Run, TaskRun
 from runs.states import RunState, TaskState
+from runs.ticking import tick_all
 from runs.transitions import move
 
 log = logging.getLogger("dex.sweep")
@@ -33,6 +34,7 @@ def sweep(*, force: bool = False) -> bool:
         return False
     reap()
     queue_due()
+    tick_all()
     _finish_cancels()
     _fail_what_never_started()
     _ring_again()
