@@ -1,5 +1,8 @@
 """The clock's side of dex: what django-celery-beat rings. The only importer of django_celery_beat."""
 
+import json
+import re
+
 from django.conf import settings
 from django.contrib import admin
 from django_celery_beat.models import (
@@ -9,6 +12,8 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
+
+from flows.models import Flow
 
 SWEEPER = "dex:sweep"
 
@@ -21,6 +26,43 @@ def ensure_sweeper() -> None:
     PeriodicTask.objects.update_or_create(
         name=SWEEPER, defaults={"task": "dex.sweep", "interval": interval, "enabled": True}
     )
+
+
+def mirror(flow: Flow) -> None:
+    """Have beat ring for a flow at its due times, or no more. A bell alone: the flow's ticks decide what is due.
+
+    Beat knows less than cron (no L, no #, and of two restricted day fields it wants both), so it may ring too seldom;
+    the sweeper looks at every schedule anyway.
+    """
+    name = f"flow:{flow.pk}"
+    row = _crontab(flow)
+    if row is None:
+        PeriodicTask.objects.filter(name=name).delete()
+        return
+    PeriodicTask.objects.update_or_create(
+        name=name,
+        defaults={"task": "dex.tick", "args": json.dumps([flow.pk]), "crontab": row, "enabled": not flow.paused},
+    )
+
+
+def forget(flow_id: int) -> None:
+    """The flow is gone: its bell too."""
+    PeriodicTask.objects.filter(name=f"flow:{flow_id}").delete()
+
+
+def _crontab(flow: Flow) -> CrontabSchedule | None:
+    if not flow.cron or re.search(r"[L#W]", flow.cron):
+        return None
+    minute, hour, day, month, weekday = flow.cron.lower().split()
+    known, _ = CrontabSchedule.objects.get_or_create(
+        minute=minute,
+        hour=hour,
+        day_of_month=day,
+        month_of_year=month,
+        day_of_week=weekday,
+        timezone=flow.time_zone,
+    )
+    return known
 
 
 def hide_from_admin() -> None:

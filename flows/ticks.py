@@ -1,4 +1,4 @@
-"""What becomes of due times, decided as data: which of them start a run, and why the others do not. Pure but for rows."""
+"""What becomes of due times, decided as data: which of them start a run, and why the others do not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,15 +49,15 @@ def decide(
     ]
 
 
-def close_schedule(flow: Flow, schedule: dict[str, Any]) -> None:
+def close_schedule(flow: Flow, schedule: dict[str, Any] | None) -> None:
     """A schedule was changed, paused or resumed: due times of the old one that nobody has looked at are recorded.
 
     From now on the new one counts, so that no edit ever starts a run by itself. In: the flow as it is now, and the
-    schedule that it had ("cron", "time_zone", "paused").
+    schedule that it had ("cron", "time_zone", "paused"), None for a new flow.
     """
     now = timezone.now()
     until = Flow.objects.values_list("decided_until", flat=True).get(pk=flow.pk)
-    if schedule["cron"] and until is not None:
+    if schedule and schedule["cron"] and until is not None:
         outcome = Tick.Outcome.PAUSED if schedule["paused"] else Tick.Outcome.MISSED
         try:
             slots, _ = due_slots(schedule["cron"], schedule["time_zone"], until, now, BATCH)

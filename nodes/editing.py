@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.timesince import timesince
 
+from flows import scheduling
 from flows.access import acting
 from flows.models import Flow
 from flows.ticks import close_schedule
@@ -86,8 +87,9 @@ def record(flow: Flow, before: Document | None, said: str = "") -> None:
         flow.version -= 1
         Flow.objects.filter(pk=flow.pk).update(version=flow.version)
         return
-    if before is not None and _timing(before) != _timing(after):
-        close_schedule(flow, before["schedule"])
+    if before is None or _timing(before) != _timing(after):
+        close_schedule(flow, before["schedule"] if before else None)
+        scheduling.mirror(flow)
     lines = [difference.text for difference in different]
     more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
     _add(flow, after, said or lines[0] + more, lines, all(each.aspect == "place" for each in different))

@@ -6,6 +6,7 @@ from contextlib import suppress
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from flows import scheduling
 from flows.access import require
 from flows.models import Flow
 from nodes import graph
@@ -61,6 +62,7 @@ def delete_flow(flow: Flow) -> None:
             details=["deleted the flow"],
             document=document_of(flow),
         )
+        scheduling.forget(flow.pk)
         flow.delete()
 
 

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from runs import planning
+from runs import planning, ticking
 from runs.engine import lanes, single
 from runs.engine import sweep as sweeper
 
@@ -23,6 +23,12 @@ def execute_task_run(task_run_id: int) -> None:
 def drive_lane(lane_id: int) -> None:
     """A lane has task runs that wait."""
     lanes.drive(lane_id)
+
+
+@shared_task(name="dex.tick")
+def tick(flow_id: int) -> None:
+    """A flow is due, beat says; its ticks decide."""
+    ticking.ring(flow_id)
 
 
 @shared_task(name="dex.sweep")

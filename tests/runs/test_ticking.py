@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connections
+from django_celery_beat.models import PeriodicTask
 
 from flows.models import Flow, Tick
 from flows.ticks import MOST_AT_ONCE
-from nodes.services import pause_flow, restore_flow, save_flow
+from nodes.services import delete_flow, pause_flow, restore_flow, save_flow
+from runs import jobs
 from runs.models import Run, Trigger
 from runs.services import start_run
 from runs.states import RunState
@@ -235,3 +237,36 @@ def test_the_page_of_due_times_says_what_became_of_each():
     page = Person("vera", "flows.view_flow", "runs.view_run").open(f"/flows/{flow.pk}/due/")
     assert page.status == 200 and "A run was started" in page.html and "was still going" in page.html
     assert f"/admin/runs/run/{Run.objects.get().pk}/change/" in page.links
+
+
+def bells():
+    rows = PeriodicTask.objects.filter(name__startswith="flow:").select_related("crontab")
+    return [(row.name, row.args, str(row.crontab.timezone), row.enabled) for row in rows]
+
+
+def test_beat_has_one_bell_a_flow_and_it_follows_the_schedule():
+    flow = sample_flow("Nightly")
+    assert bells() == []
+    flow.cron, flow.time_zone = "0 2 * * *", "Europe/Berlin"
+    save_flow(flow)
+    assert bells() == [(f"flow:{flow.pk}", f"[{flow.pk}]", "Europe/Berlin", True)]
+    pause_flow(flow, True)
+    assert bells()[0][3] is False
+    flow.refresh_from_db()
+    flow.cron = "0 2 L * *"  # beat does not know it; the sweeper does
+    save_flow(flow)
+    assert bells() == []
+    flow.cron, flow.paused = "0 3 * * mon-fri", False
+    save_flow(flow)
+    assert len(bells()) == 1
+    delete_flow(flow)
+    assert bells() == []
+
+
+def test_the_bell_rings_for_what_is_due_and_only_for_that():
+    flow = flow_of()
+    Flow.objects.update(decided_until=datetime.now(UTC) - timedelta(hours=1, minutes=1))
+    jobs.tick(flow.pk)
+    jobs.tick(flow.pk)
+    jobs.tick(flow.pk + 1)
+    assert Run.objects.count() == 1
