@@ -4,7 +4,6 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connections
 from django_celery_beat.models import PeriodicTask
 
 from flows.models import Flow, Tick
@@ -14,7 +13,7 @@ from runs import jobs
 from runs.models import Run, Trigger
 from runs.services import start_run
 from runs.states import RunState
-from runs.ticking import tick, tick_all
+from runs.ticking import tick_all
 from runs.transitions import move_run
 from tests.pages import Person, sample_flow
 
@@ -187,30 +186,6 @@ def test_the_clock_turned_back_and_forth_fires_nothing_twice():
     due = list(flow.ticks.values_list("due_at", flat=True))
     assert len(due) == len(set(due)) == 27
     assert Run.objects.count() == len(set(Run.objects.values_list("tick", flat=True)))
-
-
-@pytest.mark.django_db(transaction=True)
-def test_four_schedulers_at_once_start_one_run_a_due_time():
-    flows = [flow_of("* * * * *", name=f"flow {n}", overlap="allow") for n in range(3)]
-    times = [START + timedelta(minutes=n) for n in range(1, 16)]
-    ready = threading.Barrier(4)
-
-    def scheduler():
-        try:
-            for now in times:
-                ready.wait()
-                for flow in flows:
-                    tick(flow.pk, now)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=scheduler) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert Tick.objects.count() == Run.objects.count() == 3 * 15
-    assert set(Run.objects.values_list("tick", flat=True)) == set(Tick.objects.values_list("pk", flat=True))
 
 
 @pytest.mark.django_db(transaction=True)
