@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/python manage.py demo
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

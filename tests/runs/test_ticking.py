@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django_celery_beat.models import PeriodicTask
 
-from flows.models import Flow, Tick
+from flows.models import Flow
 from flows.ticks import MOST_AT_ONCE
 from nodes.services import delete_flow, pause_flow, restore_flow, save_flow
 from runs import jobs
