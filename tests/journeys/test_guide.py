@@ -30,6 +30,7 @@ def new_flow(page: Page, name: str = "Finance") -> None:
 
 
 def add_node(page: Page, kind: str, name: str) -> None:
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()  # the canvas is there
     page.locator("summary", has_text="Add new").click()
     page.locator(".add-step").get_by_role("link", name=kind).click()
     expect(page.locator("#panel").get_by_role("heading", name=f"New {kind} node")).to_be_visible()

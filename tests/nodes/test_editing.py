@@ -13,6 +13,7 @@ from nodes import services
 from nodes.canvas import perform, picture
 from nodes.document import document_of
 from nodes.editing import Base, EditConflict
+from nodes.expansion import refresh_flow
 from nodes.models import Change, Expansion, Link, Node, Task
 from tests.pages import Person, sample_flow
 
@@ -316,5 +317,5 @@ def test_one_broken_node_does_not_stop_the_editing_of_the_others(ada, flow, stag
 
 def test_a_new_revision_is_no_edit(flow, staging):
     before = flow.changes.count()
-    services.refresh_flow(flow, reason="new revision")
+    refresh_flow(flow, reason="new revision")
     assert flow.changes.count() == before and Expansion.objects.count() == 1
