@@ -17,7 +17,7 @@ from nodes.models import Expansion, Task
 #: What the catalogue lists; tests are shown with what they test.
 LISTED = ("model", "seed", "snapshot", "source", "exposure", "metric", "semantic_model", "saved_query", "function")
 MOST_DRAWN = 1000
-COLUMN, PLACE = 280, 72  # pixels from card to card
+CARD, GAP = (220, 40), (64, 20)  # of the graph, in its pixels; frontend/graph draws cards of this size
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def neighbourhood(manifest: Manifest, unique_id: str, up: int | None, down: int 
     drawn = list(kept)[:MOST_DRAWN]
     inside = set(drawn)
     edges = [(a, b) for b in drawn for a in manifest.parents.get(b, ()) if a in inside]
-    places = graph.layout(drawn, edges)
+    places = graph.positions(drawn, edges, *CARD, GAP)
     return {
         "nodes": [_drawn(manifest.resources[each], places[each], chosen=each == unique_id) for each in drawn],
         "edges": edges,
@@ -178,14 +178,14 @@ def _is_drawn(unique_id: str) -> bool:
     return unique_id.partition(".")[0] in LISTED
 
 
-def _drawn(row: Resource, place: tuple[int, float], *, chosen: bool) -> dict[str, Any]:
+def _drawn(row: Resource, place: tuple[float, float], *, chosen: bool) -> dict[str, Any]:
     return {
         "id": row.unique_id,
         "name": row.identifier,
         "type": row.resource_type,
         "tags": list(row.tags),
-        "x": place[0] * COLUMN,
-        "y": place[1] * PLACE,
+        "x": place[0],
+        "y": place[1],
         "url": model_url(row.unique_id),
         "chosen": chosen,
     }

@@ -186,8 +186,8 @@ def positions(
     height: float | Mapping[N, float],
     gap: tuple[float, float] = (96, 32),
     sweeps: int = 8,
-) -> dict[N, tuple[int, int]]:
-    """node -> the upper left corner of its card in pixels, beginning at (0, 0), in the order of `layout`.
+) -> dict[N, tuple[float, float]]:
+    """node -> the upper left corner of its card in whole pixels, from (0, 0), in the order of `layout`.
 
     Cards are `width` by `height` (of all, or of each), at least `gap` apart. Each is drawn to the middle of its
     neighbours, so that chains are straight lines; no two overlap. Raises CycleError.

@@ -16,7 +16,9 @@ from nodes.models import Link, Node
 LONGEST_LIST = 100
 LONGEST_VALUE = 2000
 MOST_NODES = 500
-GRID_X, GRID_Y = 300, 130  # between the cards of the canvas, in its pixels
+# Of the cards of the canvas, in its pixels; frontend/graph draws them of this size.
+CARD, GAP = (224, 100), (76, 32)
+GRID_X = CARD[0] + GAP[0]
 
 
 def check_node(node: Node, after: Sequence[Node] | None = None) -> None:
@@ -129,8 +131,7 @@ def arrange(flow: Flow) -> None:
     if (revision := flow.environment.current_revision) is not None:
         with suppress(FlowError, FileNotFoundError):
             edges |= set(implied_order(plan_flow(flow, revision, tolerant=True)))
-    places = graph.layout(flow.nodes.values_list("pk", flat=True), edges)
-    move_nodes(flow, {pk: (x * GRID_X, y * GRID_Y) for pk, (x, y) in places.items()})
+    move_nodes(flow, graph.positions(flow.nodes.values_list("pk", flat=True), edges, *CARD, GAP))
 
 
 def implied_order(plan: FlowPlan) -> dict[tuple[int, int], list[tuple[str, str]]]:

@@ -67,6 +67,7 @@ export function keepDraft(form) {
     const keep = () => {
       clearTimeout(timer);
       timer = setTimeout(() => {
+        if (!form.isConnected) return; // saved meanwhile
         const values = valuesOf(form);
         form.dataset.changed = JSON.stringify(values) === clean ? "" : "yes";
         if (!form.dataset.changed) return drop(name);

@@ -17,8 +17,12 @@ export class Panel {
     this.leaving = leavingDialog(() => this.#leave());
     element.addEventListener("click", (event) => event.target.closest("[data-close-panel]") && this.close());
     element.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !event.defaultPrevented) this.close();
+      if (event.key !== "Escape" || event.defaultPrevented) return;
+      event.preventDefault(); // or this very key would close the dialog that may open now
+      this.close();
     });
+    // drafts.js looks a moment later whether the form is back at what it was; asking once too often is better than that.
+    element.addEventListener("input", (event) => event.target.name && event.target.name !== "why" && this.#typed(event));
     element.addEventListener("htmx:beforeSwap", (event) => this.#arrived(event));
     element.addEventListener("htmx:responseError", (event) => this.#failed(event));
     element.addEventListener("htmx:sendError", () => this.#note("The server cannot be reached. What you typed is kept; try again."));
@@ -109,6 +113,11 @@ export class Panel {
     drop(this.form.dataset.draft);
     this.form.dataset.changed = "";
     this.#going?.();
+  }
+
+  #typed(event) {
+    const form = event.target.closest("form[data-draft]");
+    if (form) form.dataset.changed = "yes";
   }
 
   #arrived(event) {

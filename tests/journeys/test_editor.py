@@ -207,11 +207,11 @@ def test_a_circle_is_refused_where_it_is_dropped_and_named(page, flow):
 
 def test_what_only_the_server_knows_to_be_a_circle_is_refused_too(page, flow):
     # In another window somebody linked it the other way round; this one does not know yet.
-    link(flow.nodes.get(name="Report"), flow.nodes.get(name="Staging"))
+    link(flow.nodes.get(name="Report"), flow.nodes.get(name="Marts"))
     drag(page, port(page, "Marts", "source"), port(page, "Report", "target"))
     expect(page.locator(".refusal")).to_contain_text("wait for each other")
     expect(page.locator(LINKS)).to_have_count(1)  # theirs; the picture is the server's again
-    assert links(flow) == {("Report", "Staging")}
+    assert links(flow) == {("Report", "Marts")}
 
 
 def test_the_keyboard_alone_links(page, flow):
@@ -457,6 +457,7 @@ def test_a_viewer_looks_and_cannot_touch(window, flow):
 
 # --- cards, list and panel -------------------------------------------------------------------------------------------
 def test_an_unfolded_step_shows_its_models(page, flow):
+    page.locator(".zoom-percent").click()
     focus(page, "Staging")
     page.keyboard.press("m")
     models = page.get_by_role("list", name="Models of Staging")
@@ -607,19 +608,20 @@ def finger(page: Page, start: tuple[float, float], end: tuple[float, float]) -> 
 
 def test_a_finger_moves_cards_pans_and_links(window, flow):
     page = opened(window.open(person("edda"), phone=True), flow)
-    start = grip(page, "Report")
-    finger(page, start, (start[0] - 40, start[1] + 70))
+    before = place(flow, "Staging")
+    start = grip(page, "Staging")  # on a phone the picture begins with the first step
+    finger(page, start, (start[0] + 20, start[1] + 70))
     saved(page)
-    assert place(flow, "Report")[1] > 200
+    assert place(flow, "Staging")[1] > before[1] + 40
     viewport = page.locator(".react-flow__viewport")
-    before = viewport.evaluate("picture => picture.style.transform")
+    view = viewport.evaluate("picture => picture.style.transform")
     box = page.locator("#canvas").bounding_box()
-    corner = (box["x"] + 30, box["y"] + box["height"] / 4)
-    finger(page, corner, (corner[0] + 60, corner[1] + 40))
-    assert viewport.evaluate("picture => picture.style.transform") != before
-    page.touchscreen.tap(*grip(page, "Marts"))
+    corner = (box["x"] + 200, box["y"] + box["height"] / 4)
+    finger(page, corner, (corner[0] - 60, corner[1] + 20))
+    assert viewport.evaluate("picture => picture.style.transform") != view
+    page.touchscreen.tap(*grip(page, "Staging"))
     page.locator(".selection-bar").get_by_role("button", name="Link").tap()
-    page.touchscreen.tap(*grip(page, "Report"))
+    page.touchscreen.tap(*grip(page, "Marts"))
     expect(page.locator(LINKS)).to_have_count(1)
     saved(page)
-    assert links(flow) == {("Marts", "Report")}
+    assert links(flow) == {("Staging", "Marts")}

@@ -18,6 +18,16 @@ PAGES: list[tuple[str, Callable[[Rows], str]]] = [
     ("flow-delete", lambda rows: f"/flows/{rows.flow.pk}/delete/"),
     ("flow-history", lambda rows: f"/flows/{rows.flow.pk}/history/"),
     ("flow-import", lambda rows: "/flows/import/"),
+    ("flow-version", lambda rows: f"/flows/{rows.flow.pk}/history/{rows.flow.changes.first().version}/"),
+    ("flow-due", lambda rows: f"/flows/{rows.flow.pk}/due/"),
+    ("flow-run", lambda rows: f"/flows/{rows.flow.pk}/run/"),
+    ("editor", lambda rows: f"/flows/{rows.flow.pk}/"),
+    ("node-new-script", lambda rows: f"/flows/{rows.flow.pk}/nodes/new/script/"),
+    ("node-new-connection", lambda rows: f"/flows/{rows.flow.pk}/nodes/new/connection/"),
+    ("connections", lambda rows: f"{ADMIN}nodes/connection/"),
+    ("connection-new", lambda rows: f"{ADMIN}nodes/connection/add/"),
+    ("audit", lambda rows: f"{ADMIN}nodes/change/"),
+    ("audit-row", lambda rows: f"{ADMIN}nodes/change/{rows.flow.changes.first().pk}/change/"),
     ("node-new", lambda rows: f"/flows/{rows.flow.pk}/nodes/new/transformation/"),
     ("node", lambda rows: f"/flows/{rows.flow.pk}/nodes/{rows.node.pk}/"),
     ("models", lambda rows: "/models/"),
@@ -72,7 +82,10 @@ OUTSIDE: list[tuple[str, Callable[[Rows], str]]] = [
     ("not-found-outside", lambda rows: "/nothing/here/"),
 ]
 #: Of these, docs/screens shows the desktop, the dark theme and the phone.
-GALLERY = {"home", "login", "runs", "environment"}
+GALLERY = {
+    *("home", "login", "runs", "environment", "flows", "flow-new", "flow-settings", "flow-history", "flow-due"),
+    *("flow-import", "editor", "node", "models", "model", "audit"),
+}
 FORBIDDEN = f"{ADMIN}auth/user/"
 
 

@@ -67,7 +67,7 @@ def test_the_guide_step_by_step(editor, seen):
     expect(preview.locator("tbody tr")).to_have_count(5)
     assert page.get_by_label("Time zone").input_value() == "Europe/Berlin"  # the browser's
     expect(preview.locator("tbody tr").first).to_contain_text("02:00")
-    seen(page, "new-flow", gallery=True)
+    seen(page, "guide-new-flow", gallery=False)
 
     # Advanced Mode: the switch, and the two expressions of the guide
     page.get_by_label("Write cron expression").check()
@@ -122,7 +122,7 @@ def test_the_guide_step_by_step(editor, seen):
     page.get_by_label("Why is a model in, or not?").fill("mart_revenue")
     expect(page.locator("#preview")).to_contain_text("exclude list takes it away")
     save(page)
-    seen(page, "editor", gallery=True)
+    seen(page, "guide-editor", gallery=False)
     page.locator("#panel").get_by_label("Close").click()
 
     # Organizing the flow: drag, connect, reload, everything as it was
@@ -255,5 +255,5 @@ def test_the_lineage_of_a_model_is_one_click_away(editor, seen):
     expect(page.get_by_role("heading", name="marts.mart_orders", level=1)).to_be_visible()
     expect(page.locator("#lineage .react-flow__node").first).to_be_visible()
     expect(page.get_by_role("table")).to_contain_text("customer_id")
-    seen(page, "model", gallery=True)
+    seen(page, "guide-model", gallery=False)
     assert axe(page) == []

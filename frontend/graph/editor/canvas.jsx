@@ -26,6 +26,7 @@ const SEVERAL = ["Shift", "Control", "Meta"];
 const GRID = [8, 8];
 const LABELS = { "minimap.ariaLabel": "Map of the flow" };
 const MAP = { width: 168, height: 108 };
+const FAR = 0.5; // below this zoom the buttons of a card are too small
 const minimapClass = (node) => `kind-${node.data.step.kind}`;
 
 export function Canvas({ element, server, board, snapshot, hear }) {
@@ -112,6 +113,14 @@ export function Canvas({ element, server, board, snapshot, hear }) {
     [],
   );
   const fit = useCallback(() => flow.fitView({ ...FIT, duration: quick() }), [flow]);
+  const onMove = useCallback((_, { zoom }) => box.current.classList.toggle("far", zoom < FAR), []);
+  // Where all of a flow would be too small to read, as on a phone, it begins with its first step.
+  const begin = useCallback(() => {
+    if (flow.getZoom() >= FAR) return;
+    const { x, y, height } = flow.getNodesBounds(latest.current.nodes);
+    const zoom = 0.75;
+    flow.setViewport({ x: 16 - x * zoom, y: box.current.clientHeight / 2 - (y + height / 2) * zoom, zoom });
+  }, [flow]);
 
   // --- what is drawn --------------------------------------------------------------------------------------
   useEffect(() => {
@@ -269,6 +278,8 @@ export function Canvas({ element, server, board, snapshot, hear }) {
             chooseLink(edge.id);
           }}
           onPaneClick={onPaneClick}
+          onInit={begin}
+          onMove={onMove}
           onConnectStart={(_, { nodeId, handleType }) => linker.start(Number(nodeId), handleType === "target", "drag")}
           onConnect={({ source, target }) => linker.link(Number(source), Number(target))}
           onConnectEnd={onConnectEnd}
@@ -282,6 +293,7 @@ export function Canvas({ element, server, board, snapshot, hear }) {
           disableKeyboardA11y
           deleteKeyCode={null}
           multiSelectionKeyCode={SEVERAL}
+          selectionMode="partial"
           snapToGrid
           snapGrid={GRID}
           zoomOnDoubleClick={false}

@@ -20,7 +20,7 @@ export const LinkLine = memo(function LinkLine({ data, selected, ...ends }) {
         <EdgeLabelRenderer>
           <div
             className={`link-note ${selected ? "chosen" : ""}`}
-            style={{ transform: `translate(-50%, -50%) translate(${middleX}px, ${middleY}px)` }}
+            style={{ transform: `translate(${middleX}px, ${middleY - 10}px) translate(-50%, -100%)` }}
           >
             <Why data={data} />
           </div>

@@ -80,7 +80,7 @@ function Tasks({ step, unfolded, unfold }) {
       onClick={() => unfold(step.id)}
     >
       {words}
-      <Icon name={unfolded ? "chevron-up" : "chevron-down"} />
+      <Icon name="chevron-down" />
     </button>
   );
 }

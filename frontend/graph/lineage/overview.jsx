@@ -37,6 +37,9 @@ export const Overview = memo(function Overview({ nodes, bounds }) {
   useEffect(() => {
     const follow = ({ transform: [x, y, zoom], width: wide, height: high }) => {
       const { style } = frame.current;
+      const [left, top] = [bounds.x * zoom + x, bounds.y * zoom + y];
+      const isWhole = left >= 0 && top >= 0 && left + bounds.width * zoom <= wide && top + bounds.height * zoom <= high;
+      frame.current.closest(".overview").classList.toggle("needless", isWhole);
       style.transform = `translate(${(-x / zoom - bounds.x) * scale}px, ${(-y / zoom - bounds.y) * scale}px)`;
       style.width = `${(wide / zoom) * scale}px`;
       style.height = `${(high / zoom) * scale}px`;

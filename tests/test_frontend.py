@@ -1,0 +1,50 @@
+"""What the pictures say twice, in Python and in JavaScript, is the same."""
+
+import json
+import re
+from pathlib import Path
+
+from dexsite.templatetags.dex import STATE_ICONS
+from nodes import catalogue
+from nodes.models import Node
+from nodes.services import steps
+from nodes.views.editor import KIND_ICONS
+
+ROOT = Path(__file__).resolve().parent.parent
+GRAPH = ROOT / "frontend/graph"
+
+
+def pairs(text: str, pattern: str) -> dict[str, str]:
+    return dict(re.findall(pattern, text))
+
+
+def test_every_state_has_the_icon_that_the_pages_use() -> None:
+    shown = pairs((GRAPH / "states.js").read_text(), r'^  (\w+): "([\w-]+)",$'.replace("^", r"(?m)^"))
+    assert shown == {str(state): icon for state, icon in STATE_ICONS.items()}
+
+
+def test_every_kind_of_node_has_its_name_and_icon() -> None:
+    kinds = (GRAPH / "editor/kinds.js").read_text()
+    assert pairs(kinds, r'(\w+): \{ name: "([\w ]+)"') == {kind.value: kind.label for kind in Node.Kind}
+    icons = {kind.value: icon for kind, icon in KIND_ICONS.items()}
+    assert pairs(kinds, r'(\w+): \{ name: "[\w ]+", icon: "([\w-]+)"') == icons
+    listed = re.search(r"const ICONS = (\{.*?\});", (ROOT / "static/js/steps.js").read_text())
+    assert listed and json.loads(re.sub(r"(\w+):", r'"\1":', listed[1])) == icons
+
+
+def test_cards_are_drawn_of_the_size_that_the_server_keeps_them_apart_by() -> None:
+    size = r"export const (WIDTH|HEIGHT) = (\d+);"
+    for file, (width, height) in (("editor/flow-shape.js", steps.CARD), ("lineage/place.js", catalogue.CARD)):
+        assert pairs((GRAPH / file).read_text(), size) == {"WIDTH": str(width), "HEIGHT": str(height)}
+    style = (GRAPH / "graph.css").read_text()
+    for name, card in ((".step-card", steps.CARD), (".model-card", catalogue.CARD)):
+        rule = re.search(rf"\n{re.escape(name)} {{(.*?)}}", style, re.S)
+        assert rule and f"width: {card[0]}px" in rule[1]
+
+
+def test_every_icon_of_the_pictures_is_in_the_sprite() -> None:
+    sprite = set(re.findall(r'<symbol id="([\w-]+)"', (ROOT / "static/vendor/icons.svg").read_text()))
+    used = set()
+    for file in [*GRAPH.rglob("*.js*"), *(ROOT / "static/js").glob("*.js")]:
+        used |= set(re.findall(r'(?:icon=|icon: |<Icon name=|icon\()"([\w-]+)"', file.read_text()))
+    assert used and used <= sprite
