@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/python manage.py demo
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -40,6 +40,10 @@ bench: setup
 	$(BIN)/python manage.py bench select --size 5000
 	$(BIN)/python manage.py bench pages --size 2000
 	$(BIN)/python manage.py bench pages --size 5000
+	$(BIN)/python manage.py bench schedule --size 500
+	$(BIN)/python manage.py bench logs --size 1024
+	$(BIN)/python manage.py bench scripts --size 20
+	$(BIN)/python manage.py bench ingest --size 1000000
 
 # Renews the pictures of docs/screens; needs Chromium.
 screens: setup

@@ -56,8 +56,11 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry(
                 "Runs", "play", "runs", "runs.view_run", ("admin:runs_run_changelist", "admin:runs_taskrun_changelist")
             ),
+            Entry("Failures", "circle-alert", "runs:failures", "runs.view_run"),
+            Entry("Calendar", "calendar-clock", "runs:calendar", "flows.view_flow"),
             Entry("Models", "boxes", "nodes:models", "flows.view_flow"),
-            Entry("Connections", "plug", "admin:nodes_connection_changelist", "nodes.view_connection"),
+            Entry("Connections", "plug", "nodes:connections", "nodes.view_connection"),
+            Entry("Variables", "variable", "nodes:variables", "flows.view_variable"),
             Entry("Environments", "server", "admin:flows_environment_changelist", "flows.view_environment"),
         ),
     ),
@@ -65,6 +68,8 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Admin",
         (
             Entry("Projects", "folder", "admin:flows_project_changelist", "flows.view_project"),
+            Entry("Alerts", "activity", "runs:alerts", "runs.view_channel"),
+            Entry("Status", "shield", "status", "flows.view_project"),
             Entry("Pools", "layers", "admin:runs_pool_changelist", "runs.view_pool"),
             Entry("Users", "user", "admin:auth_user_changelist", "auth.view_user"),
             Entry("Groups", "users", "admin:auth_group_changelist", "auth.view_group"),

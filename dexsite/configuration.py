@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -86,13 +87,40 @@ class Reader:
             raise ImproperlyConfigured("dex cannot start:\n  - " + "\n  - ".join(self.complaints))
 
 
-def key_file(path: Path) -> str:
-    """The secret key kept at `path`, made at the first start (mode 0600), once even by several processes at once."""
+def mail_server(url: str) -> tuple[str, int, str, str, bool, bool] | None:
+    """Host, port, user, password, STARTTLS, TLS of smtp://user:password@host:port?tls=1 (or smtps://, TLS at once).
+
+    An empty URL has no host. None for one that is not understood. User and password as in any URL: %40 is @.
+    """
+    if not url:
+        return "", 0, "", "", False, False
+    try:
+        parts = urlsplit(url)
+        given = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        port = parts.port or {"smtp": 587 if given.get("tls") == "1" else 25, "smtps": 465}[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or given.get("tls", "0") not in ("0", "1"):
+        return None
+    if given.keys() - {"tls"} or parts.path not in ("", "/"):
+        return None
+    secure = parts.scheme == "smtps"
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return parts.hostname, port, user, password, given.get("tls") == "1" and not secure, secure
+
+
+def new_key() -> str:
+    """A random text of 67 characters."""
+    return secrets.token_urlsafe(50)
+
+
+def key_file(path: Path, make: Callable[[], str] = new_key) -> str:
+    """The secret key kept at `path`, made at first use (mode 0600), once even by several processes at once."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(50))
+        fresh.write_text(make())
         # link() fails when another process was first; then its key is the key.
         try:
             path.hardlink_to(fresh)

@@ -106,7 +106,7 @@ def _runs(request: HttpRequest, asked: str) -> list[Hit]:
     if not (number.isdecimal() and len(number) <= LONGEST_NUMBER and request.user.has_perm("runs.view_run")):
         return []
     rows = Run.objects.filter(pk=int(number)).only("flow_name", "state")
-    return [Hit(str(run), run.state, reverse("admin:runs_run_change", args=[run.pk]), "play") for run in rows]
+    return [Hit(str(run), run.state, reverse("runs:run", args=[run.pk]), "play") for run in rows]
 
 
 def _models(request: HttpRequest, words: list[str]) -> list[Hit]:

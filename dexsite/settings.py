@@ -7,7 +7,7 @@ from typing import Any
 
 import dj_database_url
 
-from dexsite.configuration import Reader, key_file
+from dexsite.configuration import Reader, key_file, mail_server
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _read = Reader(os.environ)
@@ -145,6 +145,7 @@ WORKER_THREADS = _read.count("DEX_WORKER_THREADS", 8)
 CELERY_WORKER_POOL = "threads"  # sessions of dbt are shared by the threads of a worker
 CELERY_WORKER_CONCURRENCY = WORKER_THREADS
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_TIMER_PRECISION = 0.25  # seconds that a worker takes to notice that it ends
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TASK_ACKS_LATE = False  # the lease decides, not the broker
@@ -180,14 +181,70 @@ SHUTDOWN_GRACE_S = _read.number("DEX_SHUTDOWN_GRACE_S", 600)
 KILL_GRACE_S = _read.number("DEX_KILL_GRACE_S", 10)
 INFRA_ATTEMPTS = _read.count("DEX_INFRA_ATTEMPTS", 3)
 INFRA_BACKOFF_S = _read.number("DEX_INFRA_BACKOFF_S", 30)
+CALENDAR_CROWD = _read.count("DEX_CALENDAR_CROWD", 10)
 TICK_GRACE_S = _read.number("DEX_TICK_GRACE_S", 300, least=0)
 START_TIMEOUT_S = _read.number("DEX_START_TIMEOUT_S", 24 * 3600, least=1)
 TASK_TIMEOUT_S = _read.number("DEX_TASK_TIMEOUT_S", 3600, least=0.1)
 SESSION_OPEN_TIMEOUT_S = _read.number("DEX_SESSION_OPEN_TIMEOUT_S", 300, least=1)
 SESSION_WARM_S = _read.number("DEX_SESSION_WARM_S", 600)
 PARSE_TIMEOUT_S = _read.number("DEX_PARSE_TIMEOUT_S", 600, least=1)
+API_STARTS_PER_MINUTE = _read.count("DEX_API_STARTS_PER_MINUTE", 60)
+# --- connections: where they may connect to, and which folders of this machine they may read; see docs/connections.md
+CONNECT_PRIVATE = _read.flag("DEX_CONNECT_PRIVATE")
+CONNECT_ALLOW = [entry.strip().lower() for entry in _read.text("DEX_CONNECT_ALLOW").split(",") if entry.strip()]
+CONNECT_FILES = [
+    entry.strip() for entry in _read.text("DEX_CONNECT_FILES", str(DEX_HOME / "files")).split(",") if entry.strip()
+]
+if wrong := [entry for entry in CONNECT_FILES if not entry.startswith("/")]:
+    _read.complain(f"DEX_CONNECT_FILES must name absolute folders, not {', '.join(wrong)}")
+GIT_TIMEOUT_S = _read.number("DEX_GIT_TIMEOUT_S", 300, least=1)
+# --- scripts: what they may use and see, and where their packages come from; see docs/scripts.md and isolation.md
+ISOLATION = _read.count("DEX_ISOLATION", 2 if PRODUCTION else 0, least=0)
+if ISOLATION > 3:
+    _read.complain("DEX_ISOLATION is at most 3")
+_uids = _read.text("DEX_SCRIPT_UIDS", "61184-65519").partition("-")
+if not (_uids[0].isdecimal() and _uids[2].isdecimal() and 0 < int(_uids[0]) <= int(_uids[2]) < 2**31):
+    _read.complain("DEX_SCRIPT_UIDS must be a range of user ids, such as 61184-65519")
+    _uids = ("61184", "-", "65519")
+SCRIPT_UIDS = range(int(_uids[0]), int(_uids[2]) + 1)
+SCRIPT_MEMORY_MB = _read.count("DEX_SCRIPT_MEMORY_MB", 8192, least=0)
+SCRIPT_FILE_MB = _read.count("DEX_SCRIPT_FILE_MB", 20 * 1024, least=0)
+SCRIPT_PROCESSES = _read.count("DEX_SCRIPT_PROCESSES", 256)
+SCRIPT_OPEN_FILES = _read.count("DEX_SCRIPT_OPEN_FILES", 4096, least=32)
+SCRIPT_SETUP_TIMEOUT_S = _read.number("DEX_SCRIPT_SETUP_TIMEOUT_S", 900, least=1)
+SCRIPT_INDEX_URL = _read.text("DEX_SCRIPT_INDEX_URL")
+SCRIPT_FIND_LINKS = _read.text("DEX_SCRIPT_FIND_LINKS")
+SCRIPT_OFFLINE = _read.flag("DEX_SCRIPT_OFFLINE")
+SCRIPT_BUILD = _read.flag("DEX_SCRIPT_BUILD")
+SCRIPT_ANY_REQUIREMENT = _read.flag("DEX_SCRIPT_ANY_REQUIREMENT")
+# Proxies and certificates of this process, for the programs that fetch packages and commits.
+_WAYS = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_proxies = {k: v for k, v in os.environ.items() if k.upper() in _WAYS}
+_certificates = {k: v for k, v in os.environ.items() if k in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+SCRIPT_INDEX_ENVIRONMENT = {**_proxies, **_certificates}
+_authority = os.environ.get("GIT_SSL_CAINFO") or os.environ.get("SSL_CERT_FILE")
+GIT_ENVIRONMENT = {**_proxies, **({"GIT_SSL_CAINFO": _authority} if _authority else {})}
 LOG_HEAD_BYTES = _read.count("DEX_LOG_HEAD_BYTES", 8 * 1024 * 1024, least=1024)
+FAILING_ROWS = _read.count("DEX_FAILING_ROWS", 20, least=0)
 LOG_TAIL_BYTES = _read.count("DEX_LOG_TAIL_BYTES", 1024 * 1024, least=1024)
+# How long the past is kept; 0: for ever. What is active, and the latest of every flow, always stays.
+KEEP_RUNS_DAYS = _read.count("DEX_KEEP_RUNS_DAYS", 90, least=0)
+KEEP_LOGS_DAYS = _read.count("DEX_KEEP_LOGS_DAYS", 30, least=0)
+KEEP_TICKS_DAYS = _read.count("DEX_KEEP_TICKS_DAYS", 90, least=0)
+KEEP_REVISIONS = _read.count("DEX_KEEP_REVISIONS", 10, least=0)
+NOTIFY_LATE_S = _read.number("DEX_NOTIFY_LATE_S", 600, least=1)
+NOTIFY_PRIVATE = _read.flag("DEX_NOTIFY_PRIVATE")
+NOTIFY_ALLOW = [entry.strip() for entry in _read.text("DEX_NOTIFY_ALLOW").split(",") if entry.strip()]
+SITE_URL = _read.text("DEX_SITE_URL").rstrip("/")
+if SITE_URL and not SITE_URL.startswith(("http://", "https://")):
+    _read.complain("DEX_SITE_URL must begin with https:// or http://, such as https://dex.example.org")
+_mail = mail_server(_read.text("DEX_EMAIL_URL"))
+if _mail is None:  # what it says may hold the password
+    _read.complain("DEX_EMAIL_URL is not understood; use smtp://user:password@host:587?tls=1 or smtps://...:465")
+else:
+    EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = _mail
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = _read.text("DEX_EMAIL_FROM", "dex@localhost")
 if not HEARTBEAT_S < SELF_FENCE_S < LEASE_S:
     _read.complain("DEX_HEARTBEAT_S < DEX_SELF_FENCE_S < DEX_LEASE_S must hold, or two workers run one task")
 # dbt's own convention: DBT_* reach the project's env_var(), values of DBT_ENV_SECRET_* are masked in logs.
@@ -235,13 +292,35 @@ if PRODUCTION:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-dex", "__Host-dexcsrf"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+METRICS_OPEN = _read.flag("DEX_METRICS_OPEN")
+OPENLINEAGE_URL = _read.text("DEX_OPENLINEAGE_URL")
+OPENLINEAGE_API_KEY = _read.text("DEX_OPENLINEAGE_API_KEY")
+OPENLINEAGE_NAMESPACE = _read.text("DEX_OPENLINEAGE_NAMESPACE", "dex")
+if OPENLINEAGE_URL and not OPENLINEAGE_URL.startswith(("http://", "https://")):
+    _read.complain("DEX_OPENLINEAGE_URL must begin with http:// or https://")
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"context": {"()": "flows.logcontext.Context"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s%(where)s: %(message)s"},
+        # A line is one object: time, level, logger, message, run and task where there are some, and the trace.
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "%(levelname)s %(name)s %(message)s",
+            "rename_fields": {"levelname": "level", "name": "logger"},
+            "timestamp": "time",
+        },
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": _read.one_of("DEX_LOG_FORMAT", "LINE", ("LINE", "JSON")).lower(),
+            "filters": ["context"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": _read.one_of("DEX_LOG_LEVEL", "WARNING", _LEVELS)},
     "loggers": {
         "dex": {"level": _read.one_of("DEX_LOG_LEVEL", "INFO", _LEVELS)},

@@ -2,17 +2,25 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 from dexsite import views
-from dexsite.health import healthz
+from dexsite.health import healthz, metrics, readyz
+from dexsite.status import status
+from runs.listing import views as listing
+from runs.syncing import pushed
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("", views.home, name="home"),
     path("environment/", views.switch_environment, name="switch-environment"),
+    path("status/", status, name="status"),
     path("search/", views.search, name="search"),
-    path("runs/", RedirectView.as_view(pattern_name="admin:runs_run_changelist", query_string=True), name="runs"),
+    path("runs/", listing.runs, name="runs"),
+    path("hooks/git/<int:project_id>/", pushed, name="pushed"),
+    path("api/", include("runs.api.urls")),
+    path("", include("flows.urls")),
     path("", include("nodes.urls")),
     path("", include("runs.urls")),
     path("admin/", admin.site.urls),

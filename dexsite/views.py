@@ -1,18 +1,26 @@
 """Home, the environment switch and the search: pages that belong to no single app."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from dexsite.search import as_json
 from dexsite.search import search as find
-from flows.models import Flow, Project
+from flows.models import Environment, Flow, Project
 from flows.switch import choose_environment, chosen_environment, environments
-from runs import queries
+from runs import queries, vitals
+from runs.calendar.views import viewers_zone
+from runs.overview.coming import next_starts
+from runs.overview.days import last_days
+from runs.overview.parts import parts
+from runs.overview.stuck import stuck
 
 LONGEST_ID = 18  # digits
 MOST = 10  # rows of a section of Home
@@ -20,20 +28,46 @@ MOST = 10  # rows of a section of Home
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """What needs attention first: failing flows, what runs now, the latest runs."""
-    if not request.user.has_perm("runs.view_run"):
+    """What needs attention first: failing flows, late and stuck ones; then what runs, what comes, the last days."""
+    if not request.user.has_perm("runs.view_run"):  # a role that sees no runs sees no trouble with them either
         return render(request, "home.html", {"next_step": _next_step(request)})
-    environment = chosen_environment(request)
+    environment, now = chosen_environment(request), timezone.now()
     failing = list(queries.failing(environment)[: MOST + 1])
     latest = list(queries.latest_runs(environment)[:MOST])
+    signs = vitals.vitals(now)
+    slow = stuck(environment, now)
+    sees_flows = request.user.has_perm("flows.view_flow")
     context = {
-        "failing": [(run, queries.first_line(run)) for run in failing[:MOST]],
+        "failing": [
+            (run, queries.first_line(run), queries.owner_of(run.flow) if run.flow else "") for run in failing[:MOST]
+        ],
         "more_failing": len(failing) > MOST,
         "running": list(queries.in_progress(environment)[:MOST]),
         "latest": latest,
+        "stuck": slow[:MOST],
+        "more_stuck": max(len(slow) - MOST, 0),
+        "coming": next_starts(environment, now, MOST) if sees_flows else [],
+        "days": last_days(environment, now, viewers_zone(request)) if latest else [],
+        "parts": parts(signs),
+        "trouble": _trouble(environment, signs),
         "next_step": None if latest else _next_step(request),
     }
     return render(request, "home.html", context)
+
+
+def _trouble(environment: Environment | None, signs: vitals.Vitals) -> dict[str, Any]:
+    """What keeps flows from starting: nobody who looks, due times that nobody decided, starts that failed."""
+    late = list(vitals.overdue(environment))
+    return {
+        "silent": signs.scheduler_is_silent and vitals.something_waits_for_the_engine(environment),
+        "last_sign": signs.sweeper,
+        "embedded": settings.EMBEDDED,
+        "beat_silent": not settings.EMBEDDED and not signs.scheduler_is_silent and signs.beat_is_silent,
+        "last_beat": signs.beat,
+        "overdue": late[:MOST],
+        "more_overdue": max(len(late) - MOST, 0),
+        "did_not_start": vitals.did_not_start(environment)[:MOST],
+    }
 
 
 @dataclass(frozen=True)

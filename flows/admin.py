@@ -5,11 +5,15 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from dexsite.admin import ObjectActions
 from flows import scheduling
-from flows.forms import ProjectForm
 from flows.models import Environment, Project, Revision
+from flows.project_forms import EnvironmentForm, ProjectForm
+from flows.variables.encryption import Unreadable
 
 scheduling.hide_from_admin()
 
@@ -24,24 +28,78 @@ class ProjectAdmin(admin.ModelAdmin):
     """Projects."""
 
     form = ProjectForm
-    list_display = ("name", "path")
-    search_fields = ("name", "path")
+    list_display = ("name", "source", "subfolder")
+    search_fields = ("name", "path", "url")
+    readonly_fields = ("kept", "pushes")
+    fieldsets = (
+        (None, {"fields": ["name", "url", "path", "subfolder"]}),
+        (
+            "Access to the repository",
+            {
+                "classes": ["collapse"],
+                "fields": ["kept", "username", "new_token", "new_private_key", "known_hosts", "forget", "pushes"],
+            },
+        ),
+    )
+
+    @admin.display(description="repository or folder")
+    def source(self, project: Project) -> str:
+        """Where the code comes from."""
+        return project.url or project.path
+
+    @admin.display(description="kept")
+    def kept(self, project: Project) -> str:
+        """Which credentials there are; never what they are."""
+        names = [said for said, there in (("token", project.token), ("private key", project.private_key)) if there]
+        return f"A {' and a '.join(names)}." if names else "Neither a token nor a key."
+
+    @admin.display(description="pushes")
+    def pushes(self, project: Project) -> SafeString | str:
+        """Where one makes the repository tell of pushes."""
+        if project.pk is None:
+            return "Save the project first."
+        address = reverse("flows:pushes", args=[project.pk])
+        said = "Syncs at every push" if project.push_secret else "Sync at every push"
+        return format_html('<a href="{}">{}</a>', address, said)
 
     def save_model(self, request: HttpRequest, obj: Project, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if change and "path" in form.changed_data:
+        try:
+            form.keep_secrets(obj)  # type: ignore[attr-defined]
+        except Unreadable as error:
+            self.message_user(request, f"Token and key were not kept: {error}.", messages.ERROR)
+        if change and {"path", "url", "subfolder"} & set(form.changed_data):
             _say_to_sync(self, request, f"Sync the environments of {obj}")
 
 
 @admin.register(Environment)
 class EnvironmentAdmin(ObjectActions):
-    """Environments: what was parsed last, and what is wrong with it."""
+    """Environments: what was parsed last, and what is wrong with it. nodes.admin adds the warehouse and the sync."""
 
-    list_display = ("__str__", "target", "threads", "current_revision", "synced_at", "parses")
+    form = EnvironmentForm
+    list_display = ("__str__", "branch", "current_revision", "subject", "synced_at", "parses")
     list_select_related = ("project", "current_revision")
-    fields = ("project", "name", "target", "threads", "current_revision", "synced_at", "sync_error")
-    readonly_fields = ("current_revision", "synced_at", "sync_error")
+    readonly_fields = ("commit", "synced_at", "sync_error", "left_out")
     search_fields = ("name", "project__name")
+
+    @admin.display(description="commit")
+    def subject(self, environment: Environment) -> str:
+        """What the commit that is used is called."""
+        return environment.current_revision.subject[:60] if environment.current_revision else ""
+
+    @admin.display(description="revision")
+    def commit(self, environment: Environment) -> str:
+        """The commit that flows run on, with its message and author."""
+        revision = environment.current_revision
+        if revision is None:
+            return "Never synced."
+        said = f"{revision.subject}, by {revision.author}" if revision.subject else ""
+        return f"{revision} {said}".strip()
+
+    @admin.display(description="left out")
+    def left_out(self, environment: Environment) -> str:
+        """What the commit holds that dex does not take."""
+        return "\n".join(environment.sync_notes) or "Nothing."
 
     @admin.display(boolean=True, description="parses")
     def parses(self, environment: Environment) -> bool | None:
@@ -50,7 +108,7 @@ class EnvironmentAdmin(ObjectActions):
 
     def save_model(self, request: HttpRequest, obj: Environment, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if {"project", "target"} & set(form.changed_data):
+        if set(form.changed_data) - {"name", "sync_every", "threads"}:
             _say_to_sync(self, request, f"Sync {obj}")
 
 
@@ -58,7 +116,7 @@ class EnvironmentAdmin(ObjectActions):
 class RevisionAdmin(admin.ModelAdmin):
     """Revisions, to look at."""
 
-    list_display = ("__str__", "environment", "created_at", "resources")
+    list_display = ("__str__", "environment", "subject", "author", "created_at", "resources")
     list_filter = ("environment",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

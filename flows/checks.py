@@ -29,18 +29,23 @@ def environments_have_projects(databases: Sequence[str] | None = None, **_: Any)
 
 def _without_project() -> list[CheckMessage]:
     from flows.models import Environment
-    from flows.services import check_folder
+    from flows.services import check_folder, check_repository
 
     found: list[CheckMessage] = []
     for environment in Environment.objects.select_related("project"):
+        project = environment.project
+        if project.url:
+            continue  # its host may be away for a while, and the last good revision stays
         try:
-            check_folder(environment.project.path)
+            if environment.branch:
+                check_repository(project.path)
+            else:
+                check_folder(project.path, project.subfolder)
         except ValidationError as error:
             found.append(
                 Error(
-                    f"environment {environment.project.name}/{environment.name} has no dbt_project.yml: "
-                    f"{' '.join(error.messages)}",
-                    hint=f"Put the folder back, or correct it at project {environment.project.name} in the admin.",
+                    f"environment {project.name}/{environment.name} has no dbt_project.yml: {' '.join(error.messages)}",
+                    hint=f"Put the folder back, or correct it at project {project.name} in the admin.",
                     obj=environment,
                     id="flows.E001",
                 )

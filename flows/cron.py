@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -246,6 +247,7 @@ def surprises(cron: str) -> list[str]:
     return said
 
 
+@lru_cache(maxsize=1000)  # the list of all zones is read from the disk
 def zone_of(name: str) -> ZoneInfo:
     """A time zone by its name in the IANA database. Raises CronError."""
     if name not in available_timezones():

@@ -1,32 +1,23 @@
 """Forms of projects and flows: what is wrong is said beside the field where it was typed."""
 
-from datetime import time
+from datetime import datetime, time, timedelta
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
+from django.utils import timezone
+from django.utils.text import capfirst
 
 from flows.cron import EVERY_HOURS, EVERY_MINUTES, WEEKDAYS, CronError, Preset, normalize, preset_of, zone_of
-from flows.models import Flow, Project
+from flows.follows import circle_said, circle_through
+from flows.models import Flow
 from flows.parameters import TYPES, ParameterError, check_declarations
-from flows.services import check_folder
+from flows.retrying import KINDS, problem_of_kinds
 
 
 def _count(number: int, unit: str) -> str:
     return f"every {unit}" if number == 1 else f"every {number} {unit}s"
-
-
-class ProjectForm(forms.ModelForm):
-    """A project's folder is looked at when it is typed, not when a run fails."""
-
-    class Meta:
-        model = Project
-        fields: ClassVar = ["name", "path"]
-
-    def clean_path(self) -> str:
-        """The absolute path of a folder that holds a dbt project."""
-        return str(check_folder(self.cleaned_data["path"]))
 
 
 class DeclarationsField(forms.JSONField):
@@ -45,9 +36,78 @@ class DeclarationsField(forms.JSONField):
             return InvalidJSONInput(data)  # shown as it was typed
 
 
+class ByKindWidget(forms.Widget):
+    """A row of inputs for each kind of task, as `<name>_<kind>_<setting>`."""
+
+    template_name = "flows/_by_kind.html"
+    settings: ClassVar = {
+        "retries": "Retries",
+        "retry_delay": "Seconds before a retry",
+        "retry_on": "Retries after",
+        "timeout": "Seconds a task may take",
+    }
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> dict[str, dict[str, str]]:
+        """What is typed, without what is left empty."""
+        typed = {
+            kind: {setting: text for setting in self.settings if (text := data.get(f"{name}_{kind}_{setting}"))}
+            for kind in KINDS
+        }
+        return {kind: policy for kind, policy in typed.items() if policy}
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return not any(f"{name}_{kind}_{setting}" in data for kind in KINDS for setting in self.settings)
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        """With `rows`: (label, cells) for each kind."""
+        context = super().get_context(name, None, attrs)
+        given = value if isinstance(value, dict) else {}
+        context["headings"] = list(self.settings.values())
+        context["choices"] = [("", "As above"), ("any", "Any failure"), ("transient", "What passes by itself")]
+        context["choices"] += [("matching", "The messages above")]
+        context["rows"] = [
+            (
+                label,
+                [
+                    (f"{name}_{kind}_{setting}", setting, heading, given.get(kind, {}).get(setting, ""))
+                    for setting, heading in self.settings.items()
+                ],
+            )
+            for kind, label in KINDS.items()
+        ]
+        context["disabled"] = bool(attrs and attrs.get("disabled"))
+        return context
+
+
+class ByKindField(forms.Field):
+    """Retries and limits of time for kinds of tasks, {"seed": {"retries": 2}}."""
+
+    widget = ByKindWidget
+
+    def to_python(self, value: Any) -> dict[str, dict[str, Any]]:
+        """Numbers as numbers; what is none stays as it was typed, for `validate` to say."""
+        return {
+            kind: {
+                setting: int(text) if str(text).strip().isdecimal() and len(str(text)) < 12 else text
+                for setting, text in policy.items()
+            }
+            for kind, policy in (value or {}).items()
+        }
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if wrong := problem_of_kinds(value):
+            raise ValidationError(wrong)
+
+
 class FlowForm(forms.ModelForm):
     """The settings of a flow."""
 
+    by_kind = ByKindField(
+        required=False,
+        label=capfirst(Flow._meta.get_field("by_kind").verbose_name),
+        help_text=Flow._meta.get_field("by_kind").help_text,
+    )
     parameters = DeclarationsField(
         required=False,
         initial=list,
@@ -62,7 +122,10 @@ class FlowForm(forms.ModelForm):
             "environment",
             "retries",
             "retry_delay",
+            "retry_on",
+            "retry_patterns",
             "timeout",
+            "by_kind",
             "allow_empty",
             "parameters",
         ]
@@ -151,8 +214,27 @@ class SettingsForm(FlowForm):
         widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false"}),
     )
 
+    spread = forms.TypedChoiceField(
+        label="Start within",
+        coerce=int,
+        empty_value=None,
+        required=False,
+        choices=[(0, "At once"), *((n, f"{n} minutes after") for n in (2, 5, 10, 15, 30, 60))],
+        help_text="Of the due time. Each flow has its own fixed moment in it: flows that share a minute do not start "
+        "all at once.",
+    )
+    after = forms.ModelMultipleChoiceField(
+        Flow.objects.none(),
+        label="Start after other flows",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="It starts when each of these has succeeded since its last start, with or without a schedule.",
+    )
+
     class Meta(FlowForm.Meta):
-        fields: ClassVar = [*FlowForm.Meta.fields, "tags", "cron", "time_zone", "paused", "missed", "overlap"]
+        fields: ClassVar = [
+            *(*FlowForm.Meta.fields, "tags", "cron", "time_zone", "paused", "missed", "overlap", "spread"),
+        ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         flow = kwargs.get("instance")
@@ -177,10 +259,25 @@ class SettingsForm(FlowForm):
         known = list(environment.queryset[:2])
         if flow is None and len(known) == 1 and not self.initial.get("environment"):
             self.initial["environment"] = known[0]
+        others = Flow.objects.exclude(pk=flow.pk) if flow else Flow.objects.all()
+        self.fields["after"].queryset = others  # type: ignore[attr-defined]
+        self.initial.setdefault("after", list(flow.follows.values_list("up_id", flat=True)) if flow else [])
+        spread: Any = self.fields["spread"]
+        typed = self.initial.get("spread", 0)
+        if typed not in dict(spread.choices):  # by import or in the admin
+            spread.choices = [*spread.choices, (typed, f"{typed} minutes after")]
         self.fields["description"].widget.attrs["rows"] = 3
         self.fields["parameters"].widget.attrs["rows"] = 4
-        for name in ("retries", "retry_delay", "missed", "overlap"):
+        self.fields["retry_patterns"].widget.attrs["rows"] = 3
+        for name in ("retries", "retry_delay", "retry_on", "missed", "overlap"):
             self.fields[name].required = False
+
+    def clean_after(self) -> list[Flow]:
+        """Flows that do not, over others, start after this one."""
+        ups = list(self.cleaned_data["after"])
+        if self.instance.pk and (circle := circle_through(self.instance, ups)):
+            raise ValidationError(circle_said(circle))
+        return ups
 
     def clean_time_zone(self) -> str:
         """A zone of the IANA database; UTC when nothing is typed."""
@@ -194,7 +291,7 @@ class SettingsForm(FlowForm):
     def clean(self) -> dict[str, Any]:
         """The schedule, whichever way it was typed, as `cron`; what is left empty has its default."""
         cleaned = super().clean() or {}
-        for name in ("retries", "retry_delay", "missed", "overlap"):
+        for name in ("retries", "retry_delay", "retry_on", "missed", "overlap", "spread"):
             if name not in self.errors and cleaned.get(name) in (None, ""):
                 cleaned[name] = getattr(Flow(), name)
         cleaned["cron"] = self._cron(cleaned)
@@ -229,3 +326,28 @@ class SettingsForm(FlowForm):
             day=cleaned.get("day") or 1,
         )
         return preset.cron
+
+
+class TokenForm(forms.Form):
+    """What a new token of the API is called, and for how long it is good."""
+
+    name = forms.CharField(
+        max_length=100,
+        help_text="What uses it, such as the name of a script or a server",
+        error_messages={"required": "Say what will use the token."},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    days = forms.TypedChoiceField(
+        label="Expires",
+        choices=[("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), ("", "Never")],
+        coerce=int,
+        empty_value=None,
+        required=False,
+        initial="90",
+    )
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the token ends, counted from now; None: never."""
+        days = self.cleaned_data["days"]
+        return timezone.now() + timedelta(days=days) if days else None

@@ -1,21 +1,46 @@
 """Where, what and when: Project, Environment, Revision, Flow."""
 
+import hashlib
+from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 
 from flows.cron import CronError, normalize, zone_of
 from flows.parameters import ParameterError, check_declarations
+from flows.retrying import lines_of, problem_of, problem_of_kinds
+from flows.variables.models import Variable as Variable
 
 
 class Project(models.Model):
-    """A folder with a dbt project and, beside it, `dex-custom-scripts/`. Never written to."""
+    """A repository, or a local folder, with a dbt project and, beside it, `dex-custom-scripts/`. Never written to."""
 
     name = models.CharField(max_length=200, unique=True)
-    path = models.CharField("folder", max_length=1000, help_text="Absolute path of the folder with dbt_project.yml")
+    url = models.CharField(
+        "repository",
+        max_length=1000,
+        blank=True,
+        help_text="https://host/team/shop.git or ssh://git@host/team/shop.git",
+    )
+    path = models.CharField(
+        "folder", max_length=1000, blank=True, help_text="Or the absolute path of a folder on this machine"
+    )
+    subfolder = models.CharField(
+        max_length=500, blank=True, help_text="Where dbt_project.yml is, if not at the top: transform/shop"
+    )
+    username = models.CharField("user", max_length=200, blank=True, help_text="For HTTPS; most hosts take any name")
+    known_hosts = models.TextField(
+        max_length=20_000, blank=True, help_text="For SSH: the host's line as ssh-keyscan prints it"
+    )
+    # Encrypted, each bound to this row and field; see flows.credentials.
+    token = models.TextField(blank=True, editable=False)
+    private_key = models.TextField(blank=True, editable=False)
+    push_secret = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -26,10 +51,22 @@ class Project(models.Model):
 
 
 class Environment(models.Model):
-    """A Project plus dbt target and threads. Every flow runs on an environment."""
+    """A branch of a Project plus dbt target, warehouse and threads. Every flow runs on an environment."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="environments")
     name = models.CharField(max_length=200)
+    branch = models.CharField(
+        max_length=200, blank=True, help_text="Of the repository; empty for a folder that is taken as it is"
+    )
+    sync_every = models.PositiveIntegerField(
+        "minutes between syncs",
+        default=0,
+        validators=[MaxValueValidator(7 * 24 * 60)],
+        help_text="0: at the start of a run, by hand and when the repository tells of a push",
+    )
+    warehouse = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="Fields of a dbt target; none: the project's profiles.yml"
+    )
     target = models.CharField(
         "dbt target", max_length=100, blank=True, help_text="A target of profiles.yml; empty for its default"
     )
@@ -42,6 +79,10 @@ class Environment(models.Model):
         "Revision", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
     sync_error = models.TextField(blank=True, editable=False)
+    sync_notes = models.JSONField(
+        default=list, blank=True, editable=False, help_text="What a commit has that is left out"
+    )
+    sync_asked_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since when a sync is wanted")
     synced_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
@@ -65,6 +106,8 @@ class Revision(models.Model):
     key = models.CharField(max_length=64)
     fingerprint = models.CharField(max_length=64)
     commit = models.CharField(max_length=64, blank=True)
+    subject = models.CharField(max_length=200, blank=True, help_text="The first line of the commit's message")
+    author = models.CharField(max_length=200, blank=True)
     project_dir = models.CharField(max_length=1000)
     profiles_dir = models.CharField(max_length=1000)
     target_dir = models.CharField(max_length=1000)
@@ -88,6 +131,23 @@ class Revision(models.Model):
     def exists_on_disk(self) -> bool:
         """Whether the files of this revision are still there."""
         return Path(self.compact_path).is_file() and Path(self.project_dir).is_dir()
+
+
+class RetryOn(models.TextChoices):
+    """Which failures are tried again; see flows.retrying."""
+
+    ANY = "any", "Any failure"
+    TRANSIENT = "transient", "What usually passes by itself: lost connections, locks, 429, 502, 503, 504"
+    MATCHING = "matching", "Failures whose message fits"
+
+
+def check_retries(retry_on: str, patterns: str) -> dict[str, str]:
+    """Field -> what is wrong with a policy of retries."""
+    if wrong := problem_of(patterns):
+        return {"retry_patterns": wrong}
+    if retry_on == RetryOn.MATCHING and not lines_of(patterns):
+        return {"retry_patterns": "Write the messages after which it is tried again, one on a line."}
+    return {}
 
 
 class Flow(models.Model):
@@ -117,8 +177,22 @@ class Flow(models.Model):
     retry_delay = models.PositiveIntegerField(
         "seconds before a retry", default=30, help_text="Doubles with every further retry, up to one hour"
     )
+    retry_on = models.CharField("retries after", max_length=10, choices=RetryOn, default=RetryOn.ANY)
+    retry_patterns = models.TextField(
+        "messages",
+        max_length=10_000,
+        blank=True,
+        help_text="One on a line, found anywhere in the message of a failure, whatever the case: *lock timeout*",
+    )
     timeout = models.PositiveIntegerField(
         "seconds a task may take", null=True, blank=True, help_text="Empty for the installation's limit"
+    )
+    by_kind = models.JSONField(
+        "otherwise for some kinds of tasks",
+        default=dict,
+        blank=True,
+        help_text="What is left empty is as above; what a step says itself comes first. "
+        "Tests of one model belong to it.",
     )
     allow_empty = models.BooleanField(default=False, help_text="A run without any task succeeds instead of failing")
     parameters = models.JSONField(
@@ -132,6 +206,13 @@ class Flow(models.Model):
     paused = models.BooleanField(default=False, help_text="The schedule starts no run")
     missed = models.CharField("missed runs", max_length=10, choices=Missed, default=Missed.LATEST)
     overlap = models.CharField("overlapping runs", max_length=10, choices=Overlap, default=Overlap.SKIP)
+    spread = models.PositiveSmallIntegerField(
+        "start within",
+        default=0,
+        validators=[MaxValueValidator(24 * 60)],
+        help_text="Minutes after the due time. Each flow has its own fixed moment in them, so that flows that are due "
+        "at the same minute do not start all at once",
+    )
     decided_until = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Every due time up to here has its Tick"
     )
@@ -146,9 +227,17 @@ class Flow(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def delay(self) -> timedelta:
+        """How long after its due time it starts: the same moment within `spread` every time, another for each flow."""
+        digest = hashlib.sha256(f"flow {self.pk}".encode()).digest()
+        return timedelta(seconds=int.from_bytes(digest[:4], "big") % (self.spread * 60 + 1))
+
     def clean(self) -> None:
         """Whichever way a flow comes in: its schedule can be followed, its parameters are declared as they must be."""
-        errors: dict[str, str] = {}
+        errors = check_retries(self.retry_on, self.retry_patterns)
+        if wrong := self._problem_of_kinds():
+            errors["by_kind"] = wrong
         try:
             self.cron = normalize(self.cron) if self.cron else ""
         except CronError as error:
@@ -164,13 +253,44 @@ class Flow(models.Model):
         if errors:
             raise ValidationError(errors)
 
+    def _problem_of_kinds(self) -> str:
+        if wrong := problem_of_kinds(self.by_kind):
+            return wrong
+        matching = any(policy.get("retry_on") == RetryOn.MATCHING for policy in self.by_kind.values())
+        if matching and not lines_of(self.retry_patterns):
+            return "Write the messages above after which it is tried again."
+        return ""
+
+
+class Follow(models.Model):
+    """`flow` starts when `up` has succeeded; where it follows several, when each of them has since its last start."""
+
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="follows")
+    up = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="followed_by", verbose_name="after")
+    since = models.DateTimeField(default=timezone.now, help_text="A success that ended later has not been followed yet")
+
+    class Meta:
+        ordering: ClassVar = ["up__name"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["flow", "up"], name="one_follow_per_pair_of_flows")]
+
+    def __str__(self) -> str:
+        return f"{self.flow} after {self.up}"
+
 
 class Tick(models.Model):
-    """One due time of a flow's schedule, and what became of it. One row a due time, whoever was there to see it."""
+    """One due time of a flow, and what became of it. One row a due time, whoever was there to see it."""
+
+    class Cause(models.TextChoices):
+        """Why something was due."""
+
+        SCHEDULE = "schedule", "the schedule"
+        ONCE = "once", "planned once"
+        FLOW = "flow", "after another flow"
 
     class Outcome(models.TextChoices):
         """What became of a due time."""
 
+        PLANNED = "planned", "is planned"
         RUN = "run", "a run was started"
         WAITS = "waits", "waits for an earlier run"
         SKIPPED = "skipped", "left out, an earlier run was going on"
@@ -180,7 +300,10 @@ class Tick(models.Model):
 
     flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="ticks")
     due_at = models.DateTimeField()
+    cause = models.CharField(max_length=10, choices=Cause, default=Cause.SCHEDULE)
     outcome = models.CharField(max_length=10, choices=Outcome)
+    planned_by = models.CharField(max_length=200, blank=True, help_text="Who planned a start at this time")
+    parameters = models.JSONField(default=dict, blank=True)
     reason = models.CharField(max_length=1000, blank=True)
     decided_at = models.DateTimeField(auto_now=True)
 
@@ -189,7 +312,39 @@ class Tick(models.Model):
         constraints: ClassVar = [models.UniqueConstraint(fields=["flow", "due_at"], name="one_tick_per_due_time")]
         indexes: ClassVar = [
             models.Index(fields=["flow"], name="ticks_that_wait", condition=models.Q(outcome="waits")),
+            models.Index(fields=["due_at"], name="ticks_that_are_planned", condition=models.Q(outcome="planned")),
         ]
 
     def __str__(self) -> str:
         return f"{self.flow} due {self.due_at:%Y-%m-%d %H:%M}"
+
+
+class Token(models.Model):
+    """Lets a program act as `user`, with what this user may at the moment of the call. The secret is not kept."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the secret, in hex")
+    hint = models.CharField(max_length=20, help_text="How the secret begins")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute")
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["user", "name"],
+                condition=models.Q(revoked_at__isnull=True),
+                name="one_token_per_user_and_name",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint}...)"
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()

@@ -104,6 +104,18 @@ def check_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]
     return values
 
 
+def wrong_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, str]:
+    """Everything that `check_values` would refuse at once: name of the parameter -> what is wrong with it."""
+    known = {entry["name"]: entry for entry in declared}
+    wrong = {}
+    for name in [*known, *sorted(set(given) - set(known))]:
+        try:
+            check_values([known[name]] if name in known else declared, {name: given[name]} if name in given else {})
+        except ParameterError as error:
+            wrong[name] = str(error)
+    return wrong
+
+
 def _convert(name: str, kind: str, value: Any) -> Any:
     convert, wanted = TYPES[kind]
     try:

@@ -108,6 +108,10 @@ class Redactor:
         """What is held back; call it at the end of the stream."""
         return self._advance(b"", final=True) if self._patterns else b""
 
+    def whole(self, text: str) -> str:
+        """One whole text, masked; nothing is held back, and the next text begins afresh."""
+        return (self.feed(text.encode(errors="replace")) + self.flush()).decode(errors="replace")
+
     def _advance(self, data: bytes, *, final: bool) -> bytes:
         text = self._kept + data if self._kept else data
         limit = len(text) if final else self._possible_start(text)

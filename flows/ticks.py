@@ -59,11 +59,14 @@ def close_schedule(flow: Flow, schedule: dict[str, Any] | None) -> None:
     until = Flow.objects.values_list("decided_until", flat=True).get(pk=flow.pk)
     if schedule and schedule["cron"] and until is not None:
         outcome = Tick.Outcome.PAUSED if schedule["paused"] else Tick.Outcome.MISSED
-        try:
-            slots, _ = due_slots(schedule["cron"], schedule["time_zone"], until, now, BATCH)
-        except CronError:
-            slots = []
         reason = "the schedule was changed before this was looked at"
-        rows = [Tick(flow=flow, due_at=slot, outcome=outcome, reason=reason) for slot in slots]
-        Tick.objects.bulk_create(rows, ignore_conflicts=True)
+        more = True
+        while more:
+            try:
+                slots, more = due_slots(schedule["cron"], schedule["time_zone"], until, now, BATCH)
+            except CronError:
+                break
+            rows = [Tick(flow=flow, due_at=slot, outcome=outcome, reason=reason) for slot in slots]
+            Tick.objects.bulk_create(rows, ignore_conflicts=True)
+            until = slots[-1] if slots else now
     Flow.objects.filter(pk=flow.pk).update(decided_until=now)

@@ -1,4 +1,4 @@
-"""Admin pages of flows, nodes, links, connections and of the record of changes."""
+"""Admin pages of flows, nodes, links and of the record of changes."""
 
 from typing import Any
 
@@ -13,8 +13,9 @@ from dexsite.admin import ObjectActions
 from flows.forms import FlowForm
 from flows.models import Environment, Flow
 from nodes import expansion, services, sync
-from nodes.forms import ConnectionForm, LinkForm, NodeForm
-from nodes.models import Change, Connection, Link, Node
+from nodes.admin_forms import LinkForm, NodeForm
+from nodes.environment_forms import NAMES, WarehouseForm, field_names
+from nodes.models import Change, Link, Node
 from nodes.previews import counted
 
 
@@ -117,23 +118,6 @@ class LinkAdmin(ObjectActions):
             services.unlink(arrow)
 
 
-@admin.register(Connection)
-class ConnectionAdmin(admin.ModelAdmin):
-    """Connections: their names, datasets and tables."""
-
-    form = ConnectionForm
-    list_display = ("name", "project", "dataset", "tables")
-    list_filter = ("project",)
-    list_select_related = ("project",)
-    search_fields = ("name", "dataset")
-
-    @admin.display(description="tables")
-    def tables(self, connection: Connection) -> str:
-        """How many there are, and the first of them."""
-        more = f" and {len(connection.streams) - 3} more" if len(connection.streams) > 3 else ""
-        return ", ".join(connection.streams[:3]) + more
-
-
 @admin.register(Change)
 class ChangeAdmin(admin.ModelAdmin):
     """Who changed which flow, and how: to look at, for nobody to edit."""
@@ -154,7 +138,7 @@ class ChangeAdmin(admin.ModelAdmin):
         return False
 
 
-@admin.action(description="Sync: parse what the folder holds now", permissions=["change"])
+@admin.action(description="Sync now", permissions=["change"])
 def sync_environments(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Environment]) -> None:
     """Parse the chosen environments; errors are shown and the last good revision stays."""
     for environment in queryset.select_related("project"):
@@ -165,5 +149,14 @@ def sync_environments(model_admin: admin.ModelAdmin, request: HttpRequest, query
             model_admin.message_user(request, f"{environment} does not parse: {error}", messages.ERROR)
 
 
-# flows cannot import nodes, so what needs a parser is added to its page from here.
-admin.site.get_model_admin(Environment).actions = [sync_environments]
+# flows cannot import nodes, so what needs a parser or knows warehouses is added to its page from here.
+_environments = admin.site.get_model_admin(Environment)
+_environments.actions = [sync_environments]
+_environments.form = WarehouseForm
+_parts: list[Any] = [
+    (None, {"fields": ["project", "name", "branch", "sync_every", "threads"]}),
+    ("Warehouse", {"fields": ["warehouse_type", "target"]}),
+    *((NAMES[kind], {"classes": [f"when-warehouse_type-{kind}"], "fields": field_names(kind)}) for kind in NAMES),
+    ("What flows run on", {"fields": ["commit", "synced_at", "sync_error", "left_out"]}),
+]
+_environments.get_fieldsets = lambda request, obj=None: _parts  # type: ignore[method-assign]

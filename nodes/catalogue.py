@@ -83,8 +83,9 @@ def flows_of(environment: Environment) -> dict[str, tuple[tuple[int, str], ...]]
     """unique_id -> the flows of an environment that build it, as (id, name)."""
     made: dict[str, dict[int, str]] = {}
     rows = Task.objects.filter(node__flow__environment=environment, runs=True, built_by="").order_by("node__flow__name")
-    for unique_id, pk, name in rows.values_list("unique_id", "node__flow_id", "node__flow__name"):
-        made.setdefault(unique_id, {})[pk] = name
+    for unique_id, makes, pk, name in rows.values_list("unique_id", "makes", "node__flow_id", "node__flow__name"):
+        for each in makes or (unique_id,):
+            made.setdefault(each, {})[pk] = name
     return {unique_id: tuple(flows.items()) for unique_id, flows in made.items()}
 
 

@@ -7,18 +7,21 @@ from pathlib import Path
 from django.db import transaction
 
 from flows.models import Environment, Flow, Revision
+from flows.variables.references import references_in
+from flows.variables.values import plain_values
 from nodes import ordering
-from nodes.kinds import connection, script, transformation
+from nodes.kinds import connection as connections
+from nodes.kinds import script, transformation
 from nodes.kinds.base import Expanded, TaskSpec
 from nodes.manifest import Manifest
 from nodes.manifests import manifest_of
-from nodes.models import Expansion, Node, Task
+from nodes.models import Connection, Expansion, Node, Task
 from nodes.selectors import Selection
 from nodes.selectors.state import Comparison
 
 #: What each kind of node besides Transformation does with a manifest and the project's folder.
 KINDS: dict[Node.Kind, Callable[[Node, Manifest, Path], Expanded]] = {
-    Node.Kind.CONNECTION: connection.expand,
+    Node.Kind.CONNECTION: connections.expand,
     Node.Kind.SCRIPT: script.expand,
 }
 
@@ -61,6 +64,8 @@ def expand(
     Raises FileNotFoundError when the revision's files are gone.
     """
     if node.kind == Node.Kind.TRANSFORMATION:
+        if problems := transformation.reference_problems(node, _values(node, revision)):
+            return Expanded(errors=tuple(problems))
         return transformation.expand(node, selection or selection_of(node, revision, results))
     return KINDS[Node.Kind(node.kind)](node, manifest_of(revision), Path(revision.project_dir))
 
@@ -71,7 +76,15 @@ def selection_of(node: Node, revision: Revision, results: Mapping[str, str] | No
     values = [value for value in [*node.include, *node.exclude] if isinstance(value, str)]
     if any(value.lstrip("@+0123456789").startswith("state:") for value in values):
         previous = _comparison(revision)
-    return transformation.select_of(node, manifest_of(revision), Path(revision.project_dir), previous, results or {})
+    filled = transformation.filled(node, _values(node, revision))
+    return transformation.select_of(
+        node, manifest_of(revision), Path(revision.project_dir), previous, results or {}, filled
+    )
+
+
+def _values(node: Node, revision: Revision) -> dict[str, str]:
+    """The variables that selectors may name; asked for only where one does. Secrets have no business there."""
+    return plain_values(revision.environment) if references_in([*node.include, *node.exclude]) else {}
 
 
 def _comparison(revision: Revision) -> Comparison | None:
@@ -113,12 +126,20 @@ def plan_flow(
         if pk in sound
     ]
     arrows = set(flow.links.values_list("up_id", "down_id")) if links is None else set(links)
+    arrows |= _read_outputs(nodes)
     try:
         plan.order = ordering.order(steps, arrows, manifest, hooks=revision.resources.get("hooks", ()))
     except ordering.CycleError as error:
         raise FlowError([str(error)]) from error
     plan.warnings = [f"{nodes[pk].name}: {w.message}" for pk, result in expanded.items() for w in result.warnings]
     return plan
+
+
+def _read_outputs(nodes: Mapping[int, Node]) -> set[tuple[int, int]]:
+    """An arrow from each script to those whose parameters name its output."""
+    by_name = {node.name: pk for pk, node in nodes.items() if node.kind == Node.Kind.SCRIPT}
+    scripts = {pk: script.nodes_read_by(nodes[pk]) for pk in by_name.values()}
+    return {(by_name[name], pk) for pk, names in scripts.items() for name in names if by_name.get(name, pk) != pk}
 
 
 def refresh_flow(flow: Flow, *, reason: str, revision: Revision | None = None) -> list[str]:
@@ -143,6 +164,12 @@ def refresh_environment(environment: Environment, revision: Revision) -> None:
     """A new revision arrived: expand every flow of the environment again."""
     for flow in environment.flows.all():
         refresh_flow(flow, reason="new revision", revision=revision)
+
+
+def refresh_connection(connection: Connection) -> None:
+    """The tables or the schema of a connection changed: expand every flow again that loads it."""
+    for flow in Flow.objects.filter(nodes__connection=connection).distinct():
+        refresh_flow(flow, reason="connection changed")
 
 
 def write_tasks(plan: FlowPlan, *, reason: str) -> dict[str, dict[str, list[str]]]:
@@ -172,6 +199,7 @@ def write_tasks(plan: FlowPlan, *, reason: str) -> dict[str, dict[str, list[str]
                     depends_on=_beside(plan.manifest, plan.manifest.parents, spec, up.get(spec.key, [])),
                     needed_by=_beside(plan.manifest, plan.manifest.children, spec, down.get(spec.key, [])),
                     tests=list(spec.tests + spec.unit_tests),
+                    makes={part.unique_id: part.identifier for part in spec.parts},
                     runs=spec.runs,
                     built_by=plan.nodes[plan.order.built_by[pk, spec.key]].name
                     if (pk, spec.key) in plan.order.built_by
@@ -215,7 +243,7 @@ def _shown(plan: FlowPlan, pk: int, placed: dict[tuple[int, str], ordering.Row])
 
 _COLUMNS = (
     *("position", "unique_id", "runs", "identifier", "resource_type", "tags", "path", "materialized"),
-    *("depends_on", "needed_by", "tests", "built_by"),
+    *("depends_on", "needed_by", "tests", "makes", "built_by"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The forms of nodes, links and connections: chips as lines, errors at the field."""
+"""The forms of a flow's steps: chips as lines, errors at the field."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 
-from flows.forms import DeclarationsField
+from flows.access import acting
 from flows.models import Flow
+from flows.variables.values import secret_names, variable_names
 from nodes.kinds.script import argument_problems
-from nodes.models import Connection, Link, Node
+from nodes.models import Connection, Node
 from nodes.scripts import packages_of
 from nodes.selectors import split_values
-from nodes.services import check_link, check_node
+from nodes.services import check_node
 
 
 class ChipsField(forms.CharField):
@@ -64,61 +65,7 @@ class ArgumentsField(forms.Field):
             raise ValidationError(problems)
 
 
-class NodeForm(forms.ModelForm):
-    """A node of any kind, as a row of the admin."""
-
-    include = ChipsField(
-        required=False,
-        help_text="One selector a line: a name, tag:staging, path:models/core, +x, x+. Empty means all models.",
-    )
-    exclude = ChipsField(required=False, help_text="What is left out; exclude always wins.")
-    streams = ChipsField(label="Tables", required=False, help_text="Tables to load; empty means all.")
-    arguments = DeclarationsField(
-        label="Parameters", required=False, help_text=str(Node._meta.get_field("arguments").help_text)
-    )
-
-    class Meta:
-        model = Node
-        fields: ClassVar = [
-            "flow",
-            "name",
-            "kind",
-            "include",
-            "exclude",
-            "command",
-            "indirect_selection",
-            "full_refresh",
-            "allow_empty",
-            "threads",
-            "connection",
-            "streams",
-            "package",
-            "arguments",
-            "retries",
-            "retry_delay",
-            "timeout",
-            "pool",
-            "position",
-        ]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.pk and "flow" in self.fields:
-            self.fields["flow"].disabled = True  # its links and tasks belong to the flow that it is in
-
-    def clean_arguments(self) -> list[Any]:
-        """The parameters; nothing typed means none."""
-        return self.cleaned_data["arguments"] or []
-
-    def clean(self) -> dict[str, Any]:
-        """Expands and orders the flow as it would be: what does not work is said before anything is written."""
-        cleaned = super().clean() or {}
-        if not self.errors:
-            _check(self, Node(pk=self.instance.pk, **{name: cleaned[name] for name in NodeForm.Meta.fields}))
-        return cleaned
-
-
-def _check(form: forms.Form | forms.ModelForm, node: Node, after: list[Node] | None = None) -> None:
+def check_step(form: forms.Form | forms.ModelForm, node: Node, after: list[Node] | None = None) -> None:
     """Expand and order the flow with `node` as it would be; add what does not work to the form, field by field."""
     try:
         check_node(node, after)
@@ -153,6 +100,7 @@ class StepForm(forms.ModelForm):
         others = flow.nodes.exclude(pk=self.instance.pk) if self.instance.pk else flow.nodes.all()
         self.fields["runs_after"].queryset = others  # type: ignore[attr-defined]
         self.initial.setdefault("version", flow.version)
+        self.fields["retry_patterns"].widget.attrs["rows"] = 2
         if self.instance.pk:
             self.initial["runs_after"] = list(self.instance.links_up.values_list("up_id", flat=True))
 
@@ -169,7 +117,7 @@ class StepForm(forms.ModelForm):
         if not self.errors:
             after = list(cleaned.pop("runs_after"))
             node = self.unsaved(cleaned)
-            _check(self, node, after)
+            check_step(self, node, after)
             cleaned["runs_after"] = after
         return cleaned
 
@@ -191,7 +139,7 @@ class StepForm(forms.ModelForm):
         return any(field.errors for field in self.more)
 
 
-COMMON = ("retries", "retry_delay", "timeout", "pool")
+COMMON = ("retries", "retry_delay", "retry_on", "retry_patterns", "timeout", "pool")
 
 
 class TransformationForm(StepForm):
@@ -221,7 +169,7 @@ class ConnectionStepForm(StepForm):
 
     class Meta:
         model = Node
-        fields: ClassVar = ["name", "connection", "streams", *COMMON]
+        fields: ClassVar = ["name", "connection", "streams", "one_task", "full_refresh", *COMMON]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -230,6 +178,16 @@ class ConnectionStepForm(StepForm):
         field: Any = self.fields["connection"]
         field.empty_label, field.required = "Choose a connection", True
         field.error_messages["required"] = "Choose the connection to load."
+        self.fields["full_refresh"].help_text = "Load all tables from nothing, also those that go on where they were"
+
+    @property
+    def told(self) -> list[tuple[str, str, bool]]:
+        """(id, name, whether this person may ask its source something) of every connection that can be chosen."""
+        if not acting().may("nodes.view_connection"):
+            return []
+        asks = acting().may("nodes.change_connection")
+        known: Any = self.fields["connection"]
+        return [(str(row.pk), row.name, asks) for row in known.queryset]
 
 
 class ScriptForm(StepForm):
@@ -237,13 +195,16 @@ class ScriptForm(StepForm):
 
     package = forms.ChoiceField(error_messages={"required": "Choose the package to run."})
     arguments = ArgumentsField(
-        label="Parameters", required=False, help_text="The values arrive in this order, as sys.argv[1], sys.argv[2] ..."
+        label="Parameters",
+        required=False,
+        help_text="The values arrive in this order, as sys.argv[1], sys.argv[2] ..., and by their keys. They may hold "
+        "{{ VARIABLE }}, {{ params.NAME }} and {{ nodes.STEP.output.KEY }}.",
     )
     main: ClassVar = ("package", "arguments")
 
     class Meta:
         model = Node
-        fields: ClassVar = ["name", "package", "arguments", *COMMON]
+        fields: ClassVar = ["name", "package", "arguments", "uses_warehouse", "network", *COMMON]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -258,48 +219,33 @@ class ScriptForm(StepForm):
             *(gone if self.instance.package and self.instance.package not in names else ()),
         ]
 
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """For each package what a person wants to know of it: its README, and what it reads that is there or is not."""
+        there, secrets = variable_names(self.flow.environment), secret_names(self.flow.environment)
+        known = {name: "secret" if name in secrets else "variable" for name in there}
+        made = []
+        for package in self.packages:
+            reads = package.reads
+            made.append(
+                {
+                    "package": package,
+                    "places": reads.places,
+                    "last": max(reads.places, default=0),
+                    "names": [(name, known.get(name, "")) for name in reads.names],
+                }
+            )
+        return made
+
+    @property
+    def seen(self) -> list[tuple[str, bool]]:
+        """(name, whether it is a secret) of every variable that a script of this environment sees."""
+        secrets = secret_names(self.flow.environment)
+        return [(name, name in secrets) for name in sorted(variable_names(self.flow.environment))]
+
 
 FORMS: dict[str, type[StepForm]] = {
     Node.Kind.TRANSFORMATION: TransformationForm,
     Node.Kind.CONNECTION: ConnectionStepForm,
     Node.Kind.SCRIPT: ScriptForm,
 }
-
-
-class ConnectionForm(forms.ModelForm):
-    """A connection."""
-
-    streams = ChipsField(label="Tables", required=False, help_text="One name a line; a comma ends a name too.")
-
-    class Meta:
-        model = Connection
-        fields: ClassVar = ["project", "name", "description", "dataset", "streams"]
-
-
-class NodeOfFlowField(forms.ModelChoiceField):
-    """A node, named with its flow: two flows may have nodes of one name."""
-
-    def label_from_instance(self, obj: Any) -> str:
-        """The words of the choice."""
-        return f"{obj.flow} / {obj}"
-
-
-class LinkForm(forms.ModelForm):
-    """An arrow between two nodes of a flow."""
-
-    up = NodeOfFlowField(Node.objects.select_related("flow"), help_text="All of this node succeeds first ...")
-    down = NodeOfFlowField(Node.objects.select_related("flow"), help_text="... before anything of this one starts.")
-
-    class Meta:
-        model = Link
-        fields: ClassVar = ["up", "down"]
-
-    def clean(self) -> dict[str, Any]:
-        """Refuses an arrow that closes a circle, with the circle's names."""
-        cleaned = super().clean() or {}
-        if not self.errors and cleaned["up"] != cleaned["down"]:  # that one the database's own rule says
-            try:
-                check_link(cleaned["up"], cleaned["down"])
-            except ValidationError as error:
-                self.add_error(None, error)
-        return cleaned

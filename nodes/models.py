@@ -2,20 +2,36 @@
 
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from flows.models import Flow, Project, Revision
+from flows.models import Environment, Flow, Project, RetryOn, Revision, check_retries
 
 
 class Connection(models.Model):
-    """Where data comes from: a dataset of tables (streams) that a node loads into the warehouse."""
+    """Where data comes from: a source of tables (streams), how each is loaded, and the dataset they land in."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="connections")
     name = models.CharField(max_length=200)
     description = models.TextField(max_length=10_000, blank=True)
+    connector = models.CharField(max_length=50, blank=True, help_text="A key of nodes.connectors.catalogue")
+    config = models.JSONField(default=dict, blank=True, help_text="Its settings; may hold {{ NAME }}, never a secret")
+    sealed = models.TextField(
+        blank=True, editable=False, help_text="Its secret settings, encrypted and bound to the row"
+    )
     dataset = models.CharField(max_length=200, help_text="The schema of the warehouse that its tables land in")
-    streams = models.JSONField("tables", default=list, blank=True, help_text="Names of the tables it can load")
+    streams = models.JSONField("tables", default=list, blank=True, help_text="Names of the tables that it loads")
+    settings = models.JSONField(default=dict, blank=True, help_text="Table -> how it is loaded; see StreamSettings")
+    offered = models.JSONField(
+        default=list, blank=True, editable=False, help_text="What the source had when it was asked"
+    )
+    accepted = models.JSONField(
+        default=list, blank=True, editable=False, help_text="Tables whose changed columns the next load takes"
+    )
+    parallel = models.PositiveSmallIntegerField(
+        "tables at the same time", default=2, validators=[MinValueValidator(1), MaxValueValidator(32)]
+    )
 
     class Meta:
         ordering: ClassVar = ["project__name", "name"]
@@ -25,6 +41,56 @@ class Connection(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Load(models.Model):
+    """When a table of a connection was last loaded into an environment, and how many rows came."""
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="loads")
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="+")
+    table = models.CharField(max_length=200)
+    at = models.DateTimeField()
+    rows = models.BigIntegerField(null=True, blank=True)
+    result = models.JSONField(default=dict, help_text="What the load told: rows, bytes, cursor, changed columns")
+    loaded_by = models.BigIntegerField(null=True, blank=True, help_text="Id of the task run that did it")
+
+    class Meta:
+        ordering: ClassVar = ["connection", "table"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["connection", "environment", "table"], name="one_load_per_table_and_environment"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.connection}: {self.table}"
+
+
+class Probe(models.Model):
+    """A question to a source, asked by a person and answered by a worker: does it answer, what tables are there."""
+
+    class What(models.TextChoices):
+        """What is asked."""
+
+        TEST = "test", "Test"
+        DISCOVER = "discover", "Tables"
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="probes")
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="+")
+    what = models.CharField(max_length=10, choices=What)
+    asked_by = models.CharField(max_length=200)
+    asked_at = models.DateTimeField(auto_now_add=True)
+    taken_at = models.DateTimeField(null=True, blank=True)
+    done_at = models.DateTimeField(null=True, blank=True)
+    ok = models.BooleanField(default=False)
+    kind = models.CharField(max_length=20, blank=True, help_text="Of what is wrong: name, port, auth, permission ...")
+    said = models.CharField(max_length=2000, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.get_what_display()} of {self.connection}"
 
 
 class Node(models.Model):
@@ -77,9 +143,21 @@ class Node(models.Model):
         null=True, blank=True, validators=[MaxValueValidator(20)], help_text="Empty for the flow's number"
     )
     retry_delay = models.PositiveIntegerField("seconds before a retry", null=True, blank=True)
+    retry_on = models.CharField(
+        "retries after", max_length=10, choices=RetryOn, blank=True, help_text="Empty for what the flow says"
+    )
+    retry_patterns = models.TextField(
+        "messages", max_length=10_000, blank=True, help_text="One on a line, found anywhere in the message of a failure"
+    )
     timeout = models.PositiveIntegerField("seconds a task may take", null=True, blank=True)
     connection = models.ForeignKey(Connection, on_delete=models.PROTECT, null=True, blank=True, related_name="nodes")
     streams = models.JSONField("tables", default=list, blank=True, help_text="Tables to load; empty means all")
+    one_task = models.BooleanField(
+        "all tables in one task",
+        default=False,
+        help_text="One after the other, in one process; what reads any of them waits for all. "
+        "Otherwise each table is a task of its own",
+    )
     package = models.CharField(
         max_length=200, blank=True, help_text="The folder below dex-custom-scripts/ that holds __main__.py"
     )
@@ -88,6 +166,11 @@ class Node(models.Model):
         default=list,
         blank=True,
         help_text='In order: [{"key": "day", "value": "2026-01-31"}]; the values become sys.argv[1], sys.argv[2] ...',
+    )
+    network = models.BooleanField("may use the network", default=True)
+    uses_warehouse = models.BooleanField(
+        default=True,
+        help_text="The script gets DEX_WAREHOUSE_*. While it runs, a DuckDB file is its own: models wait meanwhile",
     )
     pool = models.CharField(
         max_length=100, blank=True, help_text="Name of a pool of which every task of this node takes one slot"
@@ -99,6 +182,11 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Whichever way a node comes in: its policy of retries can be followed."""
+        if errors := check_retries(self.retry_on, self.retry_patterns):
+            raise ValidationError(errors)
 
 
 class Link(models.Model):
@@ -135,6 +223,9 @@ class Task(models.Model):
     depends_on = models.JSONField(default=list)
     needed_by = models.JSONField(default=list)
     tests = models.JSONField(default=list)
+    makes = models.JSONField(
+        default=dict, help_text="Unique id -> identifier of what it makes, where one task makes several: tables"
+    )
     runs = models.BooleanField(default=True, help_text="False: selected, but not run by the node's command")
     built_by = models.CharField(max_length=200, blank=True, help_text="The earlier node that builds this model")
     position = models.PositiveIntegerField(default=0)

@@ -71,20 +71,23 @@ def order(
     owner: dict[str, int] = {}
     for step in steps:
         for spec in step.specs:
-            if spec.runs and owner.setdefault(spec.unique_id, step.id) != step.id:
-                result.built_by[step.id, spec.key] = owner[spec.unique_id]
+            for made in spec.makes if spec.runs else ():
+                if owner.setdefault(made.unique_id, step.id) != step.id:
+                    result.built_by[step.id, made.key] = owner[made.unique_id]
+                    if all((step.id, other.key) in result.built_by for other in spec.makes):
+                        result.built_by[step.id, spec.key] = owner[made.unique_id]
     built = {
-        s.unique_id: (step, s)
+        s.unique_id: (step, left)
         for step in steps
         for s in step.specs
-        if s.runs and not _is_test(s) and owner[s.unique_id] == step.id
+        if s.runs and not _is_test(s) and (left := _left(s, step, owner)) is not None
     }
     tests = [
         (step, s) for step in steps for s in step.specs if s.runs and _is_test(s) and owner[s.unique_id] == step.id
     ]
     rows, edges = _place(steps, built, tests, manifest)
     result.implied = set(edges)
-    _link(rows, edges, steps, links, owner)
+    _link(rows, edges, steps, links, built)
     _hooks(rows, edges, hooks, steps)
     cycle = graph.find_cycle(edges)
     if cycle:
@@ -96,6 +99,17 @@ def order(
     result.rows = sorted(rows.values(), key=lambda row: (result.layers[row.key], rank.get(row.step, 0), row.key))
     result.edges = edges
     return result
+
+
+def _left(spec: TaskSpec, step: Step, owner: Mapping[str, int]) -> TaskSpec | None:
+    """What of a spec no earlier node makes; None when that is nothing."""
+    left = tuple(made for made in spec.makes if owner[made.unique_id] == step.id)
+    return (replace(spec, parts=left) if spec.parts else spec) if left else None
+
+
+def _makers(built: Mapping[str, tuple[Step, TaskSpec]]) -> dict[str, str]:
+    """Unique id of what is made -> key of the task that makes it, which is the same but for tasks with parts."""
+    return {made.unique_id: key for key, (_, spec) in built.items() for made in spec.makes}
 
 
 def _is_test(spec: TaskSpec) -> bool:
@@ -161,7 +175,9 @@ def _place(
         rows[unique_id] = Row(unique_id, step.id, full)
     for unique_id, (step, spec) in alone.items():
         rows[unique_id] = Row(unique_id, step.id, replace(spec, tests=(unique_id,), builds=False))
-    edges = set(graph.contract(manifest.children, set(rows)))
+    maker = _makers(built)
+    kept = graph.contract(manifest.children, set(rows) | set(maker))
+    edges = {(maker.get(up, up), maker.get(down, down)) for up, down in kept}
     building = {step.id for step in steps if step.builds}
     if alone or only_tests:
         reach = reach or _reach(manifest)
@@ -174,7 +190,7 @@ def _place(
         key, row = _tests_of(step_id, model, ids, manifest)
         rows[key] = row
         waits = {p for test in ids for p in manifest.parents.get(test, ())}
-        edges |= {(up, key) for up in _nearest(manifest.parents, waits, built)}
+        edges |= {(maker[up], key) for up in _nearest(manifest.parents, waits, maker)}
         if step_id in building and reach:
             edges |= {(key, down) for down in reach.first_below([model], tasks)}
     return rows, edges
@@ -227,21 +243,22 @@ def _link(
     edges: set[tuple[str, str]],
     steps: Sequence[Step],
     links: Sequence[tuple[int, int]],
-    owner: Mapping[str, int],
+    built: Mapping[str, tuple[Step, TaskSpec]],
 ) -> None:
     """Links: all of A before anything of B, through one gate where that needs fewer arrows."""
     by_id = {step.id: step for step in steps}
     members: dict[int, set[str]] = {step.id: {k for k, row in rows.items() if row.step == step.id} for step in steps}
+    maker = _makers(built)
     for step in steps:  # what A selected but another node builds must be done too before B starts
-        members[step.id] |= {s.unique_id for s in step.specs if s.runs and s.unique_id in rows}
+        wanted = (made.unique_id for s in step.specs if s.runs for made in s.makes)
+        members[step.id] |= {key for unique_id in wanted if (key := maker.get(unique_id, unique_id)) in rows}
+    executed = {row.step for row in rows.values()}
     outgoing: dict[str, set[str]] = defaultdict(set)
     incoming: dict[str, set[str]] = defaultdict(set)
     for a, b in edges:
         outgoing[a].add(b)
         incoming[b].add(a)
-    for up, down in links:
-        if up not in by_id or down not in by_id:
-            continue
+    for up, down in _bridged([(up, down) for up, down in links if up in by_id and down in by_id], executed):
         last = {key for key in members[up] if not outgoing[key] & members[up]}
         own = {key for key in members[down] if rows[key].step == down}
         first = {key for key in own if not incoming[key] & own}
@@ -254,6 +271,25 @@ def _link(
         name = f"after {by_id[up].name}"
         rows[gate] = Row(gate, up, TaskSpec(gate, gate, name, GATE))
         edges |= {(a, gate) for a in last} | {(gate, b) for b in first}
+
+
+def _bridged(links: Sequence[tuple[int, int]], executed: Collection[int]) -> list[tuple[int, int]]:
+    """The links, and those that lead past steps that execute nothing: A before an empty step before B is A before B."""
+    before: dict[int, set[int]] = defaultdict(set)
+    for up, down in links:
+        before[down].add(up)
+    made = set(links)
+    for down in before:
+        left, seen = list(before[down]), set()
+        while left:
+            up = left.pop()
+            if up in seen:
+                continue
+            seen.add(up)
+            made.add((up, down))
+            if up not in executed:
+                left += before.get(up, ())
+    return sorted(made)
 
 
 def _hooks(rows: dict[str, Row], edges: set[tuple[str, str]], hooks: Collection[str], steps: Sequence[Step]) -> None:

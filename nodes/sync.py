@@ -2,65 +2,36 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import yaml
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from flows.git import Commit, GitError
 from flows.models import Environment, Revision
+from flows.sources import SourceError, source_of
+from flows.variables.encryption import Unreadable
+from flows.variables.values import VariableError, plain_values
 from nodes.dbt.parse import ParsedProject, ParseError, parse_project
-from nodes.dbt.profiles import Profile, ProfileError, describe
-from nodes.dbt.snapshot import commit_of
+from nodes.dbt.profiles import ProfileError, profile_name
 from nodes.expansion import refresh_environment
 from nodes.manifest import ManifestError, decode
+from nodes.warehouse import TARGET, WarehouseError, database_dir, dbt_environment, profiles_dir
 
+#: What may be wrong with a project, its repository or its warehouse: told on the environment, and no fault of dex.
+PROBLEMS = (
+    *(ParseError, ManifestError, GitError, SourceError, ProfileError, WarehouseError, VariableError, Unreadable),
+)
 log = logging.getLogger("dex.sync")
 
 
 class SyncError(Exception):
     """The project does not parse; the environment keeps its last good revision."""
-
-
-def database_dir(environment: Environment) -> Path:
-    """Where DuckDB files of an environment are: relative paths of its profile count from here."""
-    folder = Path(settings.DEX_HOME) / "warehouses" / f"environment-{environment.pk}"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
-
-
-def parsed_of(revision: Revision) -> ParsedProject:
-    """What a session needs to open a revision. Raises ProfileError when its profile is no longer readable."""
-    return ParsedProject(
-        fingerprint=revision.fingerprint,
-        manifest_path=Path(revision.manifest_path),
-        project_dir=Path(revision.project_dir),
-        profiles_dir=Path(revision.profiles_dir),
-        target_dir=Path(revision.target_dir),
-        profile=_profile(revision),
-    )
-
-
-def _profile(revision: Revision) -> Profile:
-    warehouse = revision.warehouse
-    return describe(
-        Path(revision.profiles_dir),
-        warehouse.get("profile", ""),
-        warehouse.get("target"),
-        env=settings.DBT_ENVIRONMENT,
-        variables=revision.variables,
-        database_dir=database_dir(revision.environment),
-    )
-
-
-def secrets_of(revision: Revision) -> tuple[str, ...]:
-    """Passwords and the like in the profile that a revision uses; what cannot be read any more has none."""
-    try:
-        return _profile(revision).secrets
-    except ProfileError:
-        return ()
 
 
 class _Operation(msgspec.Struct):
@@ -73,24 +44,32 @@ class _Operations(msgspec.Struct):
 
 
 def sync(environment: Environment, variables: dict[str, Any] | None = None) -> Revision:
-    """The revision of what the environment's folder holds now, parsed at most once.
+    """The revision of what the environment's branch or folder holds now, parsed at most once.
 
-    In: `variables`, dbt vars of one run; without them the revision becomes the environment's current one, and
-    its flows are expanded anew when it is new. Raises SyncError, after noting it on the environment.
+    In: `variables`, dbt vars of one run, which win over the variables of the environment; without them the revision
+    becomes the environment's current one, and its flows are expanded anew when it is new. Raises SyncError, after
+    noting it on the environment.
     """
-    variables = variables or {}
+    effective: dict[str, Any] = {}
     try:
+        source = source_of(environment)
+        effective = {**vars_of(source.folder, plain_values(environment)), **(variables or {})}
+        project = profile_name(source.folder, settings.DBT_ENVIRONMENT) if environment.warehouse else ""
+        made_dir = profiles_dir(environment, project)
         parsed = parse_project(
-            Path(environment.project.path),
-            target=environment.target or None,
-            vars=variables,
-            env=settings.DBT_ENVIRONMENT,
+            source.folder,
+            profiles_dir=made_dir,
+            target=TARGET if made_dir else environment.target or None,
+            vars=effective,
+            env=dbt_environment(environment),
             home=Path(settings.DEX_HOME),
             database_dir=database_dir(environment),
             timeout=settings.PARSE_TIMEOUT_S,
+            beside=source.beside,
+            commit=source.commit.sha if source.commit and source.is_pinned else "",
         )
-        revision, is_new = _revision(environment, parsed, variables)
-    except (ParseError, ManifestError) as error:
+        revision, is_new = _revision(environment, parsed, effective, source.commit)
+    except PROBLEMS as error:
         environment.sync_error = str(error)
         environment.synced_at = timezone.now()
         environment.save(update_fields=["sync_error", "synced_at"])
@@ -99,15 +78,53 @@ def sync(environment: Environment, variables: dict[str, Any] | None = None) -> R
         return revision
     changed = environment.current_revision_id != revision.pk
     environment.current_revision = revision
-    environment.sync_error = ""
+    environment.sync_error, environment.sync_notes = "", [*source.notes]
     environment.synced_at = timezone.now()
-    environment.save(update_fields=["current_revision", "sync_error", "synced_at"])
+    environment.save(update_fields=["current_revision", "sync_error", "sync_notes", "synced_at"])
     if is_new or changed:
         refresh_environment(environment, revision)
     return revision
 
 
-def _revision(environment: Environment, parsed: ParsedProject, variables: dict[str, Any]) -> tuple[Revision, bool]:
+def vars_of(folder: Path, values: Mapping[str, str]) -> dict[str, str]:
+    """Variables of dex as vars of dbt: under their own names, and under those of dbt_project.yml that differ in case.
+
+    `REGION` is var("REGION"), and also var("region") where the project's `vars:` has a `region`.
+    """
+    try:
+        declared = (yaml.safe_load((folder / "dbt_project.yml").read_text()) or {}).get("vars") or {}
+    except (OSError, yaml.YAMLError, AttributeError):  # what is wrong with the file, dbt says better
+        declared = {}
+    names = [name for name in declared if isinstance(name, str)] if isinstance(declared, dict) else []
+    for inner in declared.values() if isinstance(declared, dict) else ():  # vars of one package
+        names += [name for name in inner if isinstance(name, str)] if isinstance(inner, dict) else []
+    return {**values, **{name: values[name.upper()] for name in names if name.upper() in values}}
+
+
+def with_variables(revision: Revision, variables: dict[str, Any]) -> Revision:
+    """The same code as a revision, parsed with other dbt vars. Raises SyncError."""
+    environment = revision.environment
+    try:
+        parsed = parse_project(
+            Path(revision.project_dir),
+            profiles_dir=Path(revision.profiles_dir),
+            target=revision.warehouse.get("target") or None,
+            vars=variables,
+            env=dbt_environment(environment),
+            home=Path(settings.DEX_HOME),
+            database_dir=database_dir(environment),
+            timeout=settings.PARSE_TIMEOUT_S,
+            commit=revision.commit,
+        )
+        commit = Commit(revision.commit, revision.subject, revision.author, "")
+        return _revision(environment, parsed, variables, commit)[0]
+    except PROBLEMS as error:
+        raise SyncError(str(error)) from error
+
+
+def _revision(
+    environment: Environment, parsed: ParsedProject, variables: dict[str, Any], commit: Commit | None
+) -> tuple[Revision, bool]:
     key = parsed.target_dir.parent.name
     known = Revision.objects.filter(environment=environment, key=key).first()
     if known is not None and known.exists_on_disk:
@@ -124,7 +141,9 @@ def _revision(environment: Environment, parsed: ParsedProject, variables: dict[s
     counts["hooks"] = hooks_of(data)
     values = {
         "fingerprint": parsed.fingerprint,
-        "commit": commit_of(Path(environment.project.path)) or "",
+        "commit": commit.sha if commit else "",
+        "subject": commit.subject if commit else "",
+        "author": commit.author if commit else "",
         "project_dir": str(parsed.project_dir),
         "profiles_dir": str(parsed.profiles_dir),
         "target_dir": str(parsed.target_dir),

@@ -1,8 +1,8 @@
-"""URLs of a flow's settings and editor, its nodes, its history, and the catalogue of models."""
+"""URLs of a flow's settings and editor, its nodes, its history, of variables, and the catalogue of models."""
 
 from django.urls import path
 
-from nodes.views import editor, history, models, settings, steps
+from nodes.views import connections, editor, history, models, settings, steps, variables
 
 app_name = "nodes"
 urlpatterns = [
@@ -25,6 +25,18 @@ urlpatterns = [
     path("flows/<int:flow_id>/history/<int:number>/", history.version, name="version"),
     path("flows/<int:flow_id>/history/<int:number>/restore/", history.restore, name="restore"),
     path("flows/<int:flow_id>/yaml/", history.as_yaml, name="yaml"),
+    path("connections/", connections.connections, name="connections"),
+    path("connections/new/", connections.choose, name="connection_new"),
+    path("connections/new/<slug:connector>/", connections.new, name="connection_settings"),
+    path("connections/<int:connection_id>/", connections.connection, name="connection"),
+    path("connections/<int:connection_id>/tables/", connections.tables, name="connection_tables"),
+    path("connections/<int:connection_id>/sources/", connections.sources, name="connection_sources"),
+    path("connections/<int:connection_id>/accept/", connections.accept, name="connection_accept"),
+    path("connections/<int:connection_id>/delete/", connections.delete, name="connection_delete"),
+    path("variables/", variables.variables, name="variables"),
+    path("variables/new/", variables.new_variable, name="new_variable"),
+    path("variables/<int:variable_id>/", variables.variable, name="variable"),
+    path("variables/<int:variable_id>/delete/", variables.delete, name="delete_variable"),
     path("models/", models.catalogue, name="models"),
     path("models/<path:unique_id>/graph/", models.lineage, name="lineage"),
     path("models/<path:unique_id>/", models.model, name="model"),

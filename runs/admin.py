@@ -19,7 +19,7 @@ from dexsite.admin import ObjectActions
 from dexsite.templatetags.dex import state_badge
 from flows.models import Flow
 from flows.parameters import ParameterError
-from runs import logs, services
+from runs import logs, reruns, services
 from runs.forms import StartForm
 from runs.models import Attempt, Pool, Run, TaskRun, Trigger
 from runs.states import RunState
@@ -192,12 +192,12 @@ class PoolAdmin(admin.ModelAdmin):
 
 
 def _link(run: Run) -> SafeString:
-    return format_html('<a href="{}">{}</a>', reverse("admin:runs_run_change", args=[run.pk]), run)
+    return format_html('<a href="{}">{}</a>', reverse("runs:run", args=[run.pk]), run)
 
 
 def _rerun(model_admin: admin.ModelAdmin, request: HttpRequest, run: Run, keys: Iterable[str] = ()) -> None:
     try:
-        again = services.rerun(run, actor=request.user.get_username(), user=_user(request), keys=keys)
+        again = reruns.rerun(run, actor=request.user.get_username(), user=_user(request), keys=keys)
     except (services.RunError, ParameterError) as error:
         model_admin.message_user(request, f"{run}: {error}", messages.ERROR)
     else:

@@ -22,7 +22,10 @@ log = logging.getLogger("dex.bell")
 _here = threading.Event()  # set in the process that holds the embedded engine
 lost_rings = 0
 LONGEST_SOCKET = 100  # sun_path has 108 bytes
-JOBS = ("plan_run", "execute_task_run", "drive_lane", "sweep")
+JOBS = (
+    *("plan_run", "execute_task_run", "drive_lane", "follow", "sweep", "announce", "send_message"),
+    *("sync_environment", "answer_probe"),
+)
 
 
 def engine_is_here() -> None:
@@ -52,6 +55,32 @@ def socket_path() -> Path:
 def ring_run(run_id: int) -> None:
     """A run waits for its plan."""
     _after_commit("plan_run", [run_id])
+
+
+def ring_after(run_id: int) -> None:
+    """A run has succeeded that other flows start after."""
+    _after_commit("follow", [run_id])
+
+
+def ring_over(run_id: int) -> None:
+    """A run is over: people may want to know."""
+    _after_commit("announce", [run_id])
+
+
+def ring_message(delivery_id: int) -> None:
+    """A message waits to be sent."""
+    _after_commit("send_message", [delivery_id])
+
+
+def ring_sync(environment_ids: Iterable[int]) -> None:
+    """These environments are to be synced."""
+    for environment_id in environment_ids:
+        _after_commit("sync_environment", [environment_id])
+
+
+def ring_probe(probe_id: int) -> None:
+    """Somebody asks a source something."""
+    _after_commit("answer_probe", [probe_id])
 
 
 def ring_tasks(task_run_ids: Iterable[int]) -> None:

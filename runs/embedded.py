@@ -19,7 +19,7 @@ from django.db import connections
 from dexsite.celery import app
 from flows import scheduling
 from runs import bell, jobs
-from runs.engine import lanes, sessions, sweep
+from runs.engine import sessions, stopping, sweep
 from runs.engine.heart import heart
 from runs.housekeeping import Housekeeping
 
@@ -55,7 +55,7 @@ class Engine:
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock
-        lanes.draining.clear()
+        stopping.draining.clear()
         bell.engine_is_here()
         scheduling.ensure_sweeper()
         self._listen()
@@ -72,7 +72,7 @@ class Engine:
             quiet=True,
         )
         self._run("worker", self._worker.start)
-        self._beat = Service(app, scheduler_cls=settings.CELERY_BEAT_SCHEDULER, max_interval=5)
+        self._beat = Service(app, scheduler_cls=settings.CELERY_BEAT_SCHEDULER, max_interval=min(5, settings.SWEEP_S))
         self._run("beat", lambda: self._beat and self._beat.start(embedded_process=False))
         self._housekeeping.start()
         sweep.sweep(force=True)  # go on where the last engine stopped
@@ -108,12 +108,12 @@ class Engine:
 
     def hurry(self) -> None:
         """End what still runs at once; for the second Ctrl-C."""
-        lanes.end_drivers()
+        stopping.end_work()
 
     def stop(self, grace: float | None = None) -> None:
         """Take nothing new, let what runs finish for `grace` seconds, end the rest; what was lost is queued again."""
         grace = settings.SHUTDOWN_GRACE_S if grace is None else grace
-        lanes.draining.set()
+        stopping.draining.set()
         self._housekeeping.stop()
         if self._beat is not None:
             self._beat.stop(wait=False)
@@ -123,7 +123,7 @@ class Engine:
                 listener.shutdown(socket.SHUT_RDWR)  # close() alone would not wake the thread that receives
             listener.close()
             bell.socket_path().unlink(missing_ok=True)
-        lanes.wait_for_drivers(grace)
+        stopping.wait_for_work(grace)
         worker_state.should_stop = 0
         jobs.wake.apply_async(ignore_result=True)  # the consumer looks at the flag between two messages
         for thread in self._threads:
@@ -133,4 +133,5 @@ class Engine:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+        stopping.draining.clear()  # another engine may start in this process
         connections.close_all()

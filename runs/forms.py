@@ -1,9 +1,13 @@
-"""The form that asks for the values of a flow's parameters."""
+"""The forms of a start: the values of a flow's parameters, and a time to come."""
 
+from datetime import UTC
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
+from django.core.exceptions import ValidationError
 
+from flows.cron import CronError, zone_of
 from flows.models import Flow
 from flows.parameters import ParameterError, check_values
 
@@ -45,4 +49,41 @@ class StartForm(forms.Form):
                 self.values |= check_values([entry], given)
             except ParameterError as error:
                 self.add_error(name, str(error))
+        return cleaned
+
+
+class WhenForm(forms.Form):
+    """A time to come, as a local time of a zone."""
+
+    at = forms.DateTimeField(
+        label="Start at",
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"],
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        error_messages={"required": "Choose the day and the time.", "invalid": "A time looks like 2026-01-31 14:30."},
+    )
+    zone = forms.CharField(
+        label="Time zone", max_length=60, widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false"})
+    )
+
+    def __init__(self, flow: Flow, data: Any = None) -> None:
+        super().__init__(data, prefix="when", initial={"zone": flow.time_zone})
+
+    def clean_zone(self) -> ZoneInfo:
+        """A zone of the IANA database."""
+        try:
+            return zone_of(self.cleaned_data["zone"])
+        except CronError as error:
+            raise ValidationError(str(error)) from error
+
+    def clean(self) -> dict[str, Any]:
+        """`at` as an aware time; of a time that is there twice in autumn, the first."""
+        cleaned = super().clean() or {}
+        at, zone = cleaned.get("at"), cleaned.get("zone")
+        if at is None or zone is None:
+            return cleaned
+        typed = at.replace(tzinfo=None)
+        made = typed.replace(tzinfo=zone)
+        if made.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != typed:
+            self.add_error("at", f"This time does not exist in {zone}: the clocks jump over it.")
+        cleaned["at"] = made
         return cleaned

@@ -6,15 +6,19 @@ queries stand by themselves. Ids are those of docs/invariants.md.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from django.conf import settings
 from django.db.models import Count, F, Q
 
-from runs.models import Attempt, Dependency, PoolSlot, Run, TaskRun, Transition
+from flows.cron import due_slots
+from flows.models import Flow, Tick
+from runs.models import Attempt, Dependency, PoolSlot, Pulse, Run, TaskRun, Transition
 from runs.states import BIRTHS, DONE, MOVES, OVER, RUN_MOVES, RUN_OVER, RunState, TaskState
 
+_INSTANT = timedelta(seconds=2)
+_MOST_SLOTS = 1_000_000
 Check = Callable[[int | None], Iterator["Violation"]]
 
 
@@ -180,6 +184,57 @@ def pools_are_kept(run_id: int | None) -> Iterator[Violation]:
             yield Violation("I13", None, f"{row['holder']} holds {row['n']} slots of {row['pool']}")
 
 
+def due_times_have_outcomes(run_id: int | None) -> Iterator[Violation]:
+    """I10: every due time since the schedule was set has exactly one outcome, and no other time has one.
+
+    The due times are computed anew from the record of changes: what the schedule was, from when to when. A start that
+    was wanted has its run.
+    """
+    if run_id is not None:
+        return
+    pruned = pruned_until()
+    # A flow that was made past the record of changes has no known past.
+    for flow in Flow.objects.exclude(decided_until=None).filter(changes__isnull=False).distinct():
+        yield from _due_times_of(flow, pruned)
+    for row in Tick.objects.filter(outcome=Tick.Outcome.RUN, runs__isnull=True, due_at__gt=pruned):
+        yield Violation("I10", None, f"{row}: a run was started, it says, and there is none")
+
+
+def _due_times_of(flow: Flow, pruned: datetime) -> Iterator[Violation]:
+    ticks = flow.ticks.filter(cause=Tick.Cause.SCHEDULE)
+    recorded = {at for at in ticks.values_list("due_at", flat=True) if at > pruned}
+    taken = set(flow.ticks.exclude(cause=Tick.Cause.SCHEDULE).values_list("due_at", flat=True))
+    unexplained = set(recorded)
+    for cron, zone, begin, end in _schedules_of(flow):
+        if not cron:
+            continue
+        # An edit and its row in the record are not written at the very same instant.
+        slots, _ = due_slots(cron, zone, begin - _INSTANT, end + _INSTANT, _MOST_SLOTS)
+        unexplained -= set(slots)
+        for slot in slots:
+            surely = max(begin + _INSTANT, pruned) < slot <= end - _INSTANT
+            if surely and slot not in recorded and slot not in taken:
+                yield Violation("I10", None, f"{flow} was due at {slot:%Y-%m-%d %H:%M} UTC, and nothing is recorded")
+    for slot in sorted(unexplained):
+        yield Violation("I10", None, f"{flow} was not due at {slot:%Y-%m-%d %H:%M} UTC, and an outcome is recorded")
+
+
+def _schedules_of(flow: Flow) -> Iterator[tuple[str, str, datetime, datetime]]:
+    """The schedules that a flow has had: (cron, zone, from, until), from its record of changes."""
+    changes = sorted(flow.changes.all(), key=lambda change: change.version)
+    decided_until = flow.decided_until or flow.created_at
+    for change, later in zip(changes, [*changes[1:], None], strict=True):
+        schedule = change.document["schedule"]
+        end = min(later.at, decided_until) if later else decided_until
+        yield schedule["cron"], schedule["time_zone"], change.at, end
+
+
+def pruned_until() -> datetime:
+    """Up to here runs and due times were pruned on purpose; the beginning of time where none were."""
+    row = Pulse.objects.filter(pk="pruned").first()
+    return datetime.fromisoformat(row.detail["until"]) if row else datetime.min.replace(tzinfo=UTC)
+
+
 CHECKS: tuple[Check, ...] = (
     listed_moves_only,
     started_after_upstream,
@@ -191,4 +246,5 @@ CHECKS: tuple[Check, ...] = (
     started_in_running_runs,
     budgets_are_kept,
     pools_are_kept,
+    due_times_have_outcomes,
 )

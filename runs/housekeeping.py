@@ -2,11 +2,15 @@
 
 import logging
 import threading
+import time
 
 from django.conf import settings
 from django.db import close_old_connections
 
+from runs import vitals
 from runs.engine import sessions, sweep
+from runs.engine.claims import HOST
+from runs.engine.heart import heart
 
 log = logging.getLogger("dex.housekeeping")
 
@@ -20,9 +24,13 @@ class Housekeeping(threading.Thread):
 
     def run(self) -> None:
         """The thread's work."""
+        shown = float("-inf")
         while not self._stopping.wait(settings.SWEEP_S):
             try:
                 close_old_connections()
+                if time.monotonic() - shown >= settings.HEARTBEAT_S:
+                    vitals.worker_lives(heart.owner, HOST)
+                    shown = time.monotonic()
                 sweep.sweep()
                 sessions.expire()
             except Exception as error:  # the next round may succeed; a dead sweeper would lose work
@@ -31,3 +39,7 @@ class Housekeeping(threading.Thread):
     def stop(self) -> None:
         """End after the current round."""
         self._stopping.set()
+        try:
+            vitals.worker_left(heart.owner)
+        except Exception as error:  # the database may be gone already; a silent worker is forgotten in an hour
+            log.info("said no farewell: %s", error)

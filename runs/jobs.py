@@ -2,9 +2,11 @@
 
 from celery import shared_task
 
-from runs import planning, ticking
+from runs import following, planning, probing, syncing, ticking, vitals
 from runs.engine import lanes, single
 from runs.engine import sweep as sweeper
+from runs.models import Run
+from runs.notify import sending, watching
 
 
 @shared_task(name="dex.plan_run")
@@ -31,9 +33,40 @@ def tick(flow_id: int) -> None:
     ticking.ring(flow_id)
 
 
+@shared_task(name="dex.follow")
+def follow(run_id: int) -> None:
+    """A run has succeeded that other flows start after."""
+    following.follow_all(Run.objects.filter(pk=run_id).values_list("flow_id", flat=True).first())
+
+
+@shared_task(name="dex.announce")
+def announce(run_id: int) -> None:
+    """A run is over: its failures are recorded, its messages written."""
+    watching.announce(run_id)
+
+
+@shared_task(name="dex.send_message")
+def send_message(delivery_id: int) -> None:
+    """A message waits to be sent."""
+    sending.send(delivery_id)
+
+
+@shared_task(name="dex.sync_environment")
+def sync_environment(environment_id: int) -> None:
+    """An environment is to be synced."""
+    syncing.sync_if_asked(environment_id)
+
+
+@shared_task(name="dex.answer_probe")
+def answer_probe(probe_id: int) -> None:
+    """Somebody asks a source something."""
+    probing.answer(probe_id)
+
+
 @shared_task(name="dex.sweep")
 def sweep() -> None:
-    """Time for a round of repairs."""
+    """Beat says that it is time for a round of repairs."""
+    vitals.beat_of(vitals.BEAT)
     sweeper.sweep()
 
 

@@ -30,7 +30,7 @@ class LogWriter:
     """
 
     def __init__(self, relative: str, redactor: Redactor) -> None:
-        self.path = _inside(relative)
+        self.path = path_of(relative)
         self.redactor = redactor
         self.dropped = 0
         self._written = 0
@@ -125,7 +125,7 @@ def read(relative: str, start: int = 0, length: int = READ_LIMIT) -> Piece:
     within the log ends with a whole character, so that pieces can be put together again as text.
     Raises ValueError for a path that leads out of the folder of logs.
     """
-    path = _inside(relative)
+    path = path_of(relative)
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -139,7 +139,8 @@ def read(relative: str, start: int = 0, length: int = READ_LIMIT) -> Piece:
     return Piece(data, start, start + len(data), size)
 
 
-def _inside(relative: str) -> Path:
+def path_of(relative: str) -> Path:
+    """The file of a log. Raises ValueError for a path that leads out of the folder of logs."""
     base = root().resolve()
     path = (base / relative).resolve()
     if not path.is_relative_to(base):

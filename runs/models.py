@@ -1,4 +1,4 @@
-"""What happened: Run, TaskRun, Dependency, Attempt, Transition, and what execution leans on: Lane, PoolSlot."""
+"""What happened: Run, Handled, TaskRun, Dependency, Attempt, Transition; what execution leans on: Lane, PoolSlot."""
 
 from typing import ClassVar
 
@@ -8,6 +8,11 @@ from django.db.models import Q
 
 from flows.models import Flow, Revision, Tick
 from nodes.models import Node
+from runs.fingerprints.models import Failure as Failure
+from runs.fingerprints.models import Fingerprint as Fingerprint
+from runs.notify.models import Channel as Channel
+from runs.notify.models import Delivery as Delivery
+from runs.notify.models import Event as Event
 from runs.states import ACTIVE, OVER, RUN_ACTIVE, RUN_OVER, RunState, TaskState
 
 
@@ -22,6 +27,10 @@ class Trigger(models.TextChoices):
     COMMAND = "command", "by command"
     RERUN = "rerun", "as a rerun"
     SCHEDULE = "schedule", "by schedule"
+    FLOW = "flow", "after another flow"
+    ONCE = "once", "as planned"
+    API = "api", "by the API"
+    TEST = "test", "as a test of a script"
 
 
 class Run(models.Model):
@@ -63,6 +72,10 @@ class Run(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["state"], name="runs_active", condition=Q(state__in=sorted(RUN_ACTIVE))),
             models.Index(fields=["flow", "-id"], name="runs_of_flow"),
+            models.Index(fields=["flow", "-ended_at"], name="runs_that_succeeded", condition=Q(state="succeeded")),
+            models.Index(fields=["state", "-id"], name="runs_by_state"),
+            models.Index(fields=["trigger", "-id"], name="runs_by_trigger"),
+            models.Index(fields=["created_at"], name="runs_by_age"),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(
@@ -79,6 +92,18 @@ class Run(models.Model):
     def is_over(self) -> bool:
         """Whether nothing will happen to this run any more."""
         return self.state in RUN_OVER
+
+
+class Handled(models.Model):
+    """Somebody has seen to a failed run: it asks for no attention any more."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="handled")
+    by = models.CharField(max_length=200)
+    at = models.DateTimeField(auto_now_add=True)
+    note = models.CharField(max_length=1000, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.run_id} handled by {self.by}"
 
 
 class Lane(models.Model):
@@ -120,6 +145,9 @@ class TaskRun(models.Model):
     position = models.PositiveIntegerField(default=0)
     spec = models.JSONField(default=dict, help_text="What to execute, as it was when the run was planned")
     pool = models.CharField(max_length=500, blank=True)
+    warehouse_pool = models.CharField(
+        max_length=500, blank=True, help_text="Of a warehouse that one process at a time may open, as a lane has it"
+    )
     waits_for = models.CharField(
         max_length=10,
         default="success",
@@ -194,6 +222,7 @@ class Attempt(models.Model):
     boot_id = models.CharField(max_length=100, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
     pid_start = models.BigIntegerField(null=True, blank=True)
+    uid = models.PositiveIntegerField(null=True, blank=True, help_text="The user of its own that it has")
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=20, blank=True)
@@ -205,7 +234,11 @@ class Attempt(models.Model):
 
     class Meta:
         ordering: ClassVar = ["task_run", "fence"]
-        permissions: ClassVar = [("view_log", "Can read logs"), ("download_log", "Can download whole logs")]
+        permissions: ClassVar = [
+            ("view_log", "Can read logs"),
+            ("download_log", "Can download whole logs"),
+            ("view_failing_rows", "Can look at rows that fail tests"),
+        ]
         constraints: ClassVar = [models.UniqueConstraint(fields=["task_run", "fence"], name="one_attempt_per_fence")]
 
     def __str__(self) -> str:

@@ -7,15 +7,23 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
+from flows.logcontext import about
 from flows.models import Flow, Revision
+from flows.retrying import kind_of, lines_of
 from nodes import ordering, sync
 from nodes.expansion import FlowError, FlowPlan, plan_flow, write_tasks
+from nodes.freshness import stale
+from nodes.kinds import connection, script
+from nodes.kinds.base import TaskSpec
 from nodes.models import Node
+from runs import reruns
 from runs.clock import after
 from runs.engine.heart import Held, heart
 from runs.engine.release import release
-from runs.models import Lane, Run, TaskRun
+from runs.models import Lane, Pool, Run, TaskRun
+from runs.reuse import Wish
 from runs.states import DONE, RUN_OVER, RunState, TaskState
 from runs.transitions import move_run, open_task_runs
 
@@ -32,7 +40,8 @@ def plan_run(run_id: int) -> None:
     held = heart.hold(Held("plan", run_id, 0, on_lost=lambda: None))
     try:
         if _take(run_id):
-            _plan_run(run_id)
+            with about(run=run_id):
+                _plan_run(run_id)
     finally:
         heart.drop(held)
 
@@ -67,19 +76,10 @@ def _plan(run: Run) -> tuple[list[str], FlowPlan]:
     if run.flow is None:
         raise FlowError(["The flow was deleted."])
     warnings: list[str] = []
-    revision = run.retry_of.revision if run.retry_of else None
-    if revision is not None and not revision.exists_on_disk:
-        raise FlowError([f"Revision {revision}, which the first run used, is gone from the disk. Start a new run."])
+    revision = _same_revision(run)
     if revision is None:
         revision, warnings = _latest(run.flow, run.parameters)
     plan = plan_flow(run.flow, revision, results=_results(run))
-    if waiting := [node.name for node in plan.nodes.values() if node.kind != Node.Kind.TRANSFORMATION]:
-        raise FlowError(
-            [
-                "This version of dex executes Transformation nodes alone. "
-                f"Take these out of the flow to run it: {', '.join(waiting)}."
-            ]
-        )
     if not plan.order.rows and not run.flow.allow_empty:
         raise FlowError(
             [
@@ -87,7 +87,31 @@ def _plan(run: Run) -> tuple[list[str], FlowPlan]:
                 "or tick Allow empty in the flow's settings."
             ]
         )
-    return warnings + plan.warnings, plan
+    return warnings + plan.warnings + _stale(plan), plan
+
+
+def _stale(plan: FlowPlan) -> list[str]:
+    """Sources that the flow reads, does not load, and that are older than they may be."""
+    read = {up for row in plan.order.rows for up in plan.manifest.parents.get(row.spec.unique_id, ())}
+    loaded = {made.unique_id for row in plan.order.rows for made in row.spec.makes}
+    sources = {unique_id for unique_id in read - loaded if unique_id.startswith("source.")}
+    return stale(plan.revision, sources, timezone.now()) if sources else []
+
+
+def _same_revision(run: Run) -> Revision | None:
+    """The revision of the run that is repeated, unless the newest is wanted or there is none."""
+    basis = reruns.basis_of(run.retry_of) if run.retry_of else None
+    earlier = basis.revision if basis else None
+    if basis is None or earlier is None or run.scope.get("revision") == reruns.NEWEST:
+        return None
+    if not earlier.exists_on_disk:
+        said = f"Revision {earlier}, which the first run used, is gone from the disk. Rerun it on the newest one."
+        raise FlowError([said])
+    if basis.parameters == run.parameters:
+        return earlier
+    # The same code and variables, with other parameters.
+    variables = {name: value for name, value in earlier.variables.items() if name not in basis.parameters}
+    return sync.with_variables(earlier, {**variables, **run.parameters})
 
 
 def _results(run: Run) -> dict[str, str]:
@@ -116,7 +140,7 @@ def _latest(flow: Flow, parameters: dict[str, Any]) -> tuple[Revision, list[str]
         last = environment.current_revision
         if last is None or parameters or not last.exists_on_disk:
             raise
-        said = f"The project does not parse; this run uses the last good revision {last}. {error}"
+        said = f"This run uses the last good revision {last}: the environment does not sync. {error}"
         return last, [said]
 
 
@@ -125,8 +149,8 @@ def write_plan(run: Run, plan: FlowPlan, warnings: list[str]) -> bool:
     drift = {} if run.retry_of_id else write_tasks(plan, reason="run")
     reused = _reused(run, plan)
     order = plan.order
-    warehouse = plan.revision.warehouse
-    pool = f"duckdb:{warehouse['path']}" if warehouse.get("type") == "duckdb" else ""
+    pool = warehouse_pool_of(plan.revision)
+    _limit_connections(plan)
     with transaction.atomic():
         if not move_run(
             run.pk,
@@ -152,13 +176,23 @@ def write_plan(run: Run, plan: FlowPlan, warnings: list[str]) -> bool:
     return True
 
 
+def warehouse_pool_of(revision: Revision) -> str:
+    """The pool of a warehouse that one process at a time may have open; empty for all others."""
+    warehouse = revision.warehouse
+    return f"duckdb:{warehouse['path']}" if warehouse.get("type") == "duckdb" else ""
+
+
 def _reused(run: Run, plan: FlowPlan) -> dict[str, dict[str, Any]]:
     """key -> result of what a rerun takes over: what succeeded before, and is not asked for again."""
-    if run.retry_of_id is None:
+    if run.retry_of is None:
         return {}
-    earlier = TaskRun.objects.filter(run_id=run.retry_of_id, state__in=DONE).exclude(kind=ordering.HOOK)
-    again = set(run.scope.get("keys", ()))
-    return {key: result for key, result in earlier.values_list("unique_id", "result") if key not in again}
+    found = reruns.decide(run.retry_of, plan, Wish.of(run.scope))
+    earlier = reruns.basis_of(run.retry_of).task_runs.filter(state__in=DONE).exclude(kind=ordering.HOOK)
+    return {
+        key: {"result": result, "why": found[key].why}
+        for key, result in earlier.values_list("unique_id", "result")
+        if key in found and not found[key].runs
+    }
 
 
 def _task_run(
@@ -172,20 +206,21 @@ def _task_run(
         run=run,
         node=node,
         node_name=node.name,
-        lane=None if kind == ordering.GATE else lane,
+        lane=lane if kind in (Node.Kind.TRANSFORMATION, ordering.HOOK) else None,
         kind=kind,
         unique_id=row.key,
         identifier=spec.identifier,
         resource_type=spec.resource_type,
         position=number,
         waits_for=row.waits_for,
-        pool=node.pool,
+        pool=node.pool or (_pool_of(node) if kind == Node.Kind.CONNECTION else ""),
+        warehouse_pool=lane.pool if _opens_warehouse(node, kind) else "",
         spec={} if kind == ordering.GATE else _spec(run.flow, node, spec),
         state=TaskState.REUSED if is_reused else TaskState.PENDING,
     )
     if is_reused:
-        task_run.result = reused[row.key]
-        task_run.reason = f"succeeded in run {run.retry_of_id}"
+        task_run.result = reused[row.key]["result"]
+        task_run.reason = reused[row.key]["why"]
         task_run.ended_at = Now()
     return task_run
 
@@ -194,6 +229,7 @@ def _spec(flow: Flow | None, node: Node, spec: Any) -> dict[str, Any]:
     def first(*values: Any) -> Any:
         return next((value for value in values if value is not None), None)
 
+    own = flow.by_kind.get(kind_of(node.kind, spec.resource_type), {}) if flow else {}
     return {
         "unique_id": spec.unique_id,
         "builds": spec.builds,
@@ -201,7 +237,33 @@ def _spec(flow: Flow | None, node: Node, spec: Any) -> dict[str, Any]:
         "unit_tests": list(spec.unit_tests),
         "full_refresh": node.full_refresh,
         "threads": node.threads,
-        "retries": first(node.retries, flow and flow.retries, 0),
-        "retry_delay": first(node.retry_delay, flow and flow.retry_delay, 30),
-        "timeout": first(node.timeout, flow and flow.timeout, settings.TASK_TIMEOUT_S),
+        "retries": first(node.retries, own.get("retries"), flow and flow.retries, 0),
+        "retry_delay": first(node.retry_delay, own.get("retry_delay"), flow and flow.retry_delay, 30),
+        "retry_on": node.retry_on or own.get("retry_on") or (flow.retry_on if flow else "any"),
+        "retry_patterns": lines_of(node.retry_patterns if node.retry_on else flow.retry_patterns if flow else ""),
+        "timeout": first(node.timeout, own.get("timeout"), flow and flow.timeout, settings.TASK_TIMEOUT_S),
+        **_options(node, spec),
     }
+
+
+def _options(node: Node, spec: TaskSpec) -> dict[str, Any]:
+    if node.kind == Node.Kind.SCRIPT:
+        return script.options_of(node)
+    return connection.options_of(node, spec) if node.kind == Node.Kind.CONNECTION else {}
+
+
+def _opens_warehouse(node: Node, kind: str) -> bool:
+    """Whether a process of its own opens the warehouse for it."""
+    return kind == Node.Kind.CONNECTION or (kind == Node.Kind.SCRIPT and node.uses_warehouse)
+
+
+def _pool_of(node: Node) -> str:
+    """The pool that limits how many tables of a connection are loaded at once."""
+    return f"connection:{node.connection_id}"
+
+
+def _limit_connections(plan: FlowPlan) -> None:
+    """A pool for each connection of the flow, as large as the connection says."""
+    for node in plan.nodes.values():
+        if node.connection is not None:
+            Pool.objects.update_or_create(name=_pool_of(node), defaults={"slots": node.connection.parallel})

@@ -6,6 +6,7 @@ from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquer
 from django.db.models.functions import Coalesce
 
 from flows.models import Environment, Flow
+from runs.fingerprints.normalise import first_error_line
 from runs.models import Run, TaskRun
 from runs.states import OVER, RUN_ACTIVE, RUN_OVER, RunState, TaskState
 
@@ -61,20 +62,29 @@ def latest_runs(environment: Environment | None = None) -> QuerySet[Run]:
 
 
 def failing(environment: Environment | None = None) -> QuerySet[Run]:
-    """Of every flow whose latest finished run failed, that run; `failed_task`, `failed_reason`: what broke first."""
+    """Of every flow whose latest finished run failed, that run with what broke first (see `with_first_failure`).
+
+    What somebody marked as handled is left out.
+    """
     flows = Flow.objects.all() if environment is None else Flow.objects.filter(environment=environment)
     finished = Run.objects.filter(flow=OuterRef("pk"), state__in=RUN_OVER).order_by("-id").values("pk")[:1]
     latest = flows.annotate(latest=Subquery(finished)).filter(latest__isnull=False).values("latest")
+    rows = latest_runs().filter(pk__in=latest, state=RunState.FAILED, handled__isnull=True)
+    return with_first_failure(rows).order_by("-ended_at", "-id")
+
+
+def with_first_failure(rows: QuerySet[Run]) -> QuerySet[Run]:
+    """The same runs with `failed_task` and `failed_reason`: what broke first, for `first_line`."""
     failures = TaskRun.objects.filter(run=OuterRef("pk"), state=TaskState.FAILED).order_by("ended_at", "id")
-    return (
-        latest_runs()
-        .filter(pk__in=latest, state=RunState.FAILED)
-        .annotate(
-            failed_task=Subquery(failures.values("identifier")[:1]),
-            failed_reason=Subquery(failures.values("reason")[:1]),
-        )
-        .order_by("-ended_at", "-id")
+    return rows.annotate(
+        failed_task=Subquery(failures.values("identifier")[:1]),
+        failed_reason=Subquery(failures.values("reason")[:1]),
     )
+
+
+def owner_of(flow: Flow) -> str:
+    """Who looks after a flow, from its tag "owner:name"; empty where nobody is named."""
+    return next((tag.partition(":")[2].strip() for tag in flow.tags if tag.startswith("owner:")), "")
 
 
 def in_progress(environment: Environment | None = None) -> QuerySet[Run]:
@@ -94,8 +104,8 @@ def in_progress(environment: Environment | None = None) -> QuerySet[Run]:
 
 
 def first_line(run: Run) -> str:
-    """What went wrong first, in a line; for rows of `failing`."""
+    """What went wrong first, in a line; for rows of `with_first_failure`."""
     said = run.error or getattr(run, "failed_reason", "") or run.reason
     task = "" if run.error else getattr(run, "failed_task", "") or ""
-    line = next((line.strip() for line in said.splitlines() if line.strip()), "")
+    line = first_error_line(said)
     return f"{task}: {line}" if task and line else line or task

@@ -1,6 +1,6 @@
 """What people, commands and clocks do to runs. Every door calls these."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -13,7 +13,7 @@ from flows.parameters import check_values
 from runs import bell
 from runs.engine.release import release, settle
 from runs.models import Run, TaskRun, Trigger
-from runs.states import DONE, RUN_OVER, RunState, TaskState
+from runs.states import RUN_OVER, RunState, TaskState
 from runs.transitions import move, move_run, open_run
 
 
@@ -63,35 +63,6 @@ def start_run(
             raise
         return Run.objects.get(key=key)  # another click with the same key was first
     return run
-
-
-def rerun(run: Run, *, actor: str, user: AbstractBaseUser | None = None, keys: Iterable[str] = ()) -> Run:
-    """Open a run that repeats `run` on its revision: what succeeded is reused, except `keys`.
-
-    Without `keys` it starts from the failure. Raises RunError when the run is not over, has no flow any more,
-    or has nothing to repeat.
-    """
-    require("runs.add_run")
-    if not run.is_over:
-        raise RunError("This run is not over; cancel it or wait for its end.")
-    if run.flow is None:
-        raise RunError("The flow of this run was deleted.")
-    again = sorted(set(keys))
-    if again:
-        known = set(run.task_runs.filter(unique_id__in=again).values_list("unique_id", flat=True))
-        if unknown := [key for key in again if key not in known]:
-            raise RunError(f"This run has no task {', '.join(unknown)}.")
-    elif run.task_runs.exists() and not run.task_runs.exclude(state__in=DONE).exists():
-        raise RunError("Everything in this run succeeded; name the tasks that shall run again.")
-    return start_run(
-        run.flow,
-        trigger=Trigger.RERUN,
-        actor=actor,
-        user=user,
-        parameters=run.parameters,
-        retry_of=run,
-        scope={"keys": again},
-    )
 
 
 def cancel_run(run_id: int, *, actor: str) -> bool:

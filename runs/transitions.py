@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from flows.models import Flow
+from flows.models import Environment, Flow
 from runs.models import Dependency, Run, TaskRun
 from runs.states import BIRTHS, MOVES, OVER, RUN_MOVES, RUN_OVER, RunState, TaskState
 
@@ -18,12 +18,17 @@ class IllegalMoveError(Exception):
     """Code asked for a move that the table of states does not have."""
 
 
-def open_run(flow: Flow, *, actor: str, **fields: Any) -> Run:
-    """A new run of `flow` in QUEUED. The caller holds the transaction; `fields` are columns of Run."""
+def open_run(
+    flow: Flow | None, *, actor: str, name: str = "", environment: Environment | None = None, **fields: Any
+) -> Run:
+    """A new run in QUEUED, of `flow`, or of none with a name and an environment of its own.
+
+    The caller holds the transaction; `fields` are columns of Run.
+    """
     return Run.objects.create(
         flow=flow,
-        flow_name=flow.name,
-        environment_name=str(flow.environment),
+        flow_name=flow.name if flow else name,
+        environment_name=str(flow.environment if flow else environment),
         state=RunState.QUEUED,
         moved_by=actor,
         **fields,

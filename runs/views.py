@@ -13,7 +13,6 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from flows.access import acting
-from flows.cron import describe, next_times
 from flows.models import Flow
 from flows.parameters import ParameterError
 from flows.switch import chosen_environment
@@ -27,7 +26,6 @@ from runs.states import RunState, TaskState
 
 PAGE = 50
 MOST_AT_ONCE = 100
-LONGEST_ID = 18  # digits
 _STATES = [("", "Any state"), *((state.value, state.value.capitalize()) for state in RunState), ("none", "Never ran")]
 
 
@@ -63,7 +61,7 @@ def flows(request: HttpRequest) -> HttpResponse:
 
 
 def _link(run: Run) -> str:
-    return format_html('<a href="{}">{}</a>', reverse("admin:runs_run_change", args=[run.pk]), run)
+    return format_html('<a href="{}">{}</a>', reverse("runs:run", args=[run.pk]), run)
 
 
 def _start(request: HttpRequest, flow: Flow, values: dict[str, Any], key: str) -> Run:
@@ -89,7 +87,7 @@ def start(request: HttpRequest, flow_id: int) -> HttpResponse:
             messages.error(request, f"{flow}: {error}")
         else:
             messages.success(request, format_html("{} was started.", _link(run)))
-            return redirect(reverse("admin:runs_run_change", args=[run.pk]))
+            return redirect(reverse("runs:run", args=[run.pk]))
     context = {**page_context(flow), "form": form, "key": key or secrets.token_urlsafe(12)}
     return render(request, "runs/start.html", context, status=422 if form.is_bound and form.errors else 200)
 
@@ -130,34 +128,13 @@ def _run_all(request: HttpRequest, rows: list[Flow]) -> None:
 
 @require_safe
 @permission_required("flows.view_flow", raise_exception=True)
-def due(request: HttpRequest, flow_id: int) -> HttpResponse:
-    """Every due time of a flow's schedule with what became of it, and the next ones; ?before= pages by tick."""
-    flow = flow_or_404(flow_id)
-    rows = flow.ticks.prefetch_related("runs")
-    before = request.GET.get("before", "")
-    if before.isdecimal() and len(before) < LONGEST_ID:
-        mark = flow.ticks.filter(pk=int(before)).first()
-        rows = rows.filter(due_at__lt=mark.due_at) if mark else rows
-    shown = list(rows[: PAGE + 1])
-    context = {
-        **page_context(flow),
-        "ticks": shown[:PAGE],
-        "older": shown[PAGE - 1].pk if len(shown) > PAGE else None,
-        "next_runs": next_times(flow.cron, flow.time_zone, 5) if flow.cron and not flow.paused else [],
-        "sentence": describe(flow.cron) if flow.cron else "",
-    }
-    return render(request, "runs/due.html", context)
-
-
-@require_safe
-@permission_required("flows.view_flow", raise_exception=True)
 def states(request: HttpRequest, flow_id: int) -> HttpResponse:
     """The state of each node in the flow's latest run: {"nodes": {id: {"state", "run_url"}}}."""
     flow = get_object_or_404(Flow, pk=flow_id)
     run = flow.runs.order_by("-pk").first()
     made: dict[str, dict[str, str]] = {}
     if run is not None and acting().may("runs.view_run"):
-        url = reverse("admin:runs_run_change", args=[run.pk])
+        url = reverse("runs:run", args=[run.pk])
         by_node: dict[int, set[str]] = {}
         rows = TaskRun.objects.filter(run=run, node__isnull=False).exclude(kind="gate")
         for node_id, state in rows.values_list("node_id", "state").distinct():

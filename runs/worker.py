@@ -8,7 +8,7 @@ from django.conf import settings
 
 from flows import scheduling
 from runs import bell
-from runs.engine import lanes, sessions
+from runs.engine import sessions, stopping
 from runs.housekeeping import Housekeeping
 
 _housekeeping: list[Housekeeping] = []
@@ -25,11 +25,11 @@ def _began(**_: Any) -> None:
 
 @worker_shutting_down.connect
 def _stopping(**_: Any) -> None:
-    """Celery waits for running jobs; drivers take nothing new and end what outlasts the grace."""
-    lanes.draining.set()
+    """Celery waits for running jobs; nothing new is taken, and what outlasts the grace is broken off."""
+    stopping.draining.set()
     for thread in _housekeeping:
         thread.stop()
-    threading.Thread(target=lanes.wait_for_drivers, args=[settings.SHUTDOWN_GRACE_S], daemon=True).start()
+    threading.Thread(target=stopping.wait_for_work, args=[settings.SHUTDOWN_GRACE_S], daemon=True).start()
 
 
 @worker_shutdown.connect

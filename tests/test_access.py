@@ -5,6 +5,7 @@ but what is listed), S3 (state changes are POST with a token; looking never writ
 """
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -17,30 +18,77 @@ from django.urls import get_resolver
 from django.utils import timezone
 
 from dexsite.roles import seed_roles
+from flows import tokens
 from flows.access import ROLES, SYSTEM, acting_as, role_permissions
-from flows.models import Flow
+from flows.models import Flow, Token
+from flows.variables.values import save_variable
 from nodes import services as node_services
-from nodes.models import Connection, Link, Node
+from nodes.models import Connection, Link, Node, Probe
 from runs import services as run_services
-from runs.models import Attempt, Pool, Run, TaskRun, Trigger
+from runs.listing.bulk import cancel_all, handle_all, rerun_all
+from runs.models import Attempt, Channel, Delivery, Fingerprint, Pool, Run, TaskRun, Trigger
+from runs.notify import services as alerts
+from runs.planned import plan_start, withdraw_start
+from runs.reruns import rerun
 from tests.pages import sample_flow
 
 pytestmark = pytest.mark.django_db
 
 NOBODY, ANYBODY, NO = "nobody", "anybody", "not allowed"
+TOKEN = "a token"  # a session, whoever's, is 401 there: tests/runs/test_api.py asks with tokens
 PEOPLE = ("visitor", *ROLES)
 # address -> (the least that may GET it, the least that may POST to it); NO: there is no such method (405)
 TABLE = {
     "healthz": (ANYBODY, NO),
+    "readyz": (ANYBODY, NO),
+    "metrics": (TOKEN, TOKEN),
     "home": ("viewer", NO),
     "switch-environment": (NO, "viewer"),
     "search": ("viewer", NO),
-    "runs": ("viewer", "viewer"),
+    "status": ("admin", NO),
+    "runs": ("viewer", NO),
+    "runs:bulk_runs": (NO, "operator"),
     "runs:flows": ("viewer", NO),
+    "runs:calendar": ("viewer", NO),
     "runs:bulk": (NO, "viewer"),  # what it does is asked of the services: see below
     "runs:start": ("operator", "operator"),
     "runs:states": ("viewer", NO),
     "runs:due": ("viewer", NO),
+    "runs:plan": ("operator", "operator"),
+    "runs:run": ("viewer", NO),
+    "runs:live": ("viewer", NO),
+    "runs:picture": ("viewer", NO),
+    "runs:cancel": (NO, "operator"),
+    "runs:rerun": ("operator", "operator"),
+    "runs:compare": ("viewer", NO),
+    "runs:task": ("viewer", NO),
+    "runs:cancel_task": (NO, "operator"),
+    "runs:log": ("viewer", NO),
+    "runs:log_tail": ("viewer", NO),
+    "runs:log_download": ("operator", NO),
+    "runs:withdraw": (NO, "operator"),
+    "runs:failures": ("viewer", NO),
+    "runs:failure": ("viewer", "operator"),
+    "runs:alerts": ("admin", NO),
+    "runs:alert_new": ("admin", "admin"),
+    "runs:alert": ("admin", "admin"),
+    "runs:alert_test": (NO, "admin"),
+    "runs:alert_secret": (NO, "admin"),
+    "runs:alert_delete": (NO, "admin"),
+    "runs:alert_again": (NO, "admin"),
+    "runs:try": (NO, "editor"),
+    "runs:trial": ("viewer", NO),
+    "flows:pushes": ("admin", "admin"),
+    "pushed": (NO, TOKEN),  # the signature says who: tests/runs/test_environments_from_git.py
+    "flows:tokens": ("viewer", "viewer"),
+    "flows:revoke_token": (NO, "viewer"),  # one's own: tests/flows/test_tokens.py
+    "api:flows": (TOKEN, TOKEN),
+    "api:flow": (TOKEN, TOKEN),
+    "api:flow_runs": (TOKEN, TOKEN),
+    "api:run": (TOKEN, TOKEN),
+    "api:tasks": (TOKEN, TOKEN),
+    "api:cancel": (TOKEN, TOKEN),
+    "api:nothing": (TOKEN, TOKEN),
     "nodes:new_flow": ("editor", "editor"),
     "nodes:schedule": ("viewer", NO),
     "nodes:settings": ("viewer", "editor"),
@@ -60,6 +108,20 @@ TABLE = {
     "nodes:version": ("viewer", NO),
     "nodes:restore": (NO, "editor"),
     "nodes:yaml": ("viewer", NO),
+    "nodes:connections": ("admin", NO),
+    "nodes:connection_new": ("admin", NO),
+    "nodes:connection_settings": ("admin", "admin"),
+    "nodes:connection": ("admin", "admin"),
+    "nodes:connection_tables": ("admin", "admin"),
+    "nodes:connection_sources": ("admin", NO),
+    "nodes:connection_accept": (NO, "admin"),
+    "nodes:connection_delete": (NO, "admin"),
+    "runs:ask": (NO, "admin"),
+    "runs:probe": ("admin", NO),
+    "nodes:variables": ("editor", NO),
+    "nodes:new_variable": ("admin", "admin"),
+    "nodes:variable": ("editor", "admin"),
+    "nodes:delete_variable": (NO, "admin"),
     "nodes:models": ("viewer", NO),
     "nodes:model": ("viewer", NO),
     "nodes:lineage": ("viewer", NO),
@@ -83,7 +145,6 @@ ROWS = {
     "flows_flow": ("viewer", "editor", "editor", "editor"),
     "nodes_node": ("viewer", "editor", "editor", "editor"),
     "nodes_link": ("viewer", "editor", NOBODY, "editor"),
-    "nodes_connection": ("admin", "admin", "admin", "admin"),
     "nodes_change": ("admin", NOBODY, NOBODY, NOBODY),
     "runs_run": ("viewer", NOBODY, NOBODY, NOBODY),
     "runs_taskrun": ("viewer", NOBODY, NOBODY, NOBODY),
@@ -123,13 +184,23 @@ def world():
     up = node_services.save_node(Node(flow=flow, name="Staging", include=["tag:staging"]))
     down = node_services.save_node(Node(flow=flow, name="Marts", include=["tag:mart"]))
     arrow = node_services.link(up, down)
-    loads = Connection.objects.create(project=flow.environment.project, name="shop", dataset="raw", streams=["orders"])
+    loads = Connection.objects.create(
+        project=flow.environment.project, name="shop", connector="sql_database", dataset="raw", streams=["orders"]
+    )
     run = run_services.start_run(flow, trigger=Trigger.MANUAL, actor="test")
     task = TaskRun.objects.create(run=run, unique_id="model.shop.x", identifier="x", kind="transformation", fence=1)
     Attempt.objects.create(task_run=task, fence=1, owner="w", started_at=timezone.now(), log_path="1/1.log")
     pool = Pool.objects.create(name="api", slots=2)
+    known = Fingerprint.objects.create(digest="0" * 64, text="x", first_seen=timezone.now(), last_seen=timezone.now())
+    told = Channel.objects.create(name="team", kind="email", target="ada@example.org", events=["failure"])
+    message = Delivery.objects.create(channel=told, event="failure", key="0", subject="x", status="sent")
+    value = save_variable(flow.environment.project, None, "REGION", "eu", secret=False)
+    asked = Probe.objects.create(connection=loads, environment=flow.environment, what="test", asked_by="ada")
+    planned = plan_start(flow, timezone.now() + timedelta(days=1))
     flow.refresh_from_db()
     group = Group.objects.get(name="viewer")
+    holder = get_user_model().objects.create_user("holder")
+    script = Token.objects.create(user=holder, name="script", digest="0" * 64)
     user = get_user_model().objects.create_user("somebody")
     rows = {
         "flows_project": flow.environment.project,
@@ -138,7 +209,6 @@ def world():
         "flows_flow": flow,
         "nodes_node": up,
         "nodes_link": arrow,
-        "nodes_connection": loads,
         "nodes_change": flow.changes.first(),
         "runs_run": run,
         "runs_taskrun": task,
@@ -149,11 +219,24 @@ def world():
     known = {
         "<int:flow_id>": flow.pk,
         "<int:node_id>": up.pk,
+        "<int:connection_id>": loads.pk,
+        "<int:probe_id>": asked.pk,
+        "<slug:connector>": "sql_database",
+        "<slug:what>": "test",
         "<int:number>": flow.version,
         "<slug:kind>": "transformation",
         "<path:unique_id>": "model.shop.mart_orders",
         "<int:task_run_id>": task.pk,
         "<int:fence>": 1,
+        "<int:run_id>": run.pk,
+        "<int:project_id>": flow.environment.project_id,
+        "<int:other_id>": run.pk,
+        "<int:tick_id>": planned.pk,
+        "<int:token_id>": script.pk,
+        "<int:variable_id>": value.pk,
+        "<int:fingerprint_id>": known.pk,
+        "<int:channel_id>": told.pk,
+        "<int:delivery_id>": message.pk,
         "<id>": user.pk,
         "<path:content_type_id>": 1,
         "^(?P<app_label>flows|nodes|runs|auth)$": "flows",
@@ -189,16 +272,18 @@ def allowed(role, least):
 
 
 def verdict(response, path):
-    """What an answer says about leave: "in", "login", "refused" or "no method"."""
+    """What an answer says about leave: "in", "login", "refused", "no token" or "no method"."""
     if response.status_code == 302 and response["Location"].startswith("/admin/login/"):
         return "login"
-    if response.status_code in (403, 405):
-        return {403: "refused", 405: "no method"}[response.status_code]
+    if response.status_code in (401, 403, 405):
+        return {401: "no token", 403: "refused", 405: "no method"}[response.status_code]
     assert response.status_code < 500, (path, response.status_code)
     return "in"
 
 
 def expected(role, least, name):
+    if least == TOKEN:
+        return {"no token"}
     if role == "visitor" and least != ANYBODY:
         return {"login", "no method"} if least == NO else {"login"}
     if least == NO:
@@ -211,15 +296,18 @@ def expected(role, least, name):
 def test_every_address_opens_for_whom_the_table_says(world, role, method):
     _, paths = world
     wrong = {}
+    client = person(role)
     for name, (get, post) in TABLE.items():
         if method in ("post", "put", "delete") and name == "admin:logout" and role != "visitor":
             continue  # it would end the session of the walk; it has a test of its own
-        answer = getattr(person(role), method)(paths[name])
+        answer = getattr(client, method)(paths[name])
         said = verdict(answer, paths[name])
         least = {"get": get, "head": get, "post": post}.get(method, NO)
         if method in ("put", "delete"):
             # No page takes these; the admin's treat them as looking.
-            assert role != "visitor" or said in ("login", "no method") or get == ANYBODY or post == ANYBODY, name
+            shut = ("login", "no method", "no token")
+            assert role != "visitor" or said in shut or get == ANYBODY or post == ANYBODY, name
+            assert get != TOKEN or said == "no token", name
             continue
         if said not in expected(role, least, name):
             wrong[name] = (said, expected(role, least, name), answer.status_code)
@@ -237,7 +325,7 @@ def test_looking_writes_nothing(world):
                 client.get(path)
                 client.head(path)
     harmless = ("SELECT", "PRAGMA", "EXPLAIN", "SAVEPOINT", "RELEASE")
-    assert [query["sql"] for query in asked if not query["sql"].startswith(harmless)] == []
+    assert [query["sql"] for query in asked if not query["sql"].lstrip().startswith(harmless)] == []
 
 
 @pytest.mark.parametrize("role", ["visitor", "admin"])
@@ -247,7 +335,7 @@ def test_a_post_without_the_token_or_from_elsewhere_changes_nothing(world, role)
     before = (flow.version, Run.objects.count(), Flow.objects.count(), Node.objects.count(), Link.objects.count())
     for path in paths.values():
         for headers in ({}, {"Origin": "https://elsewhere.example"}, {"X-CSRFToken": "x" * 64}):
-            assert client.post(path, headers=headers).status_code in (403, 405), path
+            assert client.post(path, headers=headers).status_code in (401, 403, 405), path
     flow.refresh_from_db()
     after = (flow.version, Run.objects.count(), Flow.objects.count(), Node.objects.count(), Link.objects.count())
     assert before == after
@@ -280,6 +368,10 @@ DOORS = [
     (lambda flow: node_services.delete_flow(flow), "flows.delete_flow"),
     (lambda flow: node_services.duplicate_flow(flow), "flows.add_flow"),
     (lambda flow: node_services.restore_flow(flow, 1), "flows.change_flow"),
+    (lambda flow: plan_start(flow, timezone.now() + timedelta(hours=1)), "runs.add_run"),
+    (lambda flow: withdraw_start(flow.ticks.get()), "runs.add_run"),
+    (lambda flow: tokens.issue("script", None), "flows.view_flow"),
+    (lambda flow: tokens.revoke(Token.objects.get()), "auth.view_user"),
     (lambda flow: node_services.pause_flow(flow, True), "flows.pause_flow"),
     (lambda flow: node_services.save_node(flow.nodes.first()), "nodes.change_node"),
     (lambda flow: node_services.save_node(Node(flow=flow, name="n", include=["tag:mart"])), "nodes.add_node"),
@@ -290,7 +382,17 @@ DOORS = [
     (lambda flow: run_services.start_run(flow, trigger=Trigger.MANUAL, actor="x"), "runs.add_run"),
     (lambda flow: run_services.cancel_run(flow.runs.first().pk, actor="x"), "runs.add_run"),
     (lambda flow: run_services.cancel_task_run(TaskRun.objects.first().pk, actor="x"), "runs.add_run"),
-    (lambda flow: run_services.rerun(flow.runs.first(), actor="x"), "runs.add_run"),
+    (lambda flow: alerts.save_channel(Channel(name="n", kind="email", target="a@example.org")), "runs.add_channel"),
+    (lambda flow: alerts.save_channel(Channel.objects.get()), "runs.change_channel"),
+    (lambda flow: alerts.delete_channel(Channel.objects.get()), "runs.delete_channel"),
+    (lambda flow: alerts.renew_secret(Channel.objects.get()), "runs.change_channel"),
+    (lambda flow: alerts.send_test(Channel.objects.get()), "runs.change_channel"),
+    (lambda flow: alerts.send_again(Delivery.objects.get()), "runs.change_channel"),
+    (lambda flow: alerts.save_note(Fingerprint.objects.get(), note="n", muted_until=None), "runs.add_run"),
+    (lambda flow: rerun(flow.runs.first(), actor="x"), "runs.add_run"),
+    (lambda flow: rerun_all(flow.runs.all(), key=""), "runs.add_run"),
+    (lambda flow: cancel_all(flow.runs.all()), "runs.add_run"),
+    (lambda flow: handle_all(flow.runs.all()), "runs.add_run"),
 ]
 
 

@@ -1,15 +1,20 @@
 """Home, the environment switch and the search, as the roles of dex see them."""
 
+import threading
+import time
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from flows.models import Environment, Flow, Project, Revision
-from runs.models import Run, TaskRun
+from runs.models import Pulse, Run, TaskRun
+from runs.overview import parts
+from runs.overview.coming import next_starts
 from tests.nodes.small_manifests import small_manifest
 from tests.pages import SAMPLE, Page, Person
 from tests.runs.graphs import drain, open_graph
@@ -50,7 +55,7 @@ def test_what_fails_comes_first_with_its_first_error_line():
     page = member("viewer").open("/")
     assert "a: Catalog Error: no table &lt;b&gt;raw&lt;/b&gt;" in page.html and "LINE 1" not in page.html
     assert page.html.index("Failing flows") < page.html.index("Latest runs")
-    assert f"/flows/{run.flow_id}/" in page.links and f"/admin/runs/run/{run.pk}/change/" in page.links
+    assert f"/flows/{run.flow_id}/" in page.links and f"/runs/{run.pk}/" in page.links
 
 
 def test_an_error_of_the_run_itself_says_more_than_its_tasks():
@@ -97,13 +102,105 @@ def test_the_number_of_queries_does_not_grow_with_flows_and_runs():
         ran(f"Flow {number}", finish=False)
     with CaptureQueriesContext(connection) as many:
         ada.open("/")
-    assert len(many) == len(few) <= 16
+    # 16 for user, session and the lists; 2 for stuck runs, 2 for what comes next, the days, the database's own time
+    assert len(many) == len(few) <= 22
 
 
 def test_more_failing_flows_than_fit_are_counted_as_more():
     for number in range(12):
         ran(f"Flow {number}", None, FAIL)
     assert "10+" in member("viewer").open("/").html
+
+
+def test_the_owner_of_a_failing_flow_is_named():
+    run = ran("Orders", None, FAIL)
+    Flow.objects.filter(pk=run.flow_id).update(tags=["finance", "owner:Ann <ann@example.org>"])
+    assert "Ann &lt;ann@example.org&gt;" in section(member("viewer").open("/"), "failing")
+
+
+def section(page, name):
+    """The card of Home with this heading; empty where it is not shown."""
+    _, found, rest = page.html.partition(f'<h2 id="{name}">')
+    return rest.split("</section>")[0] if found else ""
+
+
+def test_what_takes_three_times_its_usual_time_or_waits_for_long_is_stuck():
+    now = timezone.now()
+    for name, since, started in (("Slow", 4, True), ("Fine", 2, True), ("Waits", 11, False), ("Fresh", 9, False)):
+        usual = ran(name)
+        Run.objects.filter(pk=usual.pk).update(started_at=now, ended_at=now + timedelta(minutes=1))
+        begun = now - timedelta(minutes=since)
+        run = ran(name, finish=False)
+        Run.objects.filter(pk=run.pk).update(created_at=begun, started_at=begun if started else None)
+    ran("Never ran before", finish=False)
+    said = section(member("viewer").open("/"), "not-started")
+    assert said.startswith("Stuck") and "Slow" in said and "usually takes 1 m 0 s" in said
+    assert "Waits" in said and "waits to start" in said
+    assert "Fine" not in said and "Fresh" not in said and "Never ran" not in said
+
+
+def test_the_next_runs_are_those_of_schedules_and_plans_in_their_order():
+    now = timezone.now()
+    run = ran("Early")
+    where = run.flow.environment
+    Flow.objects.filter(pk=run.flow_id).update(cron="* * * * *")
+    Flow.objects.create(name="Paused", environment=where, cron="* * * * *", paused=True)
+    Flow.objects.create(name="Spread", environment=where, cron="* * * * *", spread=60)
+    Flow.objects.create(name="Yearly", environment=where, cron="0 0 1 1 *")
+    Flow.objects.create(name="Broken", environment=where, cron="nonsense")
+    planned = Flow.objects.create(name="Planned", environment=where)
+    planned.ticks.create(due_at=now + timedelta(seconds=20), outcome="planned", cause="once", planned_by="ann")
+    found = next_starts(None, now, 10)
+    assert len(found) == 10 and [each.at for each in found] == sorted(each.at for each in found)
+    assert all(each.at > now for each in found) and {each.flow.name for each in found} == {"Early", "Spread", "Planned"}
+    spread = Flow.objects.get(name="Spread")
+    for each in found:
+        if each.flow.name != "Planned":
+            due = each.at - (spread.delay if each.flow == spread else timedelta())
+            assert (due.second, due.microsecond) == (0, 0)
+    assert [each.flow.name for each in next_starts(None, now, 200)][-1] != "Yearly"
+    said = section(member("viewer").open("/"), "coming")
+    assert "planned by ann" in said and "Paused" not in said
+
+
+def test_the_last_days_say_how_many_ran_how_they_ended_and_how_long_they_took():
+    cache.clear()  # counts that took long are kept
+    now = timezone.now()
+    for back, specs, minutes in ((0, None, 3), (0, FAIL, 4), (1, None, 1), (13, None, 1), (14, None, 1)):
+        run = ran("Orders", None, specs)
+        begun = now - timedelta(days=back)
+        Run.objects.filter(pk=run.pk).update(
+            created_at=begun, started_at=begun, ended_at=begun + timedelta(minutes=minutes)
+        )
+    said = section(member("viewer").open("/"), "days")
+    assert said.count("<li>") == 14 and f"/runs/?since={now.date()}&amp;until={now.date()}" in said
+    assert "2 runs: 1 failed, 1 succeeded, 7 m 0 s in all" in said
+    assert said.count("1 run: 1 succeeded, 1 m 0 s in all</span>") == 2 and said.count(": no runs</span>") == 11
+    assert "style=" not in said and said.count("<rect class=") == 4
+
+
+def test_the_health_of_every_part_is_said(settings):
+    ran("Orders")
+    said = section(member("viewer").open("/"), "parts")
+    assert "not seen yet" in said and "none" in said and "embedded" in said and " ms</dd>" in said
+    Pulse.objects.create(pk="sweep", at=timezone.now())
+    Pulse.objects.create(pk="worker:1", at=timezone.now(), detail={"threads": 8})
+    said = section(member("editor").open("/"), "parts")
+    assert "works" in said and "1, 8 threads" in said
+
+
+def test_a_dead_broker_does_not_make_home_wait(settings, monkeypatch):
+    settings.EMBEDDED, settings.CELERY_BROKER_URL = False, "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(parts, "_asked", parts._Broker())
+    started = threading.Event()
+    monkeypatch.setattr(parts._Broker, "_ask", lambda self: started.wait(5))
+    began = time.monotonic()
+    for _ in range(3):
+        assert parts._broker().said == "has not answered yet"
+    assert time.monotonic() - began < 1
+    started.set()
+    parts._asked.answers = False
+    assert parts._broker() == parts.Part("Broker", "failed", "redis does not answer")
 
 
 def test_home_is_limited_to_the_chosen_environment():
@@ -255,7 +352,7 @@ def test_runs_are_found_by_their_number():
 
 def test_pages_and_actions_are_those_that_one_may_open():
     everything = {role: found(member(role), "")["Go to"] for role in ("viewer", "editor", "admin")}
-    assert everything["viewer"] == ["Home", "Flows", "Runs", "Models", "Change password"]
+    assert everything["viewer"] == ["Home", "Flows", "Runs", "Failures", "Calendar", "Models", "Change password"]
     assert {"New flow", "Import a flow", "Environments"} <= set(everything["editor"])
     assert "Users" not in everything["editor"] and {"Users", "Add user", "Audit"} <= set(everything["admin"])
 

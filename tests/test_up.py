@@ -105,7 +105,7 @@ class Dex:
         text = self.get("/admin/flows/flow/")[2]
         row = re.search(rf'value="(\d+)"[^>]*>(?:(?!<tr).)*?>flow of {name}<', text, re.S).group(1)
         text = self.post("/admin/flows/flow/", action="run_now", _selected_action=row, index="0")[2]
-        return int(re.search(r"/admin/runs/run/(\d+)/change/", text).group(1))
+        return int(re.search(r'href="/runs/(\d+)/"', text).group(1))
 
     def state(self, run):
         text = self.get(f"/admin/runs/run/{run}/change/")[2]

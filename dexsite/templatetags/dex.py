@@ -1,6 +1,8 @@
 """What every page shows the same way: icons, states, times, durations, long names."""
 
+import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from django import template
 from django.db.models.options import Options
@@ -11,6 +13,9 @@ from django.utils.safestring import SafeString, mark_safe
 from runs.states import TaskState
 
 register = template.Library()
+ANSI = re.compile(
+    r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])"
+)  # ECMA-48: CSI, OSC, and two-byte codes
 
 # A run's states are among these.
 STATE_ICONS = {
@@ -44,6 +49,7 @@ EMPTY = {
 
 
 @register.simple_tag
+@lru_cache(maxsize=256)  # a list has hundreds of them
 def icon(name: str) -> SafeString:
     """An icon of the sprite, by Lucide's name; frontend/icons.txt lists those that are in it."""
     return format_html(
@@ -54,10 +60,23 @@ def icon(name: str) -> SafeString:
 
 
 @register.simple_tag
+@lru_cache(maxsize=32)
 def state_badge(state: str) -> SafeString:
     """A state of a run or task run: icon, word and colour."""
     known = TaskState(state)
     return format_html('<span class="badge state-{}">{}{}</span>', known, icon(STATE_ICONS[known]), known.capitalize())
+
+
+@register.simple_tag
+def state_icon(state: str) -> SafeString:
+    """The icon of a state alone, where its word stands beside it or is said otherwise."""
+    return icon({str(known): name for known, name in STATE_ICONS.items()}.get(state, "circle-dashed"))
+
+
+@register.filter
+def without_ansi(text: str) -> str:
+    """A piece of a log without the codes that colour a terminal."""
+    return ANSI.sub("", text)
 
 
 @register.simple_tag

@@ -6,18 +6,26 @@ docs/decisions/0003-child-processes-in-flows.md.
 
 from flows.process.child import PIPE, Child, Finished, kill_leftover, run, start
 from flows.process.launch import Limits, clean_environment, isolation_level
+from flows.process.sandbox import Isolation, Sandbox, give_uid_back, interpreter, isolation, kill_user, take_uid
 from flows.process.table import boot_id, start_time
 
 __all__ = [
     "PIPE",
     "Child",
     "Finished",
+    "Isolation",
     "Limits",
+    "Sandbox",
     "boot_id",
     "clean_environment",
+    "give_uid_back",
+    "interpreter",
+    "isolation",
     "isolation_level",
     "kill_leftover",
+    "kill_user",
     "run",
     "start",
     "start_time",
+    "take_uid",
 ]

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from flows.process.launch import Limits, limit, popen, wrap
+from flows.process.launch import Limits, limit, wrap
+from flows.process.sandbox import Sandbox
 from flows.process.table import boot_id, descendants, start_time
+from flows.process.tools import popen
 
 PIPE = subprocess.PIPE
 Sink = Callable[[bytes], None]
@@ -167,14 +169,15 @@ def start(
     stdout: int | Sink | None = None,
     on_output: Sink | None = None,
     isolate: bool = True,
+    box: Sandbox | None = None,
 ) -> Child:
-    """Start a command from a list of arguments.
+    """Start a command from a list of arguments; in a sandbox, as far as this machine has one.
 
     `on_output` gets what it prints, in pieces, from a thread of its own. `stdout` may be PIPE (the caller
     reads `child.stdout`) or a function of its own; then `on_output` gets standard error alone.
     """
     limits = limits or Limits()
-    command, namespace = wrap(argv, limits, isolate)
+    command, namespace = wrap(argv, limits, isolate, box)
     nothing = subprocess.DEVNULL
     own_stdout = stdout is not None
     process = popen(
@@ -205,6 +208,7 @@ def run(
     timeout: float,
     limits: Limits | None = None,
     isolate: bool = True,
+    box: Sandbox | None = None,
     most: int = 16 * 1024 * 1024,
 ) -> Finished:
     """Run a command to its end; of each stream the first `most` bytes are kept."""
@@ -215,6 +219,7 @@ def run(
         cwd=cwd,
         limits=limits,
         isolate=isolate,
+        box=box,
         stdout=lambda data: output.extend(data[: max(0, most - len(output))]),
         on_output=lambda data: errors.extend(data[: max(0, most - len(errors))]),
     )

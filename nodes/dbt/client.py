@@ -117,8 +117,12 @@ class DbtClient:
         run_model: bool = True,
         full_refresh: bool = False,
         compiled: bool = False,
+        failing_rows: int = 0,
     ) -> None:
-        """Execute one resource as soon as a thread is free; lines of `log` and one `result` follow."""
+        """Execute one resource as soon as a thread is free; lines of `log` and one `result` follow.
+
+        In: `compiled`, whether the result shall carry the SQL; `failing_rows`, how many of the rows that fail a test.
+        """
         self._send(
             "execute",
             task=task,
@@ -128,6 +132,7 @@ class DbtClient:
             run_model=run_model,
             full_refresh=full_refresh,
             compiled=compiled,
+            failing_rows=failing_rows,
         )
 
     def cancel(self, task: str) -> None:

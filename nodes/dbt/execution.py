@@ -33,6 +33,7 @@ class Execution:
         self._order, self._submit, self._emit = order, submit, emit
         self._lock = threading.Lock()
         self._tests: dict[str, Outcome] = {}
+        self._rows: dict[str, dict[str, Any]] = {}  # of tests that failed: some of the rows that fail
         self._node: Outcome | None = None
         self._error = ""
         self._started = datetime.now(UTC)
@@ -88,7 +89,22 @@ class Execution:
             self._emit(log_line(self.task, "error", outcome.message))
         elif outcome.status == "warn" and outcome.message:
             self._emit(log_line(self.task, "warn", f"{outcome.name}: {outcome.message}"))
+        if unique_id.startswith("test."):
+            self._sample(outcome)
         return outcome
+
+    def _sample(self, outcome: Outcome) -> None:
+        """Keep some of the rows that make a test of data fail. What goes wrong here says nothing about the test."""
+        most = int(self._order.get("failing_rows") or 0)
+        if not most or not outcome.failures or outcome.status not in ("fail", "warn") or not outcome.compiled_code:
+            return
+        try:
+            found = self._project.sample(outcome.name, outcome.compiled_code, most, self.ticket)
+        except Exception as error:
+            self._emit(log_line(self.task, "debug", f"no failing rows of {outcome.name}: {error}"))
+            return
+        with self._lock:
+            self._rows[outcome.unique_id] = found
 
     def _finish(self) -> None:
         self.ticket.over.set()
@@ -108,6 +124,7 @@ class Execution:
             "finished_at": finished.isoformat(),
             "execution_time": node.execution_time if node else (finished - self._started).total_seconds(),
             "tests": [self._report(each) for each in self._wanted_tests()],
+            "failing_rows": self._rows,
         }
         if self._order.get("compiled") and node and node.compiled_code:
             result["compiled_code"] = node.compiled_code[:MOST_CODE]

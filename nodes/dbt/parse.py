@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -58,9 +58,13 @@ def parse_project(
     home: Path | None = None,
     database_dir: Path | None = None,
     timeout: float = 600,
+    beside: Sequence[Path] = (),
+    commit: str = "",
 ) -> ParsedProject:
     """Parse the folder as it is now, or take what an earlier parse of the same content left.
 
+    In: `beside`, folders that belong to the project but are not in it, taken along under their names unless it has
+    some of its own; `commit`, so that two commits are two parses even where they hold the same.
     `env` is what the project's env_var() sees. Without profiles.yml in the project or in `profiles_dir`
     one on DuckDB is made, with its file in `database_dir`. The folder itself is only read.
     """
@@ -72,8 +76,10 @@ def parse_project(
     if not (project_dir / "dbt_project.yml").is_file():
         raise ParseError(f"{project_dir} has no dbt_project.yml")
     try:
-        order = _Order(project_dir, profiles_dir, target, vars, env, database_dir, home, timeout)
-        found = snapshot.fingerprint(project_dir)
+        beside = [folder for folder in beside if folder.is_dir() and not (project_dir / folder.name).exists()]
+        order = _Order(project_dir, profiles_dir, target, vars, env, database_dir, home, timeout, tuple(beside), commit)
+        found = " ".join(snapshot.fingerprint(folder) for folder in (project_dir, *beside))
+        found = found if not beside else hashlib.sha256(found.encode()).hexdigest()
         links = snapshot.outside_links(project_dir)
         entry = cache_dir / order.key(found)
         with _alone(cache_dir / f"{entry.name}.lock"):
@@ -116,6 +122,8 @@ class _Order:
     database_dir: Path
     home: Path
     timeout: float
+    beside: tuple[Path, ...]
+    commit: str
 
     def key(self, found: str) -> str:
         """Names the result: the same for everything that cannot change it."""
@@ -123,6 +131,7 @@ class _Order:
         if self.profiles_dir and (self.profiles_dir / "profiles.yml").is_file():
             own = (self.profiles_dir / "profiles.yml").read_bytes()
         parts = [found, own.hex(), self.target, self.vars, self.env, str(self.database_dir), _versions()]
+        parts += [self.commit] if self.commit else []
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -131,6 +140,8 @@ def _parse(order: _Order, entry: Path) -> list[str]:
     """Fill the entry; its last file, written at once, makes it valid. Returns dbt's warnings."""
     entry.mkdir(parents=True, mode=0o700)
     copy = snapshot.take(order.project_dir, entry / "project")
+    for folder in order.beside:
+        snapshot.take(folder, copy / folder.name)
     used = order.profiles_dir or profiles.directory_for(
         copy, entry / "profiles", database=order.database_dir / "warehouse.duckdb", env=order.env
     )
@@ -201,6 +212,16 @@ def _forget_old(cache_dir: Path) -> None:
     for marker in cache_dir.glob("*/parsed.json"):
         if marker.stat().st_mtime < oldest:
             shutil.rmtree(marker.parent, ignore_errors=True)
+
+
+def forget(entry: Path, *, home: Path) -> bool:
+    """Remove what a parse left, when nobody needs it any more; False for a folder that is no parse's of this home."""
+    cache_dir = (home / "dbt").resolve()
+    if entry.resolve().parent != cache_dir:
+        return False
+    with _alone(cache_dir / f"{entry.name}.lock"):
+        shutil.rmtree(entry, ignore_errors=True)
+    return True
 
 
 @contextmanager

@@ -27,6 +27,7 @@ class Profile:
     type: str
     threads: int
     database: str | None  # of DuckDB: the file; ":memory:" and remote ones have none
+    output: Mapping[str, Any] = field(repr=False, default_factory=dict)  # everything that the target says
     secrets: tuple[str, ...] = field(repr=False, default=())
 
 
@@ -106,6 +107,7 @@ def describe(
         type=kind,
         threads=threads if isinstance(threads, int) and threads > 0 else 4,
         database=_database(filled, database_dir) if kind == "duckdb" else None,
+        output=filled,
         secrets=tuple(sorted(set(_secrets(filled)))),
     )
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 MOST_FILES = 50_000
@@ -43,6 +42,11 @@ def take(folder: Path, destination: Path) -> Path:
             target = temporary / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+        # Scripts are other users, who may read it; the folder that it is in lets nobody else in.
+        for directory, _, names in os.walk(temporary):
+            Path(directory).chmod(0o755)
+            for name in names:
+                (Path(directory) / name).chmod(0o644)
         temporary.rename(destination)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -89,33 +93,3 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
             if count > MOST_FILES:
                 raise SnapshotError(f"{folder} holds more than {MOST_FILES:,} files: is it a project?")
             yield path.relative_to(root).as_posix(), path
-
-
-def commit_of(folder: Path) -> str | None:
-    """The commit that is checked out here, read from Git's own files; None where there is none."""
-    for parent in (folder.resolve(), *folder.resolve().parents):
-        git = parent / ".git"
-        with suppress(OSError):
-            if git.is_file():  # a worktree or a submodule
-                git = (parent / git.read_text().partition("gitdir:")[2].strip()).resolve()
-            if git.is_dir():
-                return _head(git)
-    return None
-
-
-def _head(git: Path) -> str | None:
-    head = (git / "HEAD").read_text().strip()
-    if not head.startswith("ref:"):
-        return head or None
-    name = head.partition("ref:")[2].strip()
-    places = [git]
-    with suppress(OSError):
-        places.append((git / (git / "commondir").read_text().strip()).resolve())
-    for place in places:
-        with suppress(OSError):
-            return (place / name).read_text().strip()
-        with suppress(OSError):
-            for line in (place / "packed-refs").read_text().splitlines():
-                if line.endswith(f" {name}"):
-                    return line.split()[0]
-    return None

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nodes.document.value import FIELDS, FLOW_FIELDS, SCHEDULE_FIELDS, Document
+from nodes.document.value import FIELDS, FLOW_FIELDS, Document, completed
 from nodes.models import Node
+
+_SAID = {"cron": "schedule", "spread": "start within minutes", "after": "starts after the flows"}
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ def differences(before: Document | None, after: Document) -> list[Difference]:
     """What is different in `after`, one line each: settings first, then node by node."""
     if before is None:
         return [Difference(f"made the flow with {len(after['nodes'])} nodes")]
+    before, after = completed(before), completed(after)
     made = [
         Difference(_changed(name, before.get(name), after[name]))
         for name in ("name", "environment", *FLOW_FIELDS)
@@ -28,9 +31,9 @@ def differences(before: Document | None, after: Document) -> list[Difference]:
     ]
     earlier, later = before["schedule"], after["schedule"]
     made += [
-        Difference(_changed("schedule" if name == "cron" else name, earlier.get(name), later[name]))
-        for name in SCHEDULE_FIELDS
-        if earlier.get(name) != later[name]
+        Difference(_changed(_SAID.get(name, name), earlier[name], later[name]))
+        for name in later
+        if earlier[name] != later[name]
     ]
     old, new = _pairs(before, after)
     made += [
@@ -84,8 +87,10 @@ def _changed(name: str, old: Any, new: Any) -> str:
 
 
 def _said(value: Any) -> str:
-    if value in (None, "", []):
+    if value in (None, "", [], {}):
         return "nothing"
+    if isinstance(value, dict):
+        return "; ".join(f"{kind}: {_listed(each)}" for kind, each in value.items())[:300]
     if isinstance(value, list):
         return ", ".join(
             f"{each['key']}={each['value']}" if isinstance(each, dict) and set(each) == {"key", "value"} else str(each)
@@ -94,3 +99,7 @@ def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)[:300]
+
+
+def _listed(policy: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in policy.items())

@@ -6,7 +6,17 @@ from difflib import get_close_matches
 from typing import Any
 
 from flows.models import Flow
-from nodes.document.value import FIELDS, FLOW_FIELDS, FORMAT, SCHEDULE_FIELDS, Document, flow_defaults, node_defaults
+from flows.retrying import problem_of_kinds
+from nodes.document.value import (
+    AFTER,
+    FIELDS,
+    FLOW_FIELDS,
+    FORMAT,
+    SCHEDULE_FIELDS,
+    Document,
+    flow_defaults,
+    node_defaults,
+)
 from nodes.models import Node
 
 MOST_NODES = 500
@@ -33,18 +43,21 @@ def read(given: Any) -> Document:
     if not isinstance(schedule, dict):
         problems.append("schedule: must be a mapping with cron: and time_zone:.")
         schedule = {}
-    problems += _unknown("schedule", schedule, SCHEDULE_FIELDS)
+    problems += _unknown("schedule", schedule, (*SCHEDULE_FIELDS, AFTER))
     defaults = flow_defaults()
     made: Document = {
         "name": given.get("name"),
         "environment": given.get("environment"),
         **{name: given.get(name, defaults[name]) for name in FLOW_FIELDS},
-        "schedule": {name: schedule.get(name, defaults[name]) for name in SCHEDULE_FIELDS},
+        "schedule": {name: schedule.get(name, defaults[name]) for name in (*SCHEDULE_FIELDS, AFTER)},
     }
     for name in ("name", "environment"):
         if not isinstance(made[name], str) or not made[name].strip():
             problems.append(f"{name}: is missing, or is no text.")
     problems += _wrong_types("the flow", made | made["schedule"], Flow, (*FLOW_FIELDS, *SCHEDULE_FIELDS))
+    if not _texts(made["schedule"][AFTER]):
+        problems.append("schedule: after: must be a list of the names of flows.")
+        made["schedule"][AFTER] = []
     nodes = given.get("nodes") or []
     if not isinstance(nodes, list):
         problems.append("nodes: must be a list.")
@@ -98,7 +111,10 @@ def _wrong_types(where: str, made: Document, row: type[Flow] | type[Node], names
     for name in names:
         value, field = made[name], row._meta.get_field(name)
         kind = field.get_internal_type()
-        if kind == "JSONField":
+        if name == "by_kind":
+            wrong = problem_of_kinds(value)
+            fits, wanted = not wrong, f"policies by kind of task: {wrong}".rstrip(".")
+        elif kind == "JSONField":
             fits = isinstance(value, list) and (name in ("arguments", "parameters") or _texts(value))
             wanted = "a list of texts" if name not in ("arguments", "parameters") else "a list"
         elif kind == "BooleanField":

@@ -8,21 +8,25 @@ from nodes.models import Connection, Node
 FORMAT = 1
 Document = dict[str, Any]
 
-SCHEDULE_FIELDS = ("cron", "time_zone", "paused", "missed", "overlap")
-FLOW_FIELDS = ("description", "tags", "retries", "retry_delay", "timeout", "allow_empty", "parameters")
-_COMMON = ("retries", "retry_delay", "timeout", "pool")
+SCHEDULE_FIELDS = ("cron", "time_zone", "paused", "missed", "overlap", "spread")
+AFTER = "after"  # of the schedule: the names of the flows that it starts after
+FLOW_FIELDS = (
+    *("description", "tags", "retries", "retry_delay", "retry_on", "retry_patterns", "timeout"),
+    *("by_kind", "allow_empty", "parameters"),
+)
+_COMMON = ("retries", "retry_delay", "retry_on", "retry_patterns", "timeout", "pool")
 FIELDS: dict[str, tuple[str, ...]] = {
     Node.Kind.TRANSFORMATION: (
         *("include", "exclude", "command", "indirect_selection", "full_refresh", "allow_empty", "threads"),
         *_COMMON,
     ),
-    Node.Kind.CONNECTION: ("connection", "streams", *_COMMON),
-    Node.Kind.SCRIPT: ("package", "arguments", *_COMMON),
+    Node.Kind.CONNECTION: ("connection", "streams", "one_task", "full_refresh", *_COMMON),
+    Node.Kind.SCRIPT: ("package", "arguments", "uses_warehouse", "network", *_COMMON),
 }
 
 
 def document_of(flow: Flow) -> Document:
-    """The whole form of a flow as the database has it now. Two queries."""
+    """The whole form of a flow as the database has it now. Three queries."""
     nodes = list(flow.nodes.select_related("connection").order_by("position", "id"))
     names = {node.pk: node.name for node in nodes}
     after: dict[int, list[str]] = {}
@@ -32,7 +36,10 @@ def document_of(flow: Flow) -> Document:
         "name": flow.name,
         "environment": str(flow.environment),
         **{name: getattr(flow, name) for name in FLOW_FIELDS},
-        "schedule": {name: getattr(flow, name) for name in SCHEDULE_FIELDS},
+        "schedule": {
+            **{name: getattr(flow, name) for name in SCHEDULE_FIELDS},
+            AFTER: list(flow.follows.values_list("up__name", flat=True).order_by("up__name")),
+        },
         "nodes": [_node(node, sorted(after.get(node.pk, ()))) for node in nodes],
     }
 
@@ -68,7 +75,16 @@ def _without_defaults(fields: Document, defaults: Document, keep: tuple[str, ...
 
 def flow_defaults() -> Document:
     """What each setting of a flow is when nobody sets it."""
-    return {name: _default(Flow, name) for name in (*FLOW_FIELDS, *SCHEDULE_FIELDS)}
+    return {name: _default(Flow, name) for name in (*FLOW_FIELDS, *SCHEDULE_FIELDS)} | {AFTER: []}
+
+
+def completed(document: Document) -> Document:
+    """A document that was written before a setting existed, with the default of that setting."""
+    defaults = flow_defaults()
+    made = {**{name: defaults[name] for name in FLOW_FIELDS}, **document}
+    made["schedule"] = {name: document["schedule"].get(name, defaults[name]) for name in (*SCHEDULE_FIELDS, AFTER)}
+    made["nodes"] = [{**node_defaults(node["type"]), **node} for node in document["nodes"]]
+    return made
 
 
 def node_defaults(kind: str) -> Document:

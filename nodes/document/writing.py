@@ -2,8 +2,9 @@
 
 from django.core.exceptions import ValidationError
 
+from flows.follows import follow
 from flows.models import Environment, Flow
-from nodes.document.value import FLOW_FIELDS, SCHEDULE_FIELDS, Document, node_defaults
+from nodes.document.value import AFTER, FLOW_FIELDS, SCHEDULE_FIELDS, Document, completed, node_defaults
 from nodes.models import Connection, Link, Node
 
 
@@ -16,12 +17,21 @@ def environment_named(name: str) -> Environment:
     return known[name]
 
 
+def flows_named(names: list[str]) -> list[Flow]:
+    """The flows that a document names. Raises ValidationError with those that there are not."""
+    known = {flow.name: flow for flow in Flow.objects.filter(name__in=names)}
+    if missing := [name for name in names if name not in known]:
+        raise ValidationError({"after": f"There is no flow {', '.join(missing)[:200]} to start after."})
+    return list(known.values())
+
+
 def write(flow: Flow, document: Document) -> None:
     """Make the rows of a flow what a document says: its settings, nodes and links. Belongs into a transaction.
 
     Nodes are known again by their id, then by their name; those that the document does not have are deleted.
     Raises ValidationError for what the rows themselves refuse. What the nodes select is not looked at.
     """
+    document = completed(document)
     for name in ("name", *FLOW_FIELDS):
         setattr(flow, name, document[name])
     for name in SCHEDULE_FIELDS:
@@ -29,6 +39,7 @@ def write(flow: Flow, document: Document) -> None:
     flow.environment = environment_named(document["environment"])
     flow.full_clean(exclude=["version"])
     save_settings(flow)
+    follow(flow, flows_named(document["schedule"][AFTER]))
     there = {node.pk: node for node in flow.nodes.all()}
     by_name = {node.name: node for node in there.values()}
     wanted: list[tuple[Node, Document]] = []

@@ -1,8 +1,13 @@
 """What every kind of node shares: what it will do, said as data."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
+
+from flows.models import Revision
+from flows.process import Child
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,12 @@ class TaskSpec:
     tests: tuple[str, ...] = ()
     unit_tests: tuple[str, ...] = ()
     builds: bool = True  # False: only its tests run
+    parts: tuple["TaskSpec", ...] = ()  # what one task makes where it makes several: the tables of a connection
+
+    @property
+    def makes(self) -> tuple["TaskSpec", ...]:
+        """What other tasks may wait for: its parts, or itself."""
+        return self.parts or (self,)
 
 
 @dataclass(frozen=True)
@@ -54,3 +65,38 @@ class Ended:
     exit_code: int | None = None
     retryable: bool = True
     log_dropped: int = 0
+
+
+class Stopped(Exception):
+    """The worker is ending: the attempt was broken off through no fault of its own, and is to be made again."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an attempt gets: what to do, where to write, whom to obey.
+
+    `cancelled`: somebody wants it to stop, it may end in order. `lost`: another has the task now, so what it
+    started must be killed at once. `stopping`: the worker ends; raise Stopped after killing what was started.
+    """
+
+    spec: Mapping[str, Any]
+    log: Callable[[bytes], None]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    lost: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    started: Callable[[Child, int | None], None] = lambda child, uid: None  # says which process and user it has
+    progress: Callable[[Mapping[str, Any]], None] = lambda result: None  # shows how far it is
+    run_id: int = 0
+    task_run_id: int = 0
+    attempt: int = 1
+    flow: str = ""
+    revision: Revision | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Callable[[str], Mapping[str, Any] | None] = lambda node: None  # what a node before wrote, by its name
+    work: Path = Path("/nonexistent")  # a folder of this attempt's own
+    timeout: float = 3600
+
+    @property
+    def must_end(self) -> bool:
+        """Whether there is any reason not to go on."""
+        return self.cancelled.is_set() or self.lost.is_set() or self.stopping.is_set()

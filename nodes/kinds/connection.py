@@ -1,15 +1,27 @@
-"""The Connection kind: one task a table that the connection loads into the warehouse."""
+"""The Connection kind: a task for each table that it loads into the warehouse, or one for all of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from nodes.kinds.base import Expanded, Problem, TaskSpec
+from django.db import transaction
+from django.utils import timezone
+
+from flows.models import Environment
+from flows.variables.encryption import Unreadable
+from flows.variables.values import VariableError
+from nodes.connections import ConnectionProblem, destination_of, order_for
+from nodes.connectors.catalogue import CATALOGUE
+from nodes.connectors.streams import identifier
+from nodes.dbt.profiles import ProfileError
+from nodes.kinds.base import Context, Ended, Expanded, Problem, TaskSpec
+from nodes.loads import Tables, load
 from nodes.manifest import Manifest
-from nodes.models import Node
+from nodes.models import Connection, Load, Node
 
 
 def expand(node: Node, manifest: Manifest, project_dir: Path) -> Expanded:
-    """A task for each table of the node, all tables of its connection when it names none.
+    """A task for each table of the node, or one for all; all tables of its connection when it names none.
 
     A table that the project declares as a source has the source's id, so that models which read it wait for it.
     """
@@ -20,10 +32,80 @@ def expand(node: Node, manifest: Manifest, project_dir: Path) -> Expanded:
     sources = sources_of(manifest)
     specs = []
     for stream in node.streams or connection.streams:
-        identifier = f"{connection.dataset}.{stream}"
-        unique_id = sources.get((connection.dataset, stream), f"stream.{connection.pk}.{stream}")
-        specs.append(TaskSpec(key=unique_id, unique_id=unique_id, identifier=identifier, resource_type="stream"))
+        table = identifier(stream)
+        unique_id = sources.get((connection.dataset, table)) or sources.get((connection.dataset, stream))
+        key = unique_id or f"stream.{connection.pk}.{stream}"
+        name = f"{connection.dataset}.{table}"
+        specs.append(TaskSpec(key=key, unique_id=key, identifier=name, resource_type="stream", path=stream))
+    if node.one_task:
+        key, name = f"stream.node.{node.pk or 0}", f"{connection.dataset}.*"
+        one = TaskSpec(key=key, unique_id=key, identifier=name, resource_type="stream", parts=tuple(specs))
+        return Expanded(specs=(one,))
     return Expanded(specs=tuple(specs))
+
+
+def options_of(node: Node, spec: TaskSpec) -> dict[str, Any]:
+    """What a run needs to know of the tables of one task, as it was when the run was planned."""
+    connection = node.connection
+    assert connection is not None
+    streams = [_settings(connection, made.path, refresh=node.full_refresh) for made in spec.makes]
+    return {
+        "connection": connection.pk,
+        "connection_name": connection.name,
+        "streams": streams,
+        "makes": [made.unique_id for made in spec.makes],
+    }
+
+
+def _settings(connection: Connection, stream: str, *, refresh: bool) -> dict[str, Any]:
+    settings = {"name": stream, **connection.settings.get(stream, {}), "refresh": refresh}
+    if stream in connection.accepted:
+        settings["schema_policy"] = "evolve"  # this once: somebody has seen what changed
+    return settings
+
+
+def execute(context: Context) -> Ended:
+    """Load the tables that this task run has not loaded yet. Raises Stopped when the worker ends."""
+    spec, revision = context.spec, context.revision
+    connection = Connection.objects.select_related("project").filter(pk=spec["connection"]).first()
+    if connection is None:
+        return Ended("failed", f"The connection {spec['connection_name']} was deleted.", retryable=False)
+    if revision is None or not revision.exists_on_disk:
+        return Ended("failed", "The revision that this run was planned on is gone.", retryable=False)
+    loads = Load.objects.filter(connection=connection, environment=revision.environment)
+    done = {load.table: load.result for load in loads.filter(loaded_by=context.task_run_id)}
+    left = [stream for stream in spec["streams"] if identifier(stream["name"]) not in done]
+    try:
+        order = {
+            **order_for(connection, revision.environment),
+            "action": "load",
+            "streams": left,
+            "destination": destination_of(revision),
+            "project_dir": revision.project_dir,
+        }
+    except (ConnectionProblem, VariableError, Unreadable, ProfileError) as error:
+        return Ended("failed", str(error), retryable=False)
+
+    def loaded(stream: str, result: dict[str, Any]) -> None:
+        """At once: an attempt that dies later has this table behind it."""
+        _record(connection, revision.environment, stream, result, context.task_run_id)
+
+    tables = Tables([stream["name"] for stream in spec["streams"]], done)
+    return load(context, order, tables, loaded, sandboxed=connection.connector == "custom")
+
+
+def _record(connection: Connection, environment: Environment, stream: str, result: dict[str, Any], by: int) -> None:
+    with transaction.atomic():
+        fresh = Connection.objects.select_for_update().get(pk=connection.pk)
+        if stream in fresh.accepted:
+            fresh.accepted = [name for name in fresh.accepted if name != stream]
+            fresh.save(update_fields=["accepted"])
+        Load.objects.update_or_create(
+            connection=fresh,
+            environment=environment,
+            table=identifier(stream),
+            defaults={"at": timezone.now(), "rows": result.get("rows_affected"), "result": result, "loaded_by": by},
+        )
 
 
 def sources_of(manifest: Manifest) -> dict[tuple[str, str], str]:
@@ -50,4 +132,6 @@ def _problems(node: Node) -> Iterator[Problem]:
         known = ", ".join(node.connection.streams) or "none yet"
         yield Problem("streams", f"{node.connection} has no table {', '.join(unknown)}. It has: {known}.")
     elif not node.connection.streams:
-        yield Problem("connection", f"{node.connection} has no tables yet; an administrator can name them.")
+        yield Problem("connection", f"{node.connection} has no tables yet: choose them on its page.")
+    elif node.connection.connector not in CATALOGUE:
+        yield Problem("connection", f"{node.connection} has no connector yet: choose one on its page.")

@@ -1,20 +1,17 @@
 """A task that ends as it is told: what benchmarks and tests of the engine execute. No form offers it."""
 
-import threading
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from nodes.kinds.base import Ended
+from nodes.kinds.base import Context, Ended
 
 
-def execute(spec: Mapping[str, Any], log: Callable[[bytes], None], cancelled: threading.Event) -> Ended:
-    """Do what `spec` says: {"end": "succeed" | "fail" | "raise", "seconds": s, "print": text}.
+def execute(context: Context) -> Ended:
+    """Do what the spec says: {"end": "succeed" | "fail" | "raise", "seconds": s, "print": text}.
 
     Sleeps `seconds` first, and ends as cancelled when that happens meanwhile.
     """
+    spec = context.spec
     if text := spec.get("print"):
-        log(f"{text}\n".encode())
-    if (seconds := float(spec.get("seconds") or 0)) and cancelled.wait(seconds):
+        context.log(f"{text}\n".encode())
+    if (seconds := float(spec.get("seconds") or 0)) and context.cancelled.wait(seconds):
         return Ended("cancelled", "cancelled while it slept")
     match spec.get("end", "succeed"):
         case "raise":

@@ -3,11 +3,18 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from nodes.kinds.base import Expanded, Problem, TaskSpec
+from flows.models import Environment
+from flows.variables.references import ReferenceProblem, fill, references_in
+from flows.variables.values import VariableError, environment_of, secret_names, variable_names
+from nodes.dbt.profiles import ProfileError
+from nodes.kinds.base import Context, Ended, Expanded, Problem, TaskSpec
 from nodes.manifest import Manifest
 from nodes.models import Node
 from nodes.scripts import FOLDER, packages_of
+from nodes.scripts.running import run_package
+from nodes.warehouse import profile_of, variables_of
 
 MOST_ARGUMENTS = 256
 LONGEST_ARGUMENT = 32 * 1024  # bytes; one argument of a Linux process may have 128 KiB
@@ -16,21 +23,88 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 def expand(node: Node, manifest: Manifest, project_dir: Path) -> Expanded:
     """The one task of a script node; errors when its package is not in the project, or a parameter cannot be passed."""
-    errors = list(_problems(node, project_dir))
+    errors = list(problems_of(node, project_dir))
     key = f"script.{node.pk or 0}"
     path = f"{FOLDER}/{node.package}/__main__.py"
     spec = TaskSpec(key=key, unique_id=key, identifier=node.package or node.name, resource_type="script", path=path)
     return Expanded(specs=(spec,), errors=tuple(errors))
 
 
-def _problems(node: Node, project_dir: Path) -> Iterator[Problem]:
-    known = [package.name for package in packages_of(project_dir)]
+def options_of(node: Node) -> dict[str, Any]:
+    """What a run needs to know of the node, as it was when the run was planned."""
+    return {
+        "package": node.package,
+        "arguments": node.arguments,
+        "network": node.network,
+        "uses_warehouse": node.uses_warehouse,
+    }
+
+
+def execute(context: Context) -> Ended:
+    """Run the package with its parameters filled in. Raises Stopped when the worker ends."""
+    spec, revision = context.spec, context.revision
+    if revision is None or not revision.exists_on_disk:
+        return Ended("failed", "The revision that this run was planned on is gone.", retryable=False)
+    try:
+        values = environment_of(revision.environment)
+        secrets = secret_names(revision.environment)
+        arguments = [
+            (entry["key"], fill(entry["value"], values, context.parameters, context.outputs, secrets=secrets))
+            for entry in spec["arguments"]
+        ]
+        profile = profile_of(revision) if spec["uses_warehouse"] else None
+    except (ReferenceProblem, VariableError, ProfileError) as error:
+        return Ended("failed", str(error), retryable=False)
+    if wrong := list(argument_problems([{"key": key, "value": value} for key, value in arguments])):
+        return Ended("failed", wrong[0], retryable=False)
+    return run_package(
+        context,
+        Path(revision.project_dir),
+        spec["package"],
+        arguments,
+        values,
+        variables_of(profile) if profile else {},
+        network=spec["network"],
+        database=Path(profile.database) if profile and profile.database else None,
+    )
+
+
+def nodes_read_by(node: Node) -> list[str]:
+    """The names of the nodes whose output this one's parameters name: it runs after them."""
+    return [found.name for found in references_in(node.arguments) if found.kind == "output"]
+
+
+def problems_of(node: Node, project_dir: Path | str) -> Iterator[Problem]:
+    """What keeps a script node from running on the project in this folder, each beside its field."""
+    known = [package.name for package in packages_of(Path(project_dir))]
     if not node.package:
         yield Problem("package", "Choose the package to run.")
     elif node.package not in known:
         there = f"There are {', '.join(known)}." if known else f"It has no package with a __main__.py below {FOLDER}/."
         yield Problem("package", f"The project has no script package {node.package}. {there}", node.package)
     yield from (Problem("arguments", message) for message in argument_problems(node.arguments))
+    yield from (Problem("arguments", message) for message in _reference_problems(node))
+
+
+def _reference_problems(node: Node) -> Iterator[str]:
+    """What parameters name that is not there: said when they are typed, not at night."""
+    found = references_in(node.arguments)
+    if not found:
+        return
+    environment: Environment = node.flow.environment
+    names, secrets = dict.fromkeys(variable_names(environment), ""), secret_names(environment)
+    declared = dict.fromkeys((entry["name"] for entry in node.flow.parameters), "")
+    scripts = set(node.flow.nodes.filter(kind=Node.Kind.SCRIPT).exclude(pk=node.pk).values_list("name", flat=True))
+    for reference in found:
+        if reference.kind == "output":
+            if reference.name not in scripts:
+                yield f"There is no other Custom Script named {reference.name} in this flow whose output could be used."
+            continue
+        name = reference.name if reference.kind == "variable" else f"params.{reference.name}"
+        try:
+            fill(f"{{{{ {name} }}}}", names, declared, secrets=secrets)
+        except ReferenceProblem as error:
+            yield str(error)
 
 
 def argument_problems(arguments: object) -> Iterator[str]:

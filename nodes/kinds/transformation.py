@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from flows.variables.references import ReferenceProblem, fill
 from nodes.kinds.base import Expanded, Problem, TaskSpec
 from nodes.manifest import Manifest
 from nodes.models import Node
@@ -21,12 +22,14 @@ def select_of(
     project_dir: Path | None,
     previous: Comparison | None = None,
     results: Mapping[str, str] | None = None,
+    values: tuple[list[str], list[str]] | None = None,
 ) -> Selection:
-    """The selection of a node: what its chips mean on this manifest, tests included."""
+    """The selection of a node: what its chips mean on this manifest, tests included; `values`, the chips filled in."""
+    include, exclude = values or (node.include, node.exclude)
     return select(
         manifest,
-        node.include,
-        node.exclude,
+        include,
+        exclude,
         project_dir=project_dir,
         resource_types=[*BUILT, *TESTS],
         indirect_selection=node.indirect_selection,
@@ -56,6 +59,30 @@ def expand(node: Node, chosen: Selection) -> Expanded:
             )
         )
     return Expanded(specs=specs, warnings=tuple(warnings), errors=tuple(errors))
+
+
+def filled(node: Node, variables: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Include and exclude with `{{ NAME }}` replaced; one that names what is not there stays as it is."""
+
+    def one(value: str) -> str:
+        try:
+            return fill(value, variables, {})
+        except ReferenceProblem:
+            return value
+
+    return [one(value) for value in node.include], [one(value) for value in node.exclude]
+
+
+def reference_problems(node: Node, variables: Mapping[str, str]) -> list[Problem]:
+    """What chips name in braces that is not there, beside the chip."""
+    found = []
+    for field in ("include", "exclude"):
+        for value in getattr(node, field):
+            try:
+                fill(value, variables, {}) if isinstance(value, str) else None
+            except ReferenceProblem as error:
+                found.append(Problem(field, str(error), value))
+    return found
 
 
 def _said(error: SelectorError) -> str:

@@ -1,10 +1,13 @@
 """What people do to a flow as a whole: settings, pause, delete, duplicate, restore, import."""
 
+from collections.abc import Collection
+
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from flows import scheduling
 from flows.access import require
+from flows.follows import follow
 from flows.models import Flow
 from nodes.document import Document, differences, document_of, save_settings, write
 from nodes.editing import Base, edit, record
@@ -13,17 +16,23 @@ from nodes.models import Change
 from nodes.services.steps import arrange, free_name
 
 
-def save_flow(flow: Flow, *, base: Base | None = None) -> Flow:
-    """Save the settings of a flow, a new one too. Raises EditConflict."""
+def save_flow(flow: Flow, *, base: Base | None = None, after: Collection[Flow] | None = None) -> Flow:
+    """Save the settings of a flow, a new one too; `after`: the flows that it starts after (None: as they are).
+
+    Raises EditConflict, and ValidationError for flows that start after each other in a circle.
+    """
     require("flows.change_flow" if flow.pk else "flows.add_flow")
     if flow.pk is None:
         with transaction.atomic():
             flow.version = 1
             flow.save()
+            follow(flow, after or ())
             record(flow, None)
         return flow
     with edit(flow, base=base):
         save_settings(flow)
+        if after is not None:
+            follow(flow, after)
     return flow
 
 

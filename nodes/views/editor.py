@@ -31,6 +31,7 @@ def page_context(flow: Flow) -> dict[str, Any]:
         "flow": flow,
         "may_edit": acting().may("flows.change_flow"),
         "may_run": acting().may("runs.add_run"),
+        "starts_itself": bool(flow.cron) or flow.follows.exists(),
         "kinds": [(kind.value, kind.label, KIND_ICONS[kind]) for kind in Node.Kind],
     }
 

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from flows.models import Environment
 from flows.switch import chosen_environment, environments
 from nodes.catalogue import columns_of, drift, flows_of, listing, names_of, neighbourhood
+from nodes.freshness import origins_of
 from nodes.manifest import Manifest
 from nodes.manifests import manifest_of
 from nodes.selectors import resolve
@@ -102,6 +103,7 @@ def model(request: HttpRequest, unique_id: str) -> HttpResponse:
         "upstream": names_of(manifest, manifest.parents.get(unique_id, ())),
         "downstream": names_of(manifest, manifest.children.get(unique_id, ())),
         "flows": flows_of(environment).get(unique_id, ()),
+        "origin": origins_of(environment, manifest).get(unique_id) if row.resource_type == "source" else None,
         "depth": _depth(request),
     }
     return render(request, "nodes/model.html", context)

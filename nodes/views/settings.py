@@ -30,7 +30,7 @@ def new_flow(request: HttpRequest) -> HttpResponse:
     initial = {"environment": chosen_environment(request)} if request.method != "POST" else None
     form = SettingsForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
-        flow = services.save_flow(form.save(commit=False))
+        flow = services.save_flow(form.save(commit=False), after=form.cleaned_data["after"])
         return redirect("nodes:editor", flow.pk)
     return _show(request, form, None)
 
@@ -51,7 +51,7 @@ def settings(request: HttpRequest, flow_id: int) -> HttpResponse:
         version = form.cleaned_data["version"]
         base = Base(version, {None}, ("settings",)) if version is not None else None
         try:
-            services.save_flow(form.save(commit=False), base=base)
+            services.save_flow(form.save(commit=False), base=base, after=form.cleaned_data["after"])
         except EditConflict as error:
             conflict = error.changes
             data = QueryDict(mutable=True)
@@ -118,11 +118,11 @@ def _scheduled(typed: QueryDict | Any, form: SettingsForm) -> dict[str, Any]:
     if wrong:
         return {"errors": wrong}
     zone = str(typed.get("time_zone", "") or "UTC")
-    return _told(str(form.cleaned_data.get("cron") or ""), None, zone)
+    return _told(str(form.cleaned_data.get("cron") or ""), None, zone, form.cleaned_data.get("spread") or 0)
 
 
-def _told(cron: str, flow: Flow | None, zone: str = "UTC") -> dict[str, Any]:
-    zone = flow.time_zone if flow else zone
+def _told(cron: str, flow: Flow | None, zone: str = "UTC", spread: int = 0) -> dict[str, Any]:
+    zone, spread = (flow.time_zone, flow.spread) if flow else (zone, spread)
     if not cron:
         return {"sentence": "", "zone": zone}
     try:
@@ -134,6 +134,7 @@ def _told(cron: str, flow: Flow | None, zone: str = "UTC") -> dict[str, Any]:
             "surprises": surprises(cron),
             "times": [(moment, moment.strftime("%a %d %b %Y, %H:%M")) for moment in times],
             "zone": zone,
+            "spread": spread,
         }
     except CronError as error:
         return {"errors": [str(error)]}

@@ -17,7 +17,8 @@ from nodes.services import save_node
 from nodes.sync import sync
 from runs.embedded import Engine
 from runs.models import Lane, Run, Trigger
-from runs.services import rerun, start_run
+from runs.reruns import rerun
+from runs.services import start_run
 from runs.states import RUN_OVER, RunState
 
 THREADS = 4

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 
+from flows.retrying import is_worth_a_try
 from nodes.kinds.base import Ended
 from runs.clock import after
 from runs.engine.release import Released, release
@@ -38,7 +39,7 @@ class Claim:
 
 COLUMNS = (
     *("run_id", "lane_id", "node_id", "state", "fence", "kind", "unique_id", "identifier"),
-    *("attempts", "not_before", "pool", "spec"),
+    *("attempts", "not_before", "pool", "warehouse_pool", "spec"),
 )
 
 
@@ -145,11 +146,22 @@ def _next_state(claim: Claim, ended: Ended) -> tuple[TaskState, dict[str, Any]]:
     if ended.state == TaskState.SUCCEEDED:
         return TaskState.SUCCEEDED, {"output_fence": claim.fence}
     retries = int(claim.spec.get("retries") or 0)
-    if ended.state == TaskState.FAILED and ended.retryable and claim.attempts <= retries:
+    if (
+        ended.state == TaskState.FAILED
+        and ended.retryable
+        and claim.attempts <= retries
+        and _is_worth_a_try(claim, ended)
+    ):
         # A cancel that comes just now finds this row WAITING, or the sweeper does.
         delay = float(claim.spec.get("retry_delay") or 0) * 2 ** (claim.attempts - 1)
         return TaskState.WAITING, {"not_before": after(min(delay, LONGEST_DELAY_S))}
     return TaskState(ended.state), {}
+
+
+def _is_worth_a_try(claim: Claim, ended: Ended) -> bool:
+    tests = (str(test.get("message") or "") for test in ended.result.get("tests", ()))
+    said = "\n".join([ended.reason, str(ended.result.get("message") or ""), *tests])
+    return is_worth_a_try(said, claim.spec.get("retry_on", "any"), claim.spec.get("retry_patterns", ()))
 
 
 def close_attempt(task_run_id: int, fence: int, *, outcome: str, reason: str = "", **fields: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from flows.logcontext import about
 from flows.process import boot_id
 from flows.redaction import Redactor
 from nodes.dbt.client import SessionClosed
@@ -17,7 +18,7 @@ from nodes.ordering import HOOK
 from runs.engine import pools
 from runs.engine.claims import Claim, claim, finish, lose
 from runs.engine.heart import Held, heart, surely
-from runs.engine.results import ended_of, write_compiled
+from runs.engine.results import ended_of, write_compiled, write_rows
 from runs.engine.sessions import Session
 from runs.logs import LogWriter
 from runs.models import TaskRun
@@ -103,6 +104,7 @@ class Flights:
                 run_model=spec["builds"] or is_test,
                 full_refresh=spec["full_refresh"],
                 compiled=True,
+                failing_rows=settings.FAILING_ROWS,
             )
         except SessionClosed:
             pass  # its last event says so, and what flies is handled then
@@ -128,6 +130,7 @@ class Flights:
     def _land(self, task: str, flight: Flight, event: dict[str, Any]) -> None:
         ended = ended_of(event, timed_out=flight.timed_out, limit=flight.claim.spec.get("timeout"))
         ended.result.update(write_compiled(flight.claim, event.get("compiled_code") or "", Redactor(self._secrets)))
+        ended.result.update(write_rows(flight.claim, event.get("failing_rows") or {}, Redactor(self._secrets)))
         self._close(flight, ended)
         del self._flying[task]
 
@@ -157,7 +160,9 @@ class Flights:
             if flight.stop_by is None and (flight.timed_out or flight.held.cancelled.is_set()):
                 flight.stop_by = now + settings.KILL_GRACE_S
             if flight.stop_by is not None and now >= flight.stop_by:
-                log.warning("%s did not stop: ending the session of lane %s", flight.claim.identifier, self.lane_id)
+                with about(task=flight.claim.task_run_id):
+                    said = "%s did not stop: ending the session of lane %s"
+                    log.warning(said, flight.claim.identifier, self.lane_id)
                 flight.stop_by = None
                 self.session.kill()
 

@@ -9,6 +9,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
+from flows.logcontext import about
 from flows.process import boot_id
 from flows.redaction import Redactor
 from nodes.kinds.base import Ended
@@ -21,6 +22,7 @@ from runs.engine.flights import Flights
 from runs.engine.heart import Held, heart, surely
 from runs.engine.release import queue_due
 from runs.engine.sessions import Session
+from runs.engine.stopping import draining, working
 from runs.logs import LogWriter
 from runs.masking import secrets_of
 from runs.models import Lane, TaskRun
@@ -29,25 +31,6 @@ from runs.states import TaskState
 log = logging.getLogger("dex.lanes")
 POLL_S = 1.0  # how often a driver looks for work that another worker released
 LINGER_S = 1.0  # how long a driver without work stays, so that a short gap does not cost a hand-over
-draining = threading.Event()  # the worker is stopping: nothing new is claimed
-_drivers: set["Driver"] = set()
-
-
-def wait_for_drivers(grace: float) -> None:
-    """Wait until what this process executes is over, at most `grace` seconds; then end it."""
-    end = time.monotonic() + grace
-    while _drivers and time.monotonic() < end:
-        time.sleep(0.05)
-    end_drivers()
-    end = time.monotonic() + 15
-    while _drivers and time.monotonic() < end:
-        time.sleep(0.05)
-
-
-def end_drivers() -> None:
-    """End what this process executes; it is queued again for the next worker."""
-    for driver in list(_drivers):
-        driver.stop_now.set()
 
 
 def drive(lane_id: int) -> None:
@@ -61,29 +44,29 @@ def drive(lane_id: int) -> None:
     if not taken:
         return
     lane = Lane.objects.select_related("run", "revision__environment").get(pk=lane_id)
-    driver = Driver(lane)
-    _drivers.add(driver)
-    try:
-        driver.work()
-    except Exception as error:  # a bug of dex's own must neither spin nor leave a run without an end
-        log.exception("lane %s", lane_id)
-        driver.crashed(f"{type(error).__name__}: {error}")
-    finally:
-        driver.leave()
-        _drivers.discard(driver)
+    with working() as stop_now:
+        driver = Driver(lane, stop_now)
+        try:
+            with about(run=lane.run_id):
+                driver.work()
+        except Exception as error:  # a bug of dex's own must neither spin nor leave a run without an end
+            log.exception("lane %s", lane_id)
+            driver.crashed(f"{type(error).__name__}: {error}")
+        finally:
+            driver.leave()
 
 
 class Driver:
     """One worker's time with one lane."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, stop_now: threading.Event) -> None:
         self.lane = lane
         self.flights: Flights | None = None  # with the session that they fly on
         self.held = heart.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon))
         self.holder = f"lane:{lane.pk}"
         self.key = f"{lane.revision_id}:{lane.threads}"
         self.has_slot = False
-        self.stop_now = threading.Event()
+        self.stop_now = stop_now
         self.broken = False
         self.sessions = 0  # how many sessions this driver needed
         self._log: LogWriter | None = None
@@ -161,7 +144,11 @@ class Driver:
             self._secrets = secrets_of(self.lane.run)
         self.sessions += 1
         warm = sessions.take(self.key)
-        session = warm or Session(self.key)
+        try:
+            session = warm or Session(self.key, revision)
+        except ValueError as error:  # WarehouseError, VariableError: a field names what is not there any more
+            self._fail_queued(str(error), retryable=False)
+            return None
         session.sink = self._session_output
         self.flights = Flights(self.lane.pk, session, self._secrets)
         self._remember_process(session)
@@ -258,6 +245,4 @@ class Driver:
             return  # who has the slot rings when it is free
         if not self.broken and TaskRun.objects.filter(lane=self.lane, state=TaskState.QUEUED).exists():
             bell.ring_lanes([self.lane.pk])
-        if self.lane.pool:
-            waiting = Lane.objects.filter(pool=self.lane.pool, waits_for_pool=True, owner="").order_by("pk")
-            bell.ring_lanes(waiting.values_list("pk", flat=True)[:1])
+        pools.ring_next(self.lane.pool)

@@ -2,10 +2,13 @@
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
+from runs import bell
 from runs.clock import after
-from runs.models import Pool, PoolSlot
+from runs.models import Lane, Pool, PoolSlot, TaskRun
+from runs.states import TaskState
 
 
 def slots_of(name: str) -> int:
@@ -45,3 +48,14 @@ def holders(name: str) -> list[str]:
     return list(
         PoolSlot.objects.filter(pool=name, lease_until__gte=Now()).exclude(holder="").values_list("holder", flat=True)
     )
+
+
+def ring_next(name: str) -> None:
+    """A slot is free now: ring who waits longest for it, a task run or a lane."""
+    if not name:
+        return
+    wants = Q(pool=name) | Q(warehouse_pool=name)
+    tasks = TaskRun.objects.filter(wants, state=TaskState.QUEUED, lane__isnull=True).order_by("queued_at", "pk")
+    bell.ring_tasks(tasks.values_list("pk", flat=True)[:1])
+    lanes = Lane.objects.filter(pool=name, waits_for_pool=True, owner="").order_by("pk")
+    bell.ring_lanes(lanes.values_list("pk", flat=True)[:1])

@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 
+from flows.models import Follow
 from runs import bell
 from runs.models import Lane, Run, TaskRun
 from runs.states import ACTIVE, DONE, OVER, RunState, TaskState, outcome
@@ -151,7 +152,13 @@ def settle(run_id: int) -> bool:
     if end is None:
         return False
     said = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
-    return move_run(run_id, RunState.RUNNING, end, actor="settle", reason=said)
+    with transaction.atomic():
+        ended = move_run(run_id, RunState.RUNNING, end, actor="settle", reason=said)
+        if ended and end == RunState.SUCCEEDED and Follow.objects.filter(up__runs=run_id).exists():
+            bell.ring_after(run_id)
+        if ended:
+            bell.ring_over(run_id)
+    return ended
 
 
 def queue_due(run_id: int | None = None) -> Released:

@@ -1,5 +1,6 @@
 """What a dbt session says of one task, turned into how the attempt ended."""
 
+import json
 from typing import Any
 
 from flows.redaction import Redactor
@@ -40,6 +41,17 @@ def _first_line(message: str | None) -> str:
     lines = [line.strip() for line in (message or "").splitlines() if line.strip()]
     # dbt puts the kind of error first and what happened below it: both are wanted in one line.
     return " ".join(lines[:3])[:1000]
+
+
+def write_rows(claimed: Claim, found: dict[str, Any], redactor: Redactor) -> dict[str, str]:
+    """Keep the rows that fail tests beside the attempt's log, masked; {"failing_rows": path} or nothing."""
+    if not found:
+        return {}
+    path = claimed.log_path.removesuffix(".log") + ".rows.json"
+    writer = LogWriter(path, redactor)
+    writer.append(json.dumps(found).encode())
+    writer.close()
+    return {"failing_rows": path}
 
 
 def write_compiled(claimed: Claim, code: str, redactor: Redactor) -> dict[str, str]:

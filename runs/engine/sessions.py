@@ -13,9 +13,9 @@ from typing import Any
 from django.conf import settings
 
 from flows.models import Revision
-from nodes import sync
 from nodes.dbt.client import DbtClient, Event, SessionClosed
 from nodes.dbt.profiles import ProfileError
+from nodes.warehouse import database_dir, dbt_environment, parsed_of
 
 log = logging.getLogger("dex.sessions")
 MOST_IDLE = 3  # a session of a large project takes some 300 MB
@@ -25,7 +25,7 @@ Sink = Callable[[bytes], None]
 class Session:
     """A dbt session as a driver uses it: calls that wait for their answer, events of tasks, one sink for the rest."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, revision: Revision) -> None:
         self.key = key
         self.sink: Sink | None = None
         self.since = time.monotonic()
@@ -34,7 +34,7 @@ class Session:
         self._folder.mkdir(parents=True, mode=0o700)
         self._waiting: list[Event] = []
         self.client = DbtClient(
-            env=settings.DBT_ENVIRONMENT,
+            env=dbt_environment(revision.environment),
             home=Path(settings.DEX_HOME) / "sessions" / "home",
             on_output=self._output,
         )
@@ -48,12 +48,12 @@ class Session:
         """Load a revision; "" or what went wrong."""
         try:
             self.client.open(
-                sync.parsed_of(revision),
+                parsed_of(revision),
                 work_dir=self._folder,
                 threads=threads,
-                target=revision.environment.target or None,
+                target=revision.warehouse.get("target") or None,
                 vars=revision.variables,
-                database_dir=sync.database_dir(revision.environment),
+                database_dir=database_dir(revision.environment),
             )
         except (SessionClosed, ProfileError) as error:
             return str(error)

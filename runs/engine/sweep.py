@@ -10,14 +10,21 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from flows import process
 from runs import bell
 from runs.clock import ago
 from runs.engine.claims import HOST, lose
 from runs.engine.release import queue_due, release
+from runs.following import follow_all
+from runs.lineage import send_lineage
+from runs.metrics import count_moves
 from runs.models import Attempt, Lane, PoolSlot, Pulse, Run, TaskRun
+from runs.notify.watching import watch
+from runs.retention import prune
 from runs.states import RunState, TaskState
+from runs.syncing import sync_what_is_due
 from runs.ticking import tick_all
 from runs.transitions import move
 
@@ -26,6 +33,9 @@ ACTOR = "sweeper"
 RINGS_A_ROUND = 200  # a lost doorbell is rare; ringing thousands that merely wait would be a storm
 PATIENT_SWEEPS = 12
 STALLED_AFTER_SWEEPS = 6
+COUNT_EVERY_SWEEPS = 2
+PRUNE_EVERY_S, PRUNE_S = 24 * 3600, 1
+SYNC_EVERY_S = 20
 
 
 def sweep(*, force: bool = False) -> bool:
@@ -35,9 +45,13 @@ def sweep(*, force: bool = False) -> bool:
     reap()
     queue_due()
     tick_all()
+    follow_all()
     _finish_cancels()
     _fail_what_never_started()
     _ring_again()
+    if _my_turn("count", settings.SWEEP_S * COUNT_EVERY_SWEEPS):
+        count_moves()
+        send_lineage()
     if _my_turn("release", settings.SWEEP_S * STALLED_AFTER_SWEEPS) or force:
         stalled = list(Run.objects.filter(state=RunState.RUNNING).values_list("pk", flat=True))
     else:
@@ -47,7 +61,29 @@ def sweep(*, force: bool = False) -> bool:
         stalled = list(Run.objects.filter(~Exists(moving), state=RunState.RUNNING).values_list("pk", flat=True))
     for run_id in stalled:
         release(run_id)
+    if _my_turn("sync", SYNC_EVERY_S):
+        sync_what_is_due()
+    if _my_turn("watch", settings.SWEEP_S) or force:
+        _watch()
+    if _my_turn("prune", PRUNE_EVERY_S):
+        _prune()
     return True
+
+
+def _prune() -> None:
+    """Delete a little of what is too old; the rest in the next rounds, because repairs wait meanwhile."""
+    try:
+        if not prune(timezone.now(), seconds=PRUNE_S).finished:
+            Pulse.objects.filter(pk="prune").update(at=ago(PRUNE_EVERY_S))
+    except Exception:  # a full disk or a busy database must not hold up repairs
+        log.exception("pruning")
+
+
+def _watch() -> None:
+    try:
+        watch()
+    except Exception:  # messages must not hold up repairs
+        log.exception("messages")
 
 
 def _my_turn(name: str, interval: float) -> bool:
@@ -73,6 +109,8 @@ def reap() -> int:
         attempt = Attempt.objects.filter(task_run=row, fence=row.fence).first()
         if attempt is not None:
             _kill(attempt.host, attempt.pid, attempt.pid_start, attempt.boot_id)
+            if attempt.uid is not None and attempt.host == HOST and attempt.boot_id == process.boot_id():
+                process.kill_user(attempt.uid)
         if not TaskRun.objects.filter(pk=row.pk, fence=row.fence, lease_until__lt=Now()).exists():
             continue  # its holder woke up and renewed the lease; if it was killed it will say so itself
         log.warning("taking back %s from %s", row.identifier, row.owner)

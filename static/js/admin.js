@@ -18,3 +18,12 @@ showTimes();
 addEventListener("load", () => {
   document.querySelector(".form-row.errors :is(input:not([type=hidden]), select, textarea)")?.focus();
 });
+
+// Fieldsets of class "when-FIELD-VALUE" are shown while the field has the value.
+for (const part of document.querySelectorAll("fieldset[class*=when-]")) {
+  const [, name, value] = /when-(\w+)-(\w+)/.exec(part.className);
+  const field = document.getElementById(`id_${name}`);
+  const show = () => { part.hidden = field.value !== value; };
+  field?.addEventListener("change", show);
+  if (field) show();
+}

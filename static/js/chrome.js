@@ -127,6 +127,13 @@ export function showTimes(part = document) {
   }
 }
 
+// The server draws axes of time in the viewer's zone (runs/calendar); it learns of the zone from this cookie.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (/^[A-Za-z0-9_+/-]+$/.test(zone ?? "") && !document.cookie.split("; ").includes(`dex-zone=${zone}`)) {
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `dex-zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
+}
+
 // --- copying ---------------------------------------------------------------------------------------------
 // <button data-copy="text">, or data-copy-from="id of the element whose text it is".
 addEventListener("click", async (event) => {

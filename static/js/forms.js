@@ -45,10 +45,10 @@ function startNode(form) {
       chips?.tell(new Map(said.map((item) => [item.dataset.value, item.dataset])));
     }
   });
-  const choice = form.elements.package;
-  choice?.addEventListener("change", () => {
-    for (const about of form.querySelectorAll(".readme")) about.hidden = about.dataset.package !== choice.value;
-  });
+  for (const about of form.querySelectorAll("[data-about]")) {
+    const choice = form.elements[about.dataset.about];
+    choice?.addEventListener("change", () => { about.hidden = about.dataset.aboutValue !== choice.value; });
+  }
 }
 
 // --- the parameters of a script --------------------------------------------------------------------------

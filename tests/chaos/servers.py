@@ -173,6 +173,11 @@ class Installation:
     def worker(self) -> subprocess.Popen:
         return self.spawn("-m", "celery", "-A", "dexsite", "worker", "--loglevel", "WARNING", "--concurrency", "4")
 
+    def beat(self) -> subprocess.Popen:
+        return self.spawn(
+            *("-m", "celery", "-A", "dexsite", "beat", "--loglevel", "WARNING", "--max-interval", "1", "--pidfile=")
+        )
+
     def workload(self, *arguments: str) -> str:
         return self.python("-m", "tests.chaos.workload", *arguments).stdout
 

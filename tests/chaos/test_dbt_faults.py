@@ -7,10 +7,10 @@ import time
 from contextlib import suppress
 
 FLOW = """
-from runs.management.commands.demo import demo_flow
+from runs.demo import shop_flow
 from runs.models import Trigger
 from runs.services import start_run
-start_run(demo_flow(), trigger=Trigger.COMMAND, actor='test')
+start_run(shop_flow(script=False), trigger=Trigger.COMMAND, actor='test')
 """
 # It looks often and from one process: the model takes two seconds, and to start a process for each look takes longer.
 RUNNING = """

@@ -9,8 +9,14 @@ import django
 
 django.setup()
 
-from runs.models import Attempt, Run  # noqa: E402 - after Django is set up
+from django.db.models import Count  # noqa: E402 - after Django is set up
+from django.utils import timezone  # noqa: E402
+
+from flows.models import Tick  # noqa: E402
+from nodes.services import save_flow  # noqa: E402
+from runs.models import Attempt, Run  # noqa: E402
 from runs.states import RUN_OVER  # noqa: E402
+from tests.pages import sample_flow  # noqa: E402
 from tests.runs.graphs import DIAMOND, open_graph  # noqa: E402
 
 
@@ -37,6 +43,27 @@ def wait(seconds: float) -> None:
     print(json.dumps({"left": left, "states": counts, "attempts": Attempt.objects.count(), "lost": lost}))
 
 
+def schedule(number: int) -> None:
+    """Flows that are due every minute, and one more that starts after each of them."""
+    for n in range(number):
+        made = sample_flow(f"Minutely {n}", allow_empty=True, overlap="allow")
+        made.cron = "* * * * *"
+        save_flow(made)
+        save_flow(sample_flow(f"After {n}", allow_empty=True, overlap="allow"), after=[made])
+    print(json.dumps(timezone.now().timestamp()))
+
+
+def ticks() -> None:
+    """What became of each due time: [flow, due at (seconds), outcome, number of runs]."""
+    rows = Tick.objects.annotate(number=Count("runs")).order_by("due_at")
+    print(json.dumps([[row.flow.name, row.due_at.timestamp(), row.outcome, row.number] for row in rows]))
+
+
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {"open": lambda n, s: open_runs(int(n), float(s)), "wait": lambda s: wait(float(s))}[command](*arguments)
+    {
+        "open": lambda n, s: open_runs(int(n), float(s)),
+        "wait": lambda s: wait(float(s)),
+        "schedule": lambda n: schedule(int(n)),
+        "ticks": ticks,
+    }[command](*arguments)

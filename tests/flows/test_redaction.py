@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import os
 import re
 import urllib.parse
 
@@ -110,7 +111,7 @@ pieces = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * int(os.environ.get("DEX_TEST_SCALE", "1")), deadline=None)
 @given(st.lists(pieces, max_size=12), st.lists(st.integers(1, 40), min_size=1, max_size=6))
 def test_however_the_stream_is_cut_the_result_is_the_same_and_holds_no_secret(parts, steps):
     data = b"".join(parts)

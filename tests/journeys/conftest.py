@@ -7,7 +7,7 @@ broke the Content-Security-Policy or raised an error. With DEX_SCREENSHOTS=folde
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -16,12 +16,13 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.chaos.servers import require
 
 # Playwright's own loop runs in this thread, which is what Django warns of; queries are made between its steps.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+expect.set_options(timeout=15_000)  # other tests use the cores too; only what never comes waits that long
 
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--force-color-profile=srgb"),
@@ -77,7 +78,7 @@ class Window:
             locale="en-GB",
             permissions=["clipboard-read", "clipboard-write"],
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         context.add_init_script(LISTEN)
         self.contexts.append(context)
         page = context.new_page()
@@ -130,11 +131,12 @@ AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 CONTRAST = ["color-contrast", "link-in-text-block"]
 
 
-def axe(page: Page, rules: list[str] | None = None) -> list[str]:
-    """What axe-core finds on the page, a line each; `rules` limits it to these."""
+def axe(page: Page, rules: list[str] | None = None, without: Sequence[str] = ()) -> list[str]:
+    """What axe-core finds on the page, a line each; `rules` limits it to these, `without` leaves some out."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
     options = {"runOnly": rules or WCAG, "resultTypes": ["violations"], "preload": False}
+    options["rules"] = {rule: {"enabled": False} for rule in without}
     found = page.evaluate("(options) => axe.run(document, options).then((made) => made.violations)", options)
     return [
         f"{rule['id']}: {node['html'][:160]} ({' '.join(node['failureSummary'].split())[:240]})"

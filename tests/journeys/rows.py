@@ -8,11 +8,13 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from flows.models import Environment, Flow, Project, Revision
-from nodes.models import Link, Node
+from flows.variables.values import save_variable
+from nodes.models import Connection, Link, Node
 from nodes.services import link, save_node
 from nodes.sync import sync
 from runs.engine.single import execute_task_run
-from runs.models import Pool, Run, TaskRun
+from runs.models import Channel, Delivery, Fingerprint, Pool, Run, TaskRun
+from runs.notify.watching import announce
 from tests.pages import SAMPLE, Person
 from tests.runs.graphs import drain, open_graph
 
@@ -33,6 +35,7 @@ class Rows:
     failed: Run
     running: Run
     pool: Pool
+    channel: Channel
 
 
 _parsed: dict[str, Any] = {}
@@ -54,6 +57,46 @@ def parsed_shop() -> Environment:
         environment.synced_at = timezone.now()
         environment.save()
     return environment
+
+
+def scheduled_flows() -> list[Flow]:
+    """What the calendar shows: two flows collide, one runs into itself; a frequent, a new and a paused one."""
+    now = timezone.now()
+    made = []
+    for name, cron, tags, took, fields in (
+        ("Night load", "0 2 * * *", ["tag:staging", "tag:mart"], 47 * 60, {"time_zone": "Europe/Berlin"}),
+        ("Marts for the morning", "30 2 * * *", ["tag:mart"], 12 * 60, {"time_zone": "Europe/Berlin"}),
+        ("Stock levels", "*/5 * * * *", [], 20, {}),
+        ("Click stream", "*/20 6-22 * * *", [], 26 * 60, {"overlap": "queue"}),
+        ("Weekly report", "0 7 * * MON", [], None, {}),
+        ("Hourly prices", "10 * * * *", [], 9 * 60, {}),
+        ("Invoices by the end of the month", "0 3 L * *", [], 3600, {}),
+        ("Old export", "0 4 * * *", [], 60, {"paused": True}),
+    ):
+        flow = Flow.objects.create(name=name, environment=parsed_shop(), cron=cron, decided_until=now, **fields)
+        if tags:
+            save_node(Node(flow=flow, name="Models", include=tags))
+        begun = now - timedelta(days=3)
+        if took is not None:
+            ended = begun + timedelta(seconds=took)
+            run = Run(flow=flow, flow_name=name, trigger="schedule", state="succeeded")
+            run.environment_name, run.started_at, run.ended_at = str(flow.environment), begun, ended
+            run.save()
+            Run.objects.filter(pk=run.pk).update(created_at=begun)
+        made.append(flow)
+    return made
+
+
+def some_variables(environment: Environment) -> None:
+    """A secret, and a variable that a connection uses and another environment has of its own."""
+    project = environment.project
+    save_variable(project, None, "API_KEY", "correct-horse-battery", secret=True)
+    save_variable(project, None, "REGION", "eu-central", secret=False)
+    save_variable(project, environment, "CUSTOMER_DATA_WAREHOUSE_SCHEMA", LONG, secret=False)
+    save_variable(project, project.environments.get(name="nightly"), "REGION", "us-west", secret=False)
+    Connection.objects.create(
+        project=project, name="CRM", connector="rest_api", dataset="raw_{{ REGION }}", streams=["orders"]
+    )
 
 
 def everything() -> Rows:
@@ -100,6 +143,24 @@ def everything() -> Rows:
     Run.objects.filter(flow=flow).update(flow_name=flow.name, environment_name=str(flow.environment))
     said = "Catalog Error: Table with name raw_orders does not exist!"
     TaskRun.objects.filter(run=failed, state="failed").update(reason=said)
+    channel = Channel.objects.create(
+        name="Data team",
+        kind="webhook",
+        target="https://hooks.example.org/dex",
+        events=["failure", "recovered", "late"],
+    )
+    Channel.objects.create(
+        name="Finance", kind="email", target="finance@example.org", events=["success"], tags=["finance"], enabled=False
+    )
+    Channel.objects.update(since=now - timedelta(days=1))
+    announce(failed.pk)
+    Fingerprint.objects.update(note="The load of the night was late. Run Night load, then rerun from here.", count=14)
+    Delivery.objects.update(
+        status="waiting", attempts=2, last_error="answered 503 Service Unavailable", next_at=now + timedelta(minutes=2)
+    )
+    for number, (status, event) in enumerate([("sent", "recovered"), ("failed", "late"), ("muted", "failure")]):
+        subject = f"Hourly orders #{number} {event}"
+        Delivery.objects.create(channel=channel, event=event, key=f"row {number}", subject=subject, status=status)
     return Rows(
         admin=admin,
         viewer=viewer,
@@ -112,4 +173,5 @@ def everything() -> Rows:
         failed=failed,
         running=running,
         pool=Pool.objects.create(name="warehouse", slots=2),
+        channel=channel,
     )

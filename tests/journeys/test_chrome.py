@@ -61,7 +61,7 @@ def test_the_menu_shows_what_one_may_open_and_marks_where_one_is(window, rows):
     page = window.open(rows.viewer)
     page.goto("/")
     menu = page.get_by_role("navigation", name="Main")
-    expect(menu.get_by_role("link")).to_have_text(["dex", "Home", "Flows", "Runs", "Models"])
+    expect(menu.get_by_role("link")).to_have_text(["dex", "Home", "Flows", "Runs", "Failures", "Calendar", "Models"])
     expect(menu.locator("[aria-current]")).to_have_text(["Home"])
     page.goto(f"/admin/runs/run/{rows.failed.pk}/change/")
     expect(menu.locator("[aria-current]")).to_have_text(["Runs"])
@@ -144,14 +144,15 @@ def test_a_fresh_installation_leads_its_administrator_to_the_first_project(windo
     assert axe(page) == []
     seen(page, "home-fresh")
     page.get_by_role("link", name="Add project").click()
+    page.wait_for_url("**/flows/project/add/**")  # loaded: the form has moved the focus to its first field by then
     page.get_by_label("Name").fill("shop")
-    page.get_by_label("Folder").fill(f"{SAMPLE}/nowhere")
+    page.get_by_label("Folder", exact=True).fill(f"{SAMPLE}/nowhere")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("There is no folder")).to_be_visible()
-    expect(page.get_by_label("Folder")).to_be_focused()
+    expect(page.get_by_label("Folder", exact=True)).to_be_focused()
     assert axe(page) == []
     seen(page, "form-refused", gallery=False)
-    page.get_by_label("Folder").fill(str(SAMPLE))
+    page.get_by_label("Folder", exact=True).fill(str(SAMPLE))
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("was added successfully")
     page.goto("/admin/flows/environment/")

@@ -233,7 +233,9 @@ def test_what_was_typed_survives_a_lost_session_and_the_back_button(editor, wind
 def test_scripts_and_connections_have_complete_forms(editor, seen):
     page = editor
     project = parsed_shop().project
-    Connection.objects.create(project=project, name="Shop", dataset="raw", streams=["orders", "customers"])
+    Connection.objects.create(
+        project=project, name="Shop", connector="sql_database", dataset="raw", streams=["orders", "customers"]
+    )
     new_flow(page)
     page.get_by_role("button", name="Continue").click()
     add_node(page, "Connection", "Load")
@@ -243,7 +245,9 @@ def test_scripts_and_connections_have_complete_forms(editor, seen):
     save(page)
     assert Flow.objects.get().nodes.get(name="Load").streams == ["orders"]
     add_node(page, "Custom Script", "Tell")
-    expect(page.locator("#panel")).to_contain_text("No script packages yet")
+    page.locator("#panel").get_by_label("Package").select_option("revenue_report")
+    expect(page.get_by_role("region", name="About revenue_report")).to_contain_text("give 2 parameters")
+    save(page)
     assert axe(page) == []
 
 

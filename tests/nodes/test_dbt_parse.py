@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from flows.git import head_of
 from nodes.dbt import parse, profiles, snapshot
 from tests.nodes.dbt_lab import SAMPLE
 
@@ -72,19 +73,19 @@ def test_a_copy_that_fails_leaves_nothing(project, tmp_path, monkeypatch):
 
 
 def test_the_commit_is_read_from_git(project):
-    assert snapshot.commit_of(project) is None
+    assert head_of(project) is None
     git = ["git", "-C", str(project), "-c", "user.name=t", "-c", "user.email=t@example.com"]
     subprocess.run([*git, "init", "-q"], check=True)
-    assert snapshot.commit_of(project) is None
+    assert head_of(project) is None
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    assert snapshot.commit_of(project / "models") == head
+    assert head_of(project / "models") == head
     subprocess.run([*git, "pack-refs", "--all"], check=True)
-    assert snapshot.commit_of(project) == head
+    assert head_of(project) == head
     subprocess.run([*git, "checkout", "-q", "--detach"], check=True)
-    assert snapshot.commit_of(project) == head
+    assert head_of(project) == head
     subprocess.run([*git, "worktree", "add", "-q", str(project.parent / "tree"), "-b", "other"], check=True)
-    assert snapshot.commit_of(project.parent / "tree") == head
+    assert head_of(project.parent / "tree") == head
 
 
 # --- the profile --------------------------------------------------------------------------------------------

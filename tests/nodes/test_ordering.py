@@ -65,6 +65,20 @@ def test_a_node_whose_models_all_belong_to_another_still_holds_back_what_runs_af
     assert edges(result) == {("a", "x")}
 
 
+def test_a_node_that_executes_nothing_passes_the_order_on():
+    free = small_manifest({"a": [], "b": [], "c": []})
+    links = [(1, 2), (2, 3), (3, 4)]
+    assert edges(order([step(1, "a"), step(2, ""), step(3, ""), step(4, "c")], links, free)) == {("a", "c")}
+    # Node 2 selects b, which node 3 builds: what runs after node 2 waits for b, and for what node 2 waits for.
+    shared = [step(3, "b"), step(2, "b"), step(1, "a"), step(4, "c")]
+    assert edges(order(shared, [(1, 2), (2, 4), (3, 2)], free)) == {("a", "c"), ("b", "c")}
+
+
+def test_a_circle_through_a_node_that_executes_nothing_is_refused():
+    with pytest.raises(CycleError):
+        order([step(1, "b"), step(2, ""), step(3, "a")], [(1, 2), (2, 3)], small_manifest(CHAIN))
+
+
 def test_links_that_contradict_refs_are_refused_by_name():
     with pytest.raises(CycleError) as caught:
         order([step(1, "a"), step(2, "c")], [(2, 1)], small_manifest(CHAIN))
@@ -139,3 +153,44 @@ def test_hooks_stand_at_both_ends():
 
 def test_what_the_command_does_not_run_is_no_task():
     assert order([step(1, "ab", runs=False)], [], small_manifest(CHAIN)).rows == []
+
+
+def load_step(number, *tables):
+    """A node that loads these tables in one task."""
+    parts = tuple(
+        TaskSpec(f"source.shop.raw.{name}", f"source.shop.raw.{name}", name, "stream", path=name) for name in tables
+    )
+    one = TaskSpec(f"stream.node.{number}", f"stream.node.{number}", f"load {number}", "stream", parts=parts)
+    return Step(number, f"node {number}", number, (one,))
+
+
+READERS = {"a": ["source.shop.raw.x"], "b": ["source.shop.raw.y"], "c": ["a", "b"], "d": []}
+
+
+def test_models_wait_for_the_one_task_that_loads_what_they_read():
+    manifest = small_manifest(READERS, sources=["x", "y"])
+    result = order([load_step(1, "x", "y"), step(2, "acd")], [], manifest)
+    assert edges(result) == {("load 1", "a"), ("load 1", "c"), ("a", "c")}
+    assert result.implied == result.edges
+
+
+def test_of_two_tasks_that_load_one_table_the_first_does_and_models_wait_for_it():
+    manifest = small_manifest(READERS, sources=["x", "y"])
+    result = order([load_step(1, "x"), load_step(2, "x", "y"), step(3, "ab")], [], manifest)
+    assert edges(result) == {("load 1", "a"), ("load 2", "b")}
+    parts = {row.spec.identifier: [part.path for part in row.spec.parts] for row in result.rows if row.spec.parts}
+    assert parts == {"load 1": ["x"], "load 2": ["y"]}
+    assert result.built_by == {(2, "source.shop.raw.x"): 1}
+
+
+def test_a_task_whose_tables_others_load_is_left_out_and_its_links_hold_all_the_same():
+    manifest = small_manifest(READERS, sources=["x", "y"])
+    result = order([load_step(1, "x"), load_step(2, "x"), step(3, "d")], [(2, 3)], manifest)
+    assert edges(result) == {("load 1", "d")}
+    assert result.built_by == {(2, "source.shop.raw.x"): 1, (2, "stream.node.2"): 1}
+
+
+def test_tests_of_a_source_wait_for_the_one_task_that_loads_it():
+    manifest = small_manifest(READERS, {"fresh": ["source.shop.raw.y"]}, sources=["x", "y"])
+    result = order([load_step(1, "x", "y"), step(2, "", tests=["fresh"])], [], manifest)
+    assert [(a, b.partition(":")[0]) for a, b in result.edges] == [("stream.node.1", "tests")]

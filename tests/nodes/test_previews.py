@@ -2,6 +2,7 @@
 
 import pytest
 
+from flows.variables.values import save_variable
 from nodes.manifests import manifest_of
 from nodes.models import Expansion, Node, Task
 from nodes.previews import preview, suggestions
@@ -32,6 +33,12 @@ def test_the_guides_two_examples(flow):
         "staging.stg_payments",
     ]
     assert models(shown(flow, ["tag:mart"], ["tag:revenue"])) == ["marts.mart_customers", "marts.mart_orders"]
+
+
+def test_a_selector_may_name_a_variable_of_the_environment(flow):
+    save_variable(flow.environment.project, None, "LAYER", "staging", secret=False)
+    assert len(models(shown(flow, ["tag:{{ LAYER }}"]))) == 3
+    assert shown(flow, ["tag:{{ LAYR }}"]).errors == ["There is no variable LAYR. Did you mean LAYER?"]
 
 
 def test_every_model_says_why_it_is_in(flow):

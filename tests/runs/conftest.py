@@ -1,6 +1,8 @@
 import pytest
 
 from runs.embedded import Engine
+from runs.engine.stopping import draining
+from tests.runs.scripts import project, script_flow  # noqa: F401 - fixtures
 
 
 @pytest.fixture
@@ -13,6 +15,7 @@ def engine(transactional_db, settings):
     running.start()
     yield running
     running.stop(grace=0)
+    draining.clear()  # this process goes on: the next test takes tasks again
 
 
 @pytest.fixture

@@ -19,7 +19,10 @@ from nodes.sync import SyncError, sync
 from runs import logs
 from runs.history import check
 from runs.models import Attempt, Lane, TaskRun
-from runs.services import cancel_run, cancel_task_run, rerun
+from runs.reruns import rerun
+from runs.services import cancel_run, cancel_task_run
+from runs.watch.detail import detail_of
+from tests.pages import Person
 from tests.runs.engines import PROJECT_YML, finished, make_flow, run_to_end, start, until, write_project
 from tests.runs.graphs import states
 
@@ -341,3 +344,64 @@ def test_a_query_that_a_killed_session_left_on_postgresql_is_ended_before_the_se
         time.sleep(2)
         assert connection.execute(asked).fetchone() == (1,)
     assert finished(run).state == "succeeded"
+
+
+def test_some_of_the_rows_that_fail_a_test_are_kept_masked_for_who_may_look(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "SECRET_ENVIRONMENT", {"DBT_ENV_SECRET_X": "pr1vate-value"})
+    models = {
+        "a": "select * from (values (1, 'pr1vate-value'), (null, 'x'), (null, '<b>y</b>')) as t(id, said)",
+        "b": "select * from {{ ref('a') }}",
+    }
+    project = write_project(tmp_path / "p", models, models__schema_yml=TESTED % "error")
+    (project / "tests").mkdir()
+    (project / "tests" / "nothing_said.sql").write_text("select id, said from {{ ref('a') }} where id = 1")
+    monkeypatch.setattr(settings, "FAILING_ROWS", 2)
+    run = run_to_end(make_flow(project))
+    task = run.task_runs.get(identifier="a")
+    assert task.state == "failed"
+    shown = {test.name: test for test in detail_of(task, with_rows=True).tests}
+    assert shown["not_null_a_id"].columns == ("id", "said") or "id" in shown["not_null_a_id"].columns
+    assert len(shown["not_null_a_id"].rows) == 2
+    assert shown["nothing_said"].rows == (("1", "[MASKED]"),)
+    assert all(test.rows == () for test in detail_of(task).tests)
+    assert "pr1vate" not in (logs.path_of(task.result["failing_rows"])).read_text()
+    viewer, operator = Person("vi", "runs.view_run"), Person("op", "runs.view_run", "runs.view_failing_rows")
+    assert "rows that fail" not in viewer.open(f"/runs/{run.pk}/?task={task.pk}").html
+    page = operator.open(f"/runs/{run.pk}/?task={task.pk}").html
+    assert "The 2 rows that fail" in page and "<b>y</b>" not in page
+
+
+def test_a_rerun_with_other_parameters_runs_the_same_code_with_them(engine, tmp_path):
+    project = write_project(
+        tmp_path / "p",
+        {"a": 'select \'{{ var("day", "none") }}\' as day', "b": "select * from {{ ref('a') }} where nonsense"},
+    )
+    flow = make_flow(project, parameters=[{"name": "day", "type": "text"}])
+    first = run_to_end(flow, parameters={"day": "monday"})
+    assert states(first) == {"a": "succeeded", "b": "failed"}
+    (project / "models" / "b.sql").write_text("select * from {{ ref('a') }}")  # the newest code; the rerun has the old
+    again = finished(rerun(first, actor="ada", mode="all", parameters={"day": "tuesday"}))
+    assert states(again) == {"a": "succeeded", "b": "failed"}
+    assert "tuesday" in logs.read(again.task_runs.get(identifier="a").result["compiled"]).text
+    assert again.revision != first.revision and again.revision.commit == first.revision.commit
+    newest = finished(rerun(again, actor="ada", revision="newest"))
+    assert states(newest) == {"a": "reused", "b": "succeeded"} and check() == []
+    assert newest.parameters == {"day": "tuesday"}
+
+
+def test_on_the_newest_code_what_changed_and_all_below_it_runs_again(engine, tmp_path):
+    models = {
+        "a": "select 1 as id",
+        "b": "select * from {{ ref('a') }}",
+        "c": "select * from {{ ref('b') }}",
+        "other": "select 2 as id",
+    }
+    project = write_project(tmp_path / "p", models)
+    first = run_to_end(make_flow(project))
+    (project / "models" / "b.sql").write_text("select id + 1 as id from {{ ref('a') }}")
+    again = finished(rerun(first, actor="ada", revision="newest"))
+    assert states(again) == {"a": "reused", "b": "succeeded", "c": "succeeded", "other": "reused"}
+    assert again.task_runs.get(identifier="a").reason == f"succeeded in run {first.pk}"
+    third = finished(rerun(again, actor="ada", mode="here", keys=["model.small.a"]))
+    assert states(third) == {"a": "succeeded", "b": "succeeded", "c": "succeeded", "other": "reused"}
+    assert third.task_runs.get(identifier="other").reason == f"succeeded in run {first.pk}"

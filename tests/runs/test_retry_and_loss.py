@@ -102,3 +102,20 @@ def test_a_finish_that_is_repeated_counts_once():
     assert finish(held, Ended("succeeded")) is not None
     assert finish(held, Ended("succeeded")) is None
     assert check(run.pk) == []
+
+
+def test_only_failures_that_fit_the_policy_are_tried_again():
+    for said, when, patterns, goes_on in (
+        ("deadlock detected", "transient", [], True),
+        ("syntax error", "transient", [], False),
+        ("syntax error", "matching", ["syntax*"], True),
+        ("deadlock detected", "matching", ["syntax*"], False),
+        ("syntax error", "any", [], True),
+    ):
+        spec = {"retries": 1, "retry_delay": 0, "retry_on": when, "retry_patterns": patterns}
+        run = open_graph({"a": []}, specs={"a": spec})
+        row = run.task_runs.get()
+        claimed = claim(row.pk, "w")
+        finish(claimed, Ended("failed", said))
+        row.refresh_from_db()
+        assert row.state == ("waiting" if goes_on else "failed"), said

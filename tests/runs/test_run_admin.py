@@ -47,7 +47,7 @@ def test_run_now_opens_a_run_in_the_users_name(ada):
     run = Run.objects.get()
     assert (run.flow, run.state, run.trigger, run.triggered_by) == (flow, "queued", "manual", ada.user)
     assert run.transitions.get().actor == "ada"
-    assert f"{RUNS}{run.pk}/change/" in page.links
+    assert f"/runs/{run.pk}/" in page.links
 
 
 def test_the_page_of_a_flow_offers_run_now(ada):
@@ -175,7 +175,7 @@ def test_one_task_is_cancelled_and_one_is_repeated(ada):
     )
     drain(run)
     ada.act(TASKS, "rerun", run.task_runs.get(identifier="x"))
-    assert Run.objects.exclude(pk=run.pk).get().scope == {"keys": ["x"]}
+    assert Run.objects.exclude(pk=run.pk).get().scope == {"mode": "selected", "keys": ["x"], "revision": "same"}
 
 
 # --- who may -------------------------------------------------------------------------------------------------

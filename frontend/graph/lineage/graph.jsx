@@ -51,6 +51,14 @@ export function Graph({ graph, element }) {
 
   const [nodes, setNodes] = useState(() => graph.nodes.map(toNode));
   useEffect(() => {
+    setNodes((old) =>
+      old.map((node, place) => {
+        const { data } = toNode(graph.nodes[place]);
+        return node.data === data ? node : { ...node, data };
+      }),
+    );
+  }, [graph]);
+  useEffect(() => {
     const classOf = (id) => {
       if (!near) return "";
       if (id === chosen) return "current";
@@ -120,7 +128,7 @@ export function Graph({ graph, element }) {
     >
       <ReactFlow
         tabIndex={0}
-        aria-label="Lineage: left and right arrow walk along it, Enter opens the page of a model"
+        aria-label={`${element.dataset.label ?? "Lineage"}: left and right arrow walk along it, Enter opens what is chosen`}
         nodes={far ? NONE : nodes}
         edges={NONE}
         nodeTypes={NODE_TYPES}

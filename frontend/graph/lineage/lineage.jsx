@@ -17,6 +17,17 @@ export function Lineage({ element }) {
     return () => leaving.abort();
   }, [element, tries]);
 
+  // A run that goes on: its page says which cards took another state.
+  useEffect(() => {
+    const moved = ({ detail }) =>
+      setGraph((old) => {
+        const now = (node) => (detail[node.id] && detail[node.id] !== node.state ? { ...node, state: detail[node.id] } : node);
+        return old && { ...old, nodes: old.nodes.map(now) };
+      });
+    document.addEventListener("dex:states", moved);
+    return () => document.removeEventListener("dex:states", moved);
+  }, []);
+
   if (failed) {
     return (
       <div className="canvas-wait">

@@ -29,6 +29,9 @@ from dbt_common.invocation import reset_invocation_id
 from nodes.dbt.internals.spare import spare_work
 from nodes.dbt.internals.task import Batches, Events, HookReport, Log, Outcome, Supplier, Ticket, fresh
 
+MOST_COLUMNS = 50  # of failing rows
+LONGEST_CELL = 300  # characters
+
 
 class Project:
     """A dbt project, loaded once, whose resources can be executed one by one."""
@@ -135,6 +138,18 @@ class Project:
                 return self._run(task, fresh(node, full_refresh=full_refresh), ticket, keep=True)
             finally:
                 task.job_queue.in_progress.discard(unique_id)
+
+    def sample(self, name: str, code: str, most: int, ticket: Ticket) -> dict[str, Any]:
+        """The first rows that a query gives: {"columns": [...], "rows": [[text or None]]}, each text cut."""
+        self._enter()
+        with ticket.working(), self.adapter.connection_named(f"rows of {name}"):
+            _, table = self.adapter.execute(code, fetch=True, limit=most)
+            columns = [str(column)[:LONGEST_CELL] for column in table.column_names[:MOST_COLUMNS]]
+            rows = [
+                [None if value is None else str(value)[:LONGEST_CELL] for value in list(row)[:MOST_COLUMNS]]
+                for row in list(table.rows)[:most]
+            ]
+        return {"columns": columns, "rows": rows}
 
     def run_hooks(self, when: str, ticket: Ticket) -> HookReport:
         """Run the hooks of one end of the run now: "on-run-start" or "on-run-end"."""

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodes.scripts.reading import Reads, reads_of
+
 FOLDER = "dex-custom-scripts"
 README_LENGTH = 20_000
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
@@ -16,6 +18,12 @@ class Package:
     name: str
     requirements: bool
     readme: str
+    folder: Path
+
+    @property
+    def reads(self) -> Reads:
+        """The parameters and variables that its __main__.py reads."""
+        return reads_of(self.folder / "__main__.py")
 
 
 def packages_of(project_dir: Path) -> list[Package]:
@@ -31,7 +39,7 @@ def packages_of(project_dir: Path) -> list[Package]:
 def _package(folder: Path) -> Package:
     readme = next((path for name in ("README.md", "README.txt", "README") if _is_file(path := folder / name)), None)
     text = readme.read_bytes()[:README_LENGTH].decode(errors="replace") if readme else ""
-    return Package(folder.name, _is_file(folder / "requirements.txt"), text)
+    return Package(folder.name, _is_file(folder / "requirements.txt"), text, folder)
 
 
 def _is_file(path: Path) -> bool:

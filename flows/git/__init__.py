@@ -1,0 +1,19 @@
+"""Git: what may be named, and commits as read-only folders."""
+
+from flows.git.access import Access
+from flows.git.checks import GitError, check_branch, check_subfolder, check_url
+from flows.git.folders import head_of, is_repository
+from flows.git.repository import Checkout, Commit, Repository
+
+__all__ = [
+    "Access",
+    "Checkout",
+    "Commit",
+    "GitError",
+    "Repository",
+    "check_branch",
+    "check_subfolder",
+    "check_url",
+    "head_of",
+    "is_repository",
+]

@@ -1,0 +1,25 @@
+"""manage.py rotate_secrets [--dry-run]: encrypt every secret with the first key of the file."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from flows import credentials
+from flows.variables.values import rotate
+
+
+class Command(BaseCommand):
+    help = "Encrypt every secret with the first key of DEX_HOME/keys/variables; one JSON line on stdout."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="count only, change nothing")
+
+    def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
+        made = rotate(dry_run=dry_run)
+        for name, number in credentials.rotate(dry_run=dry_run).items():
+            made[name] += number
+        self.stdout.write(json.dumps({"dry_run": dry_run, **made}))
+        if made["unreadable"]:
+            raise CommandError(f"{made['unreadable']} secrets cannot be read with any key of the file; type them anew.")

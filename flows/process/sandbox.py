@@ -1,0 +1,190 @@
+"""What a child may see and be that runs other people's code: levels 1 to 3, as far as this machine has them.
+
+Level 3: a mount namespace with nothing in it but what is named, a PID namespace, and another user where dex runs as
+root. Level 2: another user alone. Level 1: an environment from nothing and a process group. See docs/isolation.md.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from flows.process.table import PROC
+from flows.process.tools import passes, tool
+
+#: Of the machine, what every program needs: libraries, certificates, names of hosts and users, zones.
+_SYSTEM = (
+    *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ssl", "/etc/ca-certificates", "/etc/pki"),
+    *("/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/services", "/etc/protocols"),
+    *(
+        "/etc/localtime",
+        "/etc/timezone",
+        "/etc/passwd",
+        "/etc/group",
+        "/etc/alternatives",
+        "/etc/fonts",
+        "/etc/mime.types",
+    ),
+    *("/opt/venv",),
+)
+_TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_TMP = "/tmp"  # noqa: S108 - inside the sandbox, where it is the child's own
+WORDS = {
+    1: "its own process group and environment; it can read what dex can read",
+    2: "another user; it cannot read dex's keys, database or processes",
+    3: "its own view of the file system and of processes; what it leaves behind ends with it",
+}
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What one child may see: folders to read, one of its own to write, and whether the network is there."""
+
+    readable: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
+    tmp: Path | None = None  # becomes /tmp, unless what it may see lies there
+    uid: int | None = None  # only where dex runs as root
+    network: bool = True
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What this machine can do."""
+
+    level: int
+    other_user: bool
+
+    @property
+    def words(self) -> str:
+        """One sentence for the status page."""
+        user = " under another user" if self.level == 3 and self.other_user else ""
+        return f"A script runs in {WORDS[self.level]}{user}." if self.level != 2 else f"A script runs as {WORDS[2]}."
+
+
+@cache
+def isolation() -> Isolation:
+    """The highest level that passes a trial on this machine, tried once."""
+    # A module of its library, which another user must be able to read; `pass` alone would run without.
+    python = [str(Path(sys.executable).resolve()), "-I", "-c", "import json"]
+    trial = Sandbox(readable=interpreter(), uid=61184 if os.getuid() == 0 else None, network=False)
+    command = bubblewrap(trial)
+    if command and passes([*command, *other_user(trial.uid), *python]):
+        return Isolation(3, other_user=trial.uid is not None)
+    if trial.uid is not None and passes([*other_user(trial.uid), *python]):
+        return Isolation(2, other_user=True)
+    return Isolation(1, other_user=False)
+
+
+def interpreter() -> tuple[Path, ...]:
+    """The folders of the Python that dex runs on, for a child that runs on it too."""
+    found = {Path(sys.base_prefix).resolve(), Path(sys.executable).resolve().parent.parent}
+    return tuple(sorted(path for path in found if not path.is_relative_to("/usr")))
+
+
+def bubblewrap(sandbox: Sandbox) -> list[str]:
+    """The command in front that makes the sandbox; empty where bubblewrap is not installed."""
+    program = tool("bwrap")
+    if program is None:
+        return []
+    command = [program, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session"]
+    if sandbox.uid is None:
+        command += ["--cap-drop", "ALL"]  # who stays root has no power beyond what it may see
+    if not sandbox.network:
+        command += ["--unshare-net"]
+    command += ["--ro-bind", "/usr", "/usr"]
+    for name in _TOP:
+        path = Path("/", name)
+        if path.is_symlink():
+            command += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            command += ["--ro-bind", str(path), str(path)]
+    command += ["--perms", "0755", "--dir", "/etc"]  # bubblewrap would make it for root alone
+    for name in _SYSTEM:
+        command += ["--ro-bind-try", name, name]
+    command += ["--dev", "/dev", "--proc", "/proc"]
+    hidden = any(path.is_relative_to(_TMP) for path in (*sandbox.readable, *sandbox.writable))
+    own = sandbox.tmp is not None and not hidden
+    command += ["--bind", str(sandbox.tmp), _TMP] if own else ["--perms", "1777", "--tmpfs", _TMP]
+    made: set[Path] = {Path(_TMP)}
+    for path in (*sandbox.readable, *sandbox.writable):
+        command += _ways(path, made)
+    for path in sandbox.readable:
+        command += ["--ro-bind", str(path), str(path)]
+    for path in sandbox.writable:
+        command += ["--bind", str(path), str(path)]
+    return [*command, "--"]
+
+
+def _ways(path: Path, made: set[Path]) -> list[str]:
+    """Folders that lead to a path: bubblewrap makes them for root alone, and another user could not pass."""
+    command: list[str] = []
+    for parent in reversed(path.parents):
+        if parent != Path("/") and parent not in made and not parent.is_relative_to("/usr"):
+            made.add(parent)
+            command += ["--perms", "0755", "--dir", str(parent)]
+    return command
+
+
+def other_user(uid: int | None) -> list[str]:
+    """The command in front that gives up root for a user who has nothing; empty without one."""
+    if uid is None:
+        return []
+    program = tool("setpriv") or "setpriv"
+    return [
+        *(program, "--bounding-set=-all", "--inh-caps=-all", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"),
+        *("--no-new-privs", "--pdeathsig", "KILL"),
+    ]
+
+
+# --- users of attempts -----------------------------------------------------------------------------------------
+_taken: set[int] = set()
+_lock = threading.Lock()
+
+
+def take_uid(uids: Sequence[int]) -> int | None:
+    """A user of its own for one child, with no process alive; None where dex is not root."""
+    if os.getuid() != 0 or isolation().level < 2:
+        return None
+    alive = set(_uids())
+    with _lock:
+        for uid in uids:
+            if uid not in _taken and uid not in alive:
+                _taken.add(uid)
+                return uid
+    raise RuntimeError(f"all {len(uids)} users for scripts are taken")
+
+
+def give_uid_back(uid: int | None) -> None:
+    """The child has ended, and with it whatever it started."""
+    if uid is not None:
+        kill_user(uid)
+        with _lock:
+            _taken.discard(uid)
+
+
+def kill_user(uid: int) -> None:
+    """End every process of a user, until there is none: what forks meanwhile is found in the next round."""
+    for _ in range(20):
+        left = [pid for pid, owner in _owners() if owner == uid]
+        if not left:
+            return
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, 9)
+
+
+def _uids() -> Iterable[int]:
+    return (owner for _, owner in _owners())
+
+
+def _owners() -> Iterable[tuple[int, int]]:
+    for entry in os.listdir(PROC):  # noqa: PTH208 - names are enough, and there may be many
+        if entry.isdigit():
+            with suppress(OSError, ValueError, IndexError):
+                lines = (PROC / entry / "status").read_text(errors="replace").splitlines()
+                if not any(line.startswith("State:") and "Z" in line.split()[1] for line in lines):
+                    yield int(entry), int(next(line for line in lines if line.startswith("Uid:")).split()[1])

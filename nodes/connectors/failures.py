@@ -1,0 +1,175 @@
+"""What goes wrong in a child process, as a kind and one sentence a person can act on, without any secret."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from flows.redaction import Redactor
+
+KINDS = ("name", "port", "auth", "permission", "timeout", "config", "schema", "data", "http", "busy", "other")
+LONGEST = 600  # characters of a sentence
+
+
+class SourceError(Exception):
+    """Something that a connector can say itself."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+_AUTH = (
+    r"password authentication failed|no password supplied|role \"[^\"]*\" does not exist|\b1045\b|Login failed for user"
+    r"|\b18456\b|SCRAM|AuthenticationException|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidClientTokenId"
+    r"|AuthenticationFailed|invalid_grant|RefreshError"
+)
+_PORT = (
+    r"Connection refused|Can't connect to MySQL server.*111|Unable to connect: Adaptive Server|actively refused"
+    r"|No route to host|Network is unreachable|NoValidConnectionsError|EndpointConnectionError"
+)
+_OTHER_PROTOCOL = (
+    r"received invalid response to SSL|invalid length of startup packet|Packet sequence number wrong"
+    r"|unexpected message from server|expected authentication request|wrong version number|SSHException.*banner"
+    r"|Error reading SSH protocol banner|server closed the connection unexpectedly"
+)
+_PERMISSION = (
+    r"permission denied|InsufficientPrivilege|command denied to user|\b1142\b|\b1044\b|AccessDenied|Forbidden"
+    r"|The SELECT permission was denied|AuthorizationPermissionMismatch|PermissionDenied|PermissionError"
+)
+_TABLE = (
+    r"NoSuchTableError|UndefinedTable|relation \"[^\"]*\" does not exist|no such table|\b1146\b|Invalid object name"
+)
+_TLS = (
+    r"certificate verify failed|CERTIFICATE_VERIFY_FAILED|SSL connection is required|server does not support SSL"
+    r"|no pg_hba.conf entry"
+)
+_TIMEOUT = r"timeout expired|timed out|TimeoutError|ReadTimeout|ConnectTimeout|statement timeout|Lost connection"
+# (kind, what an exception or its type says, what a person reads); the first that matches wins.
+_KNOWN: tuple[tuple[str, str, str], ...] = (
+    ("auth", _AUTH, "The user name or the password is wrong."),
+    (
+        "name",
+        r"could not translate host name|Name or service not known|getaddrinfo failed|No address associated"
+        r"|Temporary failure in name resolution|Unknown server host",
+        "The host is not found: check its name.",
+    ),
+    ("name", r"database \"[^\"]*\" does not exist|\b1049\b|Cannot open database", "There is no such database."),
+    ("port", _PORT, "Nothing answers there: check host and port, and that the server allows connections."),
+    ("port", _OTHER_PROTOCOL, "Something else answers on this port: check host and port."),
+    ("permission", _PERMISSION, "The user may not read this: give it the right to, or use another user."),
+    (
+        "busy",
+        r"Could not set lock on file|Conflicting lock is held",
+        "Another process has the warehouse's file open; DuckDB allows one at a time.",
+    ),
+    ("busy", r"database is locked", "The SQLite file is locked by whoever writes to it; try again."),
+    ("config", r"unable to open database file", "The SQLite file cannot be opened."),
+    ("data", r"file is not a database|database disk image is malformed", "The SQLite file is broken, or is none."),
+    ("config", _TABLE, "There is no such table (any more)."),
+    (
+        "config",
+        r"UndefinedColumn|no such column|Unknown column|Invalid column name",
+        "There is no such column (any more).",
+    ),
+    (
+        "config",
+        r"NoSuchBucket|NoSuchKey|ContainerNotFound|BlobNotFound|bucket does not exist|FileNotFoundError",
+        "There is no such bucket, container or file.",
+    ),
+    ("config", _TLS, "The server and the encryption setting do not fit: check TLS, and who the server lets in."),
+    ("timeout", _TIMEOUT, "The server did not answer in time."),
+)
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what caused it, innermost last; dlt hides its causes in an attribute."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        inner = getattr(current, "exception", None)
+        current = inner if isinstance(inner, BaseException) else current.__cause__ or current.__context__
+
+
+def explain(error: BaseException, secrets: Iterable[str] = ()) -> tuple[str, str]:
+    """(kind, sentence) of what went wrong; secrets are masked."""
+    masker = Redactor(secrets)
+    kind, text = _explain(error)
+    return kind, masker.whole(text)[:LONGEST]
+
+
+def _explain(error: BaseException) -> tuple[str, str]:
+    links = list(chain(error))
+    for link in links:
+        if isinstance(link, SourceError):
+            return link.kind, str(link)
+    if said := _of_dlt(links):
+        return said
+    for link in reversed(links):
+        text = f"{type(link).__name__}: {link}"
+        for kind, pattern, sentence in _KNOWN:
+            if re.search(pattern, text, re.S):
+                return kind, f"{sentence}{_detail(link)}"
+    last = links[-1]
+    return "other", f"{type(last).__name__}: {first_line(str(last))}"
+
+
+def first_line(text: str) -> str:
+    """What fits into a sentence."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0][:400] if lines else ""
+
+
+def _detail(error: BaseException) -> str:
+    """Which table, column or host, where the driver names it."""
+    text = first_line(str(error))
+    for pattern in (
+        r"(?:relation|table|column|database|role) [\"'`][^\"'`]*[\"'`]",
+        r"no such (?:table|column): \S+",
+        r"permission denied for \w+ \S+",
+        r"Table '[^']*'",
+        r"Unknown column '[^']*'",
+    ):
+        if found := re.search(pattern, text):
+            return f" ({found[0]})"
+    if type(error).__name__ == "NoSuchTableError":
+        return f" ({text})"
+    return ""
+
+
+def _of_dlt(links: list[BaseException]) -> tuple[str, str] | None:
+    """What dlt, pyarrow and DuckDB say about data, in plainer words."""
+    for link in links:
+        name, text = type(link).__name__, str(link)
+        if name == "IncrementalCursorPathMissing" or "Cursor column" in text:
+            column = re.search(r"`([^`]+)`|path (\S+)", text)
+            named = (column[1] or column[2]) if column else "of the stream"
+            return "schema", f"The cursor column {named} is not in the data any more; choose another cursor."
+        if name == "IncrementalCursorPathHasValueNone":
+            return (
+                "data",
+                "The cursor column has empty values: such rows cannot be followed. Choose another cursor, or merge.",
+            )
+        if name == "PyToArrowConversionException":
+            return "data", f"A value of the column {getattr(link, 'field_name', '')} is not of its type: {_inner(link)}"
+        if re.search(r"Conversion Error|Could not convert|invalid input syntax|numeric field overflow", text):
+            return "data", f"A value does not fit its column: {first_line(text)}"
+        if re.search(r"null value in column|NOT NULL constraint|declared non-nullable but contains nulls", text):
+            column = re.search(r"[Cc]olumn [\"'`]([^\"'`]+)[\"'`]|failed: \S+\.(\w+)", text)
+            named = (column[1] or column[2]) if column else ""
+            return "data", f"The column {named} has empty values, which its key does not allow."
+        if re.search(r"cannot alter type of a column used by a view", text):
+            return (
+                "schema",
+                "A column's type changed, and a view reads it: drop the views, then load again with a full refresh.",
+            )
+        if re.search(r"[Nn]o space left|disk full", text):
+            return "other", "There is no space left on the disk."
+        if name == "MemoryError" or "Out of Memory" in text:
+            return "other", "There was not enough memory."
+    return None
+
+
+def _inner(error: BaseException) -> str:
+    cause = error.__cause__ or error.__context__
+    return first_line(str(cause or error))

@@ -1,0 +1,336 @@
+"""Loads one stream with dlt: read, normalise, compare, then make all of it visible at once.
+
+The warehouse is the truth: what is known about a stream (its cursor, its columns, what is unfinished) is asked there
+at every attempt, and the working folder begins empty. docs/connectors.md says why.
+"""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nodes.connectors import warehouse as wh
+from nodes.connectors.base import Connector, Context, Cursor
+from nodes.connectors.changes import Changes, compare, narrower
+from nodes.connectors.failures import SourceError
+from nodes.connectors.streams import StreamSettings, identifier
+from nodes.connectors.warehouse import Warehouse
+
+Emit = Callable[[dict[str, Any]], None]
+PROGRESS_S = 1.0
+_MERGE = {"disposition": "merge", "strategy": "delete-insert"}
+_SCOPE = "x-merge-destination-scope"  # where dlt keeps `destination_scope` in its schema
+_COLUMNS = "dex_columns"  # in dlt's state of a stream: the columns of its last load
+
+
+@dataclass
+class _Seen:
+    """What went by while a stream was read."""
+
+    stream: str
+    emit: Emit
+    rows: int = 0
+    bytes: int = 0
+    before: list[str] | None = None  # the columns at the last load
+    columns: set[str] | None = None  # None: nothing definite, as with JSON
+    _said: float = field(default_factory=time.monotonic)
+
+    def piece(self, rows: int, size: int) -> None:
+        self.rows, self.bytes = self.rows + rows, self.bytes + size
+        if time.monotonic() - self._said > PROGRESS_S:
+            self._said = time.monotonic()
+            self.emit({"event": "stream_progress", "stream": self.stream, "rows": self.rows, "bytes": self.bytes})
+
+
+class StreamLoad:
+    """One attempt at one stream."""
+
+    def __init__(
+        self, connector: Connector, config: Any, stream: StreamSettings, context: Context, target: Warehouse,
+        pipeline: str, folder: Path, emit: Emit,
+    ) -> None:  # fmt: skip
+        self.connector, self.config, self.stream, self.context = connector, config, stream, context
+        self.target, self.emit = target, emit
+        self.name = _short(f"{identifier(pipeline)}_{stream.table}")
+        self.folder = folder / stream.table
+        self.label = target.label(self.name)
+
+    def run(self) -> dict[str, Any]:
+        """Load it. Out: the event that says so. Raises whatever went wrong; then nothing of it can be seen."""
+        import dlt
+
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, mode=0o700)
+        pipeline = dlt.pipeline(
+            self.name,
+            pipelines_dir=str(self.folder),
+            destination=self.target.destination(self.label),
+            dataset_name=self.target.dataset,
+        )
+        try:
+            return self._load(pipeline)
+        finally:
+            pipeline.deactivate()
+            shutil.rmtree(self.folder, ignore_errors=True)  # it holds rows
+
+    def _load(self, pipeline: Any) -> dict[str, Any]:
+        self.target.end_orphans(pipeline, self.label)
+        known = wh.storage_columns(pipeline, [self.stream.table])
+        afresh = self.stream.refresh or not known
+        if not afresh:
+            pipeline.sync_destination()
+            self._forget_scope(pipeline)
+        before = None if afresh else self._cursor_value(pipeline)
+        disposition = self._disposition(pipeline, known, before)
+        seen = _Seen(self.stream.name, self.emit, before=self._state(pipeline).get(_COLUMNS))
+        source = self._source(pipeline, disposition, before, known.get(self.stream.table, {}), seen)
+        pipeline.extract(source, loader_file_format="parquet")
+        there = self.stream.table in pipeline.schemas[self.name].tables
+        if not there and not self._extract_empty(pipeline, source, disposition):
+            self.context.say(f"{self.stream.name} has no rows, and its columns are not known: there is no table yet.")
+            return {"event": "stream_done", "stream": self.stream.name, "table": self.stream.table, "rows": 0}
+        counts = pipeline.normalize().row_counts
+        self.emit({"event": "stream_progress", "stream": self.stream.name, "rows": seen.rows, "bytes": seen.bytes})
+        schema = pipeline.schemas[self.name]
+        tables = schema.data_table_names(include_incomplete=False)
+        known = wh.storage_columns(pipeline, tables) if known else {}
+        if schema.get_table(self.stream.table).get(_SCOPE) != _scope_of(disposition):
+            raise RuntimeError("dlt would remove other rows than this load has to")
+        changes = self._changes(schema, tables, known, seen)
+        size = self._publish(pipeline, schema, tables, known)
+        return {
+            "event": "stream_done",
+            "stream": self.stream.name,
+            "table": self.stream.table,
+            "rows": counts.get(self.stream.table, 0),
+            "bytes": size,
+            "cursor_before": _text(before),
+            "cursor_after": _text(self._cursor_value(pipeline)),
+            "schema_changes": changes.event() if changes else None,
+            "tables": {table: _columns(schema, table) for table in tables},
+        }
+
+    def _extract_empty(self, pipeline: Any, source: Any, disposition: Any) -> bool:
+        """No row came of a table that is not in the warehouse: have it made from what is known of its columns.
+
+        Models that read it find it then. Out: whether anything is known.
+        """
+        import dlt
+        from dlt.common.libs.pyarrow import columns_to_arrow
+
+        if not self.connector.knows_types:
+            return False
+        columns = source.resources[self.stream.name].compute_table_schema()["columns"]
+        typed = {name: column for name, column in columns.items() if "data_type" in column}
+        resource = dlt.resource(
+            [columns_to_arrow(typed, pipeline.destination.capabilities(), "UTC").empty_table()],
+            name=self.stream.name,
+            table_name=self.stream.table,
+            columns=columns,
+            write_disposition=disposition,
+        )
+        resource.apply_hints(additional_table_hints={"x-dex-mode": self.stream.mode})
+        pipeline.extract(dlt.source(lambda: resource, name=self.name, root_key=True)(), loader_file_format="parquet")
+        return True
+
+    def _forget_scope(self, pipeline: Any) -> None:
+        """Which rows a load removes is for that load alone; dlt keeps it with the table, and would do it again."""
+        if self.name in pipeline.schemas:
+            for table in pipeline.schemas[self.name].tables.values():
+                table.pop(_SCOPE, None)
+
+    def _publish(self, pipeline: Any, schema: Any, tables: list[str], known: Mapping[str, Any]) -> int:
+        """Tables first, then the data into staging, then one transaction a stream. Out: the bytes that were loaded."""
+        packages = pipeline.list_normalized_load_packages()
+        size = sum(
+            job.file_size
+            for load_id in packages
+            for job in pipeline.get_load_package_info(load_id).jobs["new_jobs"]
+            if job.job_file_info.table_name in tables
+        )
+        wh.prepare(self.target, pipeline, schema, known, refresh=self.stream.refresh)
+        for load_id in packages:
+            wh.begin(pipeline, schema, load_id)
+        pipeline.load(raise_on_failed_jobs=True)
+        wh.tidy(pipeline, schema, tables)
+        return size
+
+    def _disposition(self, pipeline: Any, known: Mapping[str, Any], before: Any) -> Any:
+        """How dlt writes, so that what readers see changes in one transaction, and a repeated load repeats nothing.
+
+        1. Replace, and a first load by cursor: everything through staging, then truncate and insert.
+        2. Append: through staging too, as a merge without keys; rows that an unfinished load left behind go first.
+        3. Merge: by primary key, which repeats safely.
+        """
+        stream = self.stream
+        if stream.mode == "merge":  # also at first: only a merge takes the newest of two rows with one key
+            return {**_MERGE, "destination_scope": "1 = 1"} if stream.refresh else _MERGE
+        if stream.mode == "replace" or stream.refresh or not known:
+            return "replace"
+        if stream.mode == "incremental" and before is None and wh.has_rows(pipeline, stream.table):
+            if wh.mode_before(pipeline, self.name, stream.table) in ("append", None):
+                raise SourceError(
+                    "config",
+                    f"{stream.table} holds rows that were not loaded by the cursor {stream.cursor}: "
+                    "load it once with a full refresh, so that no row is there twice.",
+                )
+            return "replace"  # a copy of the source in another mode: it begins again, whole
+        disposition = dict(_MERGE)
+        if left := wh.unfinished(pipeline, self.name):
+            ids = ", ".join(f"'{load_id}'" for load_id in left)
+            disposition["destination_scope"] = f"_dlt_load_id IN ({ids})"
+        return disposition
+
+    def _source(self, pipeline: Any, disposition: Any, before: Any, known: Mapping[str, Any], seen: _Seen) -> Any:
+        """The connector's resource with everything a person chose, as a dlt source."""
+        import dlt
+
+        stream, cursor = self.stream, None
+        if stream.cursor:
+            incremental: Any = dlt.sources.incremental(
+                stream.cursor,
+                # Rows without a value cannot be followed; a merge may read them every time.
+                on_cursor_value_missing="include" if stream.mode == "merge" else "raise",
+                primary_key=tuple(stream.primary_key) or None,
+            )
+            cursor = Cursor(stream.cursor, before, incremental)
+        resource = self.connector.resource(self.config, stream, self.context, cursor)
+        hints: dict[str, Any] = {
+            "write_disposition": disposition,
+            "table_name": stream.table,
+            "additional_table_hints": {"x-dex-mode": stream.mode},
+        }
+        columns: dict[str, Any] = {}
+        for name, column in resource.compute_table_schema().get("columns", {}).items():
+            there = known.get(identifier(name))
+            if (
+                there
+                and "data_type" in column
+                and column["data_type"] != there["data_type"]
+                and narrower(column, there)
+            ):
+                columns[name] = {key: there.get(key) for key in ("data_type", "precision", "scale")}
+        if stream.mode == "merge":
+            hints["primary_key"] = list(stream.primary_key)
+            for name in stream.primary_key:
+                columns[name] = {**columns.get(name, {}), "nullable": False}
+            if stream.cursor:  # of two rows with one key, the newest stays
+                columns[stream.cursor] = {**columns.get(stream.cursor, {}), "dedup_sort": "desc"}
+        if cursor and "cursor" not in self.connector.pushes:
+            hints["incremental"] = cursor.incremental
+        if columns:
+            hints["columns"] = columns
+        resource.apply_hints(**hints)
+        wanted = set(stream.columns) if stream.columns is not None and "columns" not in self.connector.pushes else None
+        resource.add_step(_Conform(known, wanted, seen, self.context.most_rows))
+        return dlt.source(lambda: resource, name=self.name, root_key=True)()
+
+    def _state(self, pipeline: Any) -> Mapping[str, Any]:
+        """What dlt remembers of the stream."""
+        resources = pipeline.state.get("sources", {}).get(self.name, {}).get("resources", {})
+        found: Mapping[str, Any] = resources.get(self.stream.name, {})
+        return found
+
+    def _cursor_value(self, pipeline: Any) -> Any:
+        return self._state(pipeline).get("incremental", {}).get(self.stream.cursor or "", {}).get("last_value")
+
+    def _changes(self, schema: Any, tables: list[str], known: Mapping[str, Any], seen: _Seen) -> Changes:
+        """Compare with the warehouse, say what changed, and stop where the policy says so. Raises SourceError."""
+        made = Changes()
+        if not known:
+            return made
+        for table in tables:
+            main = table == self.stream.table
+            if table not in known:
+                made.added.append(f"{table} (table)")
+                continue
+            each = compare(known[table], schema.get_table(table)["columns"], prefix="" if main else f"{table}.")
+            made.added, made.changed = made.added + each.added, made.changed + each.changed
+        if seen.before is not None and seen.columns is not None:
+            # Not those of the table: it keeps a column that went.
+            made.removed = [identifier(name) for name in seen.before if name not in seen.columns]
+        if made:
+            self.emit({"event": "schema_change", "stream": self.stream.name, **made.event()})
+            if self.stream.schema_policy != "evolve":
+                accept = "accept the change" if self.stream.schema_policy == "ask" else "let the stream evolve"
+                raise SourceError("schema", f"The columns changed ({made.sentence()}); {accept} to load it.")
+        return made
+
+
+class _Conform:
+    """A step between source and dlt: counts, leaves columns out, and converts to the wider type of the warehouse."""
+
+    placement_affinity = 2  # after the cursor was applied
+
+    def __init__(self, known: Mapping[str, Any], wanted: set[str] | None, seen: _Seen, most: int | None) -> None:
+        self._known, self._wanted, self._seen, self._most = known, wanted, seen, most
+
+    def __call__(self, item: Any, meta: Any = None) -> Any:
+        if hasattr(item, "schema") and hasattr(item, "num_rows"):
+            return self._table(item)
+        rows = item if isinstance(item, list) else [item]
+        if self._most is not None:
+            rows = rows[: max(0, self._most - self._seen.rows)]
+        if self._wanted is not None:
+            rows = [{name: value for name, value in row.items() if name in self._wanted} for row in rows]
+        self._seen.piece(len(rows), 0)
+        return rows
+
+    def _table(self, table: Any) -> Any:
+        if self._wanted is not None:
+            table = table.select([name for name in table.schema.names if name in self._wanted])
+        if self._most is not None:
+            table = table.slice(0, max(0, self._most - self._seen.rows))
+        self._seen.columns = (self._seen.columns or set()) | set(table.schema.names)
+        self._remember(sorted(self._seen.columns))
+        if self._known:
+            table = self._converted(table)
+        self._seen.piece(table.num_rows, table.nbytes)
+        return table
+
+    def _remember(self, names: list[str]) -> None:
+        import dlt
+
+        state = dlt.current.resource_state(self._seen.stream)
+        if state.get(_COLUMNS) != names:
+            state[_COLUMNS] = names
+
+    def _converted(self, table: Any) -> Any:
+        from dlt.common.destination.capabilities import DestinationCapabilitiesContext
+        from dlt.common.libs.pyarrow import get_column_type_from_py_arrow, get_py_arrow_datatype
+
+        capabilities = DestinationCapabilitiesContext.generic_capabilities()
+        for place, each in enumerate(table.schema):
+            known = self._known.get(identifier(each.name))
+            if known is None:
+                continue
+            now = get_column_type_from_py_arrow(each.type)
+            if now.get("data_type") != known.get("data_type") and narrower(now, known):
+                kind = get_py_arrow_datatype(known, capabilities, "UTC")
+                table = table.set_column(place, each.name, table.column(place).cast(kind))
+        return table
+
+
+def _scope_of(disposition: Any) -> str | None:
+    return disposition.get("destination_scope") if isinstance(disposition, dict) else None
+
+
+def _columns(schema: Any, table: str) -> list[dict[str, str]]:
+    found = schema.get_table(table)["columns"].values()
+    return [{"name": each["name"], "type": each["data_type"]} for each in found if "data_type" in each]
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _short(name: str) -> str:
+    """A name of dlt: at most 50 letters, and still the only one of its kind."""
+    if len(name) <= 50:
+        return name
+    return f"{name[:40].rstrip('_')}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"

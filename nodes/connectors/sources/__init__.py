@@ -1,0 +1,1 @@
+"""One module a connector; nodes.connectors.catalogue finds them."""

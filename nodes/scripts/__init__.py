@@ -1,0 +1,5 @@
+"""Custom scripts: their packages, their environments, and the child process that runs one."""
+
+from nodes.scripts.packages import FOLDER, Package, packages_of
+
+__all__ = ["FOLDER", "Package", "packages_of"]

@@ -1,0 +1,261 @@
+"""The virtual environments of scripts: one for each set of requirements, built once by uv, never half there.
+
+An environment is a folder under DEX_HOME/environments, named after a hash of what went into it. It is built beside its
+place and renamed when it is whole; a lock makes everybody else wait for the first. Scripts cannot write to it.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows import process
+
+KEPT_DAYS = 30
+WORKING_MEMORY = 8 * 1024**3  # bytes of address space that uv may take
+MADE = "made.json"
+_CROSS, _BRANCHES = "\u00d7", "\u2570\u2500\u25b6\u2502 "  # signs that uv draws its errors with
+
+
+class SetupFailed(Exception):
+    """The environment cannot be built; `passing` where the network failed, so that another try may succeed."""
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+@dataclass(frozen=True)
+class Index:
+    """Where packages come from, and what is allowed to happen on the way."""
+
+    url: str = ""
+    find_links: str = ""
+    offline: bool = False
+    build: bool = False  # whether source distributions may be built: that runs their code
+    environment: Mapping[str, str] = field(default_factory=dict)  # proxies and certificates
+
+
+def root(home: Path) -> Path:
+    """The folder of all environments."""
+    return home / "environments"
+
+
+def key_of(requirements: Sequence[str], index: Index) -> str:
+    """Names the environment: the same for everything that cannot change it."""
+    parts: list[object] = [sorted(set(requirements)), platform.python_version(), sys.implementation.cache_tag]
+    parts += [sysconfig.get_platform(), str(Path(sys.base_prefix).resolve()), index.url, index.find_links, index.build]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+def find(requirements: Sequence[str], index: Index, home: Path) -> Path | None:
+    """The environment, if it is there already; it counts as used now."""
+    place = root(home) / key_of(requirements, index)
+    try:
+        os.utime(place / MADE)
+    except OSError:
+        return None
+    return place
+
+
+def environment_for(
+    requirements: Sequence[str],
+    index: Index,
+    home: Path,
+    *,
+    log: Callable[[bytes], None],
+    timeout: float,
+    stop: Callable[[], bool] = lambda: False,
+    uids: Sequence[int] = (),
+) -> Path:
+    """The environment of these requirements, built now if need be; uv's words go to `log`.
+
+    Whoever comes second waits. In: `stop`, asked several times a second, whether to give up. Raises SetupFailed.
+    """
+    if found := find(requirements, index, home):
+        return found
+    folder = root(home)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+    key = key_of(requirements, index)
+    with _alone(folder / f"{key}.lock", log, stop):
+        if found := find(requirements, index, home):
+            return found
+        _forget_old(folder)
+        log(f"building an environment for {_counted(requirements)}\n".encode())
+        began = time.monotonic()
+        made = _build(requirements, index, home, folder, key, log, timeout, stop, uids)
+        log(f"the environment is ready after {time.monotonic() - began:.1f} s\n".encode())
+        return made
+
+
+def _build(
+    requirements: Sequence[str],
+    index: Index,
+    home: Path,
+    folder: Path,
+    key: str,
+    log: Callable[[bytes], None],
+    timeout: float,
+    stop: Callable[[], bool],
+    uids: Sequence[int],
+) -> Path:
+    building = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=folder))
+    uid = process.take_uid(uids) if index.build and uids else None
+    try:
+        building.chmod(0o755)
+        place = building / "venv"
+        asked = building / "requirements.txt"
+        asked.write_text("".join(f"{line}\n" for line in requirements))
+        (building / "tmp").mkdir()
+        if uid is not None:
+            for path in (building, asked, building / "tmp"):
+                os.chown(path, uid, uid)
+        uv = _Uv(index, home, building, uid, log, timeout, stop)
+        uv.run("venv", "--relocatable", "--no-project", "--python", str(Path(sys.executable).resolve()), str(place))
+        if requirements:
+            uv.run("pip", "install", "--python", str(place / "bin" / "python"), "--requirements", str(asked))
+        _take_over(place)
+        (place / MADE).write_text(json.dumps({"requirements": list(requirements)}))
+        target = folder / key
+        with suppress(FileNotFoundError):  # without its mark it is what somebody broke by hand
+            shutil.rmtree(target)
+        place.rename(target)
+        return target
+    finally:
+        process.give_uid_back(uid)
+        shutil.rmtree(building, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Uv:
+    index: Index
+    home: Path
+    building: Path
+    uid: int | None
+    log: Callable[[bytes], None]
+    timeout: float
+    stop: Callable[[], bool]
+
+    def run(self, *command: str) -> None:
+        """Run uv to its end. Raises SetupFailed with its last words."""
+        said = bytearray()
+
+        def hear(data: bytes) -> None:
+            said.extend(data)
+            del said[:-20_000]
+            self.log(data)
+
+        child = process.start(
+            [_uv(), *command, *self._options(command[0])],
+            env=process.clean_environment(self._environment(), home=self.building / "tmp"),
+            cwd=self.building,
+            limits=process.Limits(memory=WORKING_MEMORY, nice=10, processes=256),
+            on_output=hear,
+            box=self._box(),
+        )
+        deadline = time.monotonic() + self.timeout
+        while (code := child.wait(0.1)) is None:
+            if self.stop() or time.monotonic() > deadline:
+                child.kill_tree(grace_int=1, grace_term=1)
+                raise SetupFailed("stopped while it was built" if self.stop() else f"took over {self.timeout:g} s")
+        if code != 0:
+            text = said.decode(errors="replace")
+            raise SetupFailed(_reason(text) or f"uv ended with exit code {code}", passing=_is_passing(text))
+
+    def _options(self, command: str) -> list[str]:
+        options = ["--no-progress", "--color", "never", "--no-config", "--system-certs"]
+        if self.index.offline:
+            options.append("--offline")
+        if command == "venv":
+            return options
+        if self.index.url:
+            options += ["--default-index", self.index.url]
+        if self.index.find_links:
+            options += ["--find-links", self.index.find_links]
+        return options if self.index.build else [*options, "--only-binary", ":all:"]
+
+    def _environment(self) -> dict[str, str]:
+        # What is built may run code: it must not write to a cache that others take from.
+        cache = self.building / "tmp" / "cache" if self.index.build else self.home / "uv-cache"
+        return {**self.index.environment, "UV_CACHE_DIR": str(cache), "UV_PYTHON_DOWNLOADS": "never"}
+
+    def _box(self) -> process.Sandbox | None:
+        if not self.index.build:
+            return None
+        readable = [*process.interpreter(), Path(_uv()).resolve().parent]
+        if self.index.find_links.startswith("/"):
+            readable.append(Path(self.index.find_links))
+        return process.Sandbox(readable=tuple(readable), writable=(self.building,), uid=self.uid)
+
+
+def _uv() -> str:
+    import uv
+
+    return uv.find_uv_bin()
+
+
+def _take_over(place: Path) -> None:
+    """Make the files dex's own, readable for everybody and writable for nobody else: scripts are other users."""
+    for path in (place, *place.rglob("*")):
+        os.chown(path, os.getuid(), os.getgid(), follow_symlinks=False)
+        if not path.is_symlink():
+            mode = path.stat().st_mode & 0o755
+            path.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
+
+
+def _reason(text: str) -> str:
+    """What uv says went wrong, in one line: from its sign of an error on."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    first = next((n for n, line in enumerate(lines) if line.startswith((_CROSS, "error:", "Caused by"))), None)
+    told = lines[first:] if first is not None else lines[-3:]
+    return " ".join(line.lstrip(_CROSS + _BRANCHES).strip() for line in told)[:900]
+
+
+def _is_passing(text: str) -> bool:
+    """Whether the network failed: that may pass by itself."""
+    signs = ("error sending request", "connect", "timed out", "dns error", "502", "503", "504", "tls handshake")
+    return any(sign in text.lower() for sign in signs)
+
+
+def _counted(requirements: Sequence[str]) -> str:
+    number = len(requirements)
+    return f"{number} requirement{'s' if number > 1 else ''}" if number else "scripts without requirements"
+
+
+def _forget_old(folder: Path) -> None:
+    """Remove what nobody used in a long time, and what a killed build left."""
+    now = time.time()
+    for place in folder.iterdir():
+        mark, days = (place, 1) if place.name.startswith(".") else (place / MADE, KEPT_DAYS)
+        with suppress(OSError):
+            if place.is_dir() and mark.stat().st_mtime < now - days * 86400:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _alone(path: Path, log: Callable[[bytes], None], stop: Callable[[], bool]) -> Iterator[None]:
+    """Of all who want the same environment one builds it, and the others wait."""
+    with path.open("w") as file:
+        told = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not told:
+                    log(b"waiting for the same environment, which another task is building\n")
+                    told = True
+                if stop():
+                    raise SetupFailed("stopped while it waited for its environment") from None
+                time.sleep(0.1)
+        yield

@@ -1,0 +1,80 @@
+"""What a script's requirements.txt may ask for. Pure.
+
+A line names a package of the index, with versions, extras, a marker and hashes (PEP 508, pip's format of requirements
+files). Everything that would fetch or build from elsewhere is refused: options, URLs, Git, folders, other files.
+"""
+
+import re
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+LARGEST = 256 * 1024  # bytes
+MOST = 500
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_HASH = re.compile(r"\s+--hash[= ](?:sha256|sha384|sha512):[0-9a-fA-F]+")
+
+
+class RequirementsError(ValueError):
+    """A requirements file cannot be used; the message names the line and says what to write instead."""
+
+
+def read(path: Path, *, anything: bool = False) -> list[str]:
+    """The requirements of a file, one each, in its order; none where there is no file.
+
+    In: `anything`, whether lines are passed on as they are, whatever they ask for. Raises RequirementsError.
+    """
+    if not path.is_file() or path.is_symlink():
+        return []
+    data = path.read_bytes()
+    if len(data) > LARGEST:
+        raise RequirementsError(f"requirements.txt has {len(data):,} bytes; at most {LARGEST:,} are read.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequirementsError("requirements.txt is not UTF-8 text.") from error
+    found = []
+    for number, line in _lines(text):
+        if not anything:
+            _check(number, line)
+        found.append(line)
+    if len(found) > MOST:
+        raise RequirementsError(f"requirements.txt names {len(found)} packages; at most {MOST} are allowed.")
+    return found
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    """(number, line) without comments and empty lines; a backslash joins a line with the next."""
+    made: list[tuple[int, str]] = []
+    kept, began = "", 0
+    for number, raw in enumerate(text.splitlines(), 1):
+        began = began or number
+        line = _COMMENT.sub("", raw).rstrip() if not kept else raw.rstrip()
+        if line.endswith("\\"):
+            kept += line[:-1] + " "
+            continue
+        if whole := _COMMENT.sub("", kept + line).strip():
+            made.append((began, whole))
+        kept, began = "", 0
+    if kept.strip():
+        made.append((began, kept.strip()))
+    return made
+
+
+def _check(number: int, line: str) -> None:
+    short = line[:100]
+    if line.startswith("-"):
+        raise RequirementsError(
+            f"requirements.txt, line {number}: options are not allowed ({short}). Write names of packages alone; "
+            "the index is chosen by an administrator."
+        )
+    try:
+        wanted = Requirement(_HASH.sub("", line))
+    except InvalidRequirement as error:
+        raise RequirementsError(
+            f"requirements.txt, line {number}: {short} is no package with versions, such as requests>=2.32."
+        ) from error
+    if wanted.url:
+        raise RequirementsError(
+            f"requirements.txt, line {number}: {short} comes from a URL. Only packages of the index are allowed."
+        )

@@ -1,0 +1,249 @@
+"""Runs one script package as one attempt: its environment, its parameters, its child process, its output."""
+
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from flows import process
+from nodes.kinds.base import Context, Ended, Stopped
+from nodes.scripts.environments import Index, SetupFailed, environment_for
+from nodes.scripts.packages import FOLDER
+from nodes.scripts.requirements import RequirementsError
+from nodes.scripts.requirements import read as read_requirements
+
+LARGEST_OUTPUT = 64 * 1024  # bytes of DEX_OUTPUT
+POLL_S = 0.1
+
+
+def index() -> Index:
+    """Where packages of scripts come from, as the settings say."""
+    return Index(
+        url=settings.SCRIPT_INDEX_URL,
+        find_links=settings.SCRIPT_FIND_LINKS,
+        offline=settings.SCRIPT_OFFLINE,
+        build=settings.SCRIPT_BUILD,
+        environment=settings.SCRIPT_INDEX_ENVIRONMENT,
+    )
+
+
+def run_package(
+    context: Context,
+    project_dir: Path,
+    package: str,
+    arguments: Sequence[tuple[str, str]],
+    variables: Mapping[str, str],
+    warehouse: Mapping[str, str],
+    *,
+    network: bool = True,
+    database: Path | None = None,
+) -> Ended:
+    """Run dex-custom-scripts/<package> of a project.
+
+    In: `arguments`, (key, value) in order; `variables`, the script's environment; `warehouse`, how to reach the
+    warehouse, as DEX_WAREHOUSE_*; `database`, its file where it is one. Raises Stopped when the worker ends.
+    """
+    folder = project_dir / FOLDER / package
+    if not (folder / "__main__.py").is_file():
+        said = f"The script package {package} is gone: this revision has no {FOLDER}/{package}/__main__.py."
+        return Ended("failed", said, retryable=False)
+    level = process.isolation().level
+    if level < settings.ISOLATION:
+        said = (
+            f"This machine isolates scripts at level {level}, and DEX_ISOLATION asks for {settings.ISOLATION}. "
+            "Install bubblewrap, or run dex as root so that scripts get another user; see docs/isolation.md."
+        )
+        return Ended("failed", said, retryable=False)
+    if not network and level < 3:
+        return Ended(
+            "failed", "This machine cannot keep a script from the network: that needs bubblewrap.", retryable=False
+        )
+    try:
+        requirements = read_requirements(folder / "requirements.txt", anything=settings.SCRIPT_ANY_REQUIREMENT)
+        place = environment_for(
+            requirements,
+            index(),
+            Path(settings.DEX_HOME),
+            log=context.log,
+            timeout=settings.SCRIPT_SETUP_TIMEOUT_S,
+            stop=lambda: context.must_end,
+            uids=settings.SCRIPT_UIDS,
+        )
+    except RequirementsError as error:
+        return Ended("failed", str(error), retryable=False)
+    except SetupFailed as error:
+        if context.cancelled.is_set():
+            return Ended("cancelled", "cancelled while its environment was built")
+        if context.must_end:
+            raise Stopped from error
+        return Ended("failed", f"its environment cannot be built: {error}", retryable=error.passing)
+    return _run(context, folder, place, arguments, variables, warehouse, network, database)
+
+
+def _run(
+    context: Context,
+    folder: Path,
+    place: Path,
+    arguments: Sequence[tuple[str, str]],
+    variables: Mapping[str, str],
+    warehouse: Mapping[str, str],
+    network: bool,
+    database: Path | None,
+) -> Ended:
+    uid = process.take_uid(settings.SCRIPT_UIDS)
+    work = context.work
+    try:
+        _prepare(work, uid)
+        if database is not None:
+            _open_database(database, uid)
+        if process.isolation().level == 2:
+            for path in (folder, place, work):
+                _let_pass(path, Path(settings.DEX_HOME))
+        box = process.Sandbox(
+            readable=(*process.interpreter(), place, folder.parents[1]),
+            writable=(work, *((database.parent,) if database is not None else ())),
+            tmp=work / "tmp",
+            uid=uid,
+            network=network,
+        )
+        child = process.start(
+            [str(place / "bin" / "python"), str(folder), *(value for _, value in arguments)],
+            env=_environment(context, place, work, arguments, variables, warehouse),
+            cwd=folder,
+            limits=_limits(),
+            on_output=context.log,
+            box=box,
+        )
+        context.started(child, uid)
+        return _follow(context, child, work)
+    finally:
+        process.give_uid_back(uid)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _follow(context: Context, child: process.Child, work: Path) -> Ended:
+    """Wait for the end of the script, or bring it about."""
+    deadline = time.monotonic() + context.timeout
+    late = False
+    while child.wait(POLL_S) is None:
+        late = time.monotonic() >= deadline
+        if context.lost.is_set():
+            child.kill()
+        elif late or context.must_end:
+            child.kill_tree(grace_int=settings.KILL_GRACE_S, grace_term=settings.KILL_GRACE_S / 2)
+    code = child.wait(10)
+    if context.stopping.is_set() and not context.cancelled.is_set() and code != 0:
+        raise Stopped
+    if context.cancelled.is_set():
+        return Ended("cancelled", "cancelled", exit_code=code)
+    if late:
+        return Ended("failed", f"timeout after {context.timeout:g} s", exit_code=code)
+    if code != 0:
+        return Ended("failed", _how(child, code), exit_code=code)
+    try:
+        output = read_output(work / "output.json")
+    except ValueError as error:
+        return Ended("failed", f"DEX_OUTPUT {error}", exit_code=code)
+    return Ended("succeeded", result={"output": output} if output else {}, exit_code=code)
+
+
+def read_output(path: Path) -> dict[str, Any]:
+    """What a script wrote to DEX_OUTPUT; nothing where it wrote nothing. Raises ValueError, saying what is wrong."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("is no file")
+        data = file.read(LARGEST_OUTPUT + 1)
+    if not data.strip():
+        return {}
+    if len(data) > LARGEST_OUTPUT:
+        raise ValueError(
+            f"has more than {LARGEST_OUTPUT // 1024} KiB; write large results elsewhere and their place here"
+        )
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is not JSON: {error}"[:300]) from error
+    if not isinstance(value, dict):
+        raise ValueError('must be a JSON object, such as {"rows": 12}')
+    return value
+
+
+def _environment(
+    context: Context,
+    place: Path,
+    work: Path,
+    arguments: Sequence[tuple[str, str]],
+    variables: Mapping[str, str],
+    warehouse: Mapping[str, str],
+) -> dict[str, str]:
+    own = {
+        "DEX_RUN_ID": str(context.run_id),
+        "DEX_TASK_ID": str(context.task_run_id),
+        "DEX_ATTEMPT": str(context.attempt),
+        "DEX_FLOW": context.flow,
+        "DEX_OUTPUT": str(work / "output.json"),
+        "VIRTUAL_ENV": str(place),
+        "PATH": f"{place / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(work / "home"),
+        "TMPDIR": str(work / "tmp"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONNOUSERSITE": "1",
+    }
+    parameters = {f"DEX_PARAM_{key.upper()}": value for key, value in arguments}
+    clean = process.clean_environment(home=work / "home")
+    return {**variables, **parameters, **warehouse, **clean, **own}
+
+
+def _limits() -> process.Limits:
+    return process.Limits(
+        memory=settings.SCRIPT_MEMORY_MB * 1024**2 or None,
+        processes=settings.SCRIPT_PROCESSES,
+        open_files=settings.SCRIPT_OPEN_FILES,
+        file_size=settings.SCRIPT_FILE_MB * 1024**2 or None,
+        nice=10,
+    )
+
+
+def _prepare(work: Path, uid: int | None) -> None:
+    """A folder of the attempt's own, for whoever runs it."""
+    shutil.rmtree(work, ignore_errors=True)
+    for path in (work, work / "home", work / "tmp"):
+        path.mkdir(parents=True, mode=0o700)
+        if uid is not None:
+            os.chown(path, uid, uid)
+
+
+def _open_database(database: Path, uid: int | None) -> None:
+    """Let another user write a warehouse's file that dex made; its folder's own folder lets nobody but dex in."""
+    ours = Path(settings.DEX_HOME).resolve() / "warehouses"
+    if uid is None or process.isolation().level < 3 or not database.resolve().is_relative_to(ours):
+        return
+    database.parent.chmod(0o777)
+    for path in database.parent.glob(f"{database.name}*"):
+        with suppress(OSError):
+            path.chmod(0o666)
+
+
+def _let_pass(path: Path, home: Path) -> None:
+    """Let other users pass through dex's folders to one that they may use, without letting them look around."""
+    for folder in (home, *reversed([p for p in path.parents if p.is_relative_to(home) and p != home])):
+        folder.chmod(folder.stat().st_mode | 0o011)
+
+
+def _how(child: process.Child, code: int | None) -> str:
+    if child.signal == 9:
+        return "killed by signal 9: most likely it took more memory than the machine or its limit has"
+    return f"killed by signal {child.signal}" if child.signal else f"exit code {code}"

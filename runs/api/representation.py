@@ -1,0 +1,125 @@
+"""Rows as the API shows them. Times are ISO 8601 in UTC with a Z, ids are numbers, addresses are whole."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+
+from flows.cron import CronError, describe, next_times
+from flows.models import Flow, Tick
+from runs.models import Run, TaskRun
+from runs.states import TaskState
+
+NEXT = 5  # due times
+
+
+def instant(moment: datetime | None) -> str | None:
+    """2026-01-31T02:00:00.000Z"""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def flow_line(request: HttpRequest, flow: Flow) -> dict[str, Any]:
+    """A flow in a list."""
+    return {
+        "id": flow.pk,
+        "name": flow.name,
+        "environment": str(flow.environment),
+        "tags": flow.tags,
+        "paused": flow.paused,
+        "url": request.build_absolute_uri(reverse("nodes:editor", args=[flow.pk])),
+    }
+
+
+def whole_flow(request: HttpRequest, flow: Flow, latest: Run | None) -> dict[str, Any]:
+    """A flow by itself. Two queries."""
+    said = None
+    if flow.cron:
+        said = {"cron": flow.cron, "time_zone": flow.time_zone, "sentence": _sentence(flow.cron)}
+    return {
+        **flow_line(request, flow),
+        "description": flow.description,
+        "parameters": flow.parameters,
+        "schedule": said,
+        "next_due": [instant(moment) for moment in _next_due(flow)],
+        "latest_run": runs_as_json(request, [latest])[0] if latest else None,
+    }
+
+
+def _sentence(cron: str) -> str:
+    try:
+        return describe(cron)
+    except CronError:
+        return cron
+
+
+def _next_due(flow: Flow) -> list[datetime]:
+    """Due times to come: of the schedule and of starts that are planned; none while the flow is paused."""
+    if flow.paused:
+        return []
+    planned = flow.ticks.filter(outcome=Tick.Outcome.PLANNED).order_by("due_at").values_list("due_at", flat=True)
+    due = set(planned[:NEXT])
+    if flow.cron:
+        try:
+            due.update(next_times(flow.cron, flow.time_zone, NEXT))
+        except CronError:
+            pass  # the flow's page says what is wrong with it
+    return list(islice(sorted(due), NEXT))
+
+
+def readable_runs() -> QuerySet[Run]:
+    """Runs with what `runs_as_json` reads of other tables."""
+    heavy = (f"revision__{name}" for name in ("warehouse", "variables", "resources"))
+    return Run.objects.select_related("flow", "revision", "triggered_by").defer(*heavy)
+
+
+def runs_as_json(request: HttpRequest, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Runs, each with the counts of its tasks by state. One query for all."""
+    counts = {run.pk: dict.fromkeys((state.value for state in TaskState), 0) for run in runs}
+    tasks = TaskRun.objects.filter(run__in=counts).exclude(kind="gate").order_by()
+    for run_id, state, number in tasks.values_list("run_id", "state").annotate(number=Count("pk")):
+        counts[run_id][state] = number
+    return [_run(request, run, counts[run.pk]) for run in runs]
+
+
+def _run(request: HttpRequest, run: Run, tasks: dict[str, int]) -> dict[str, Any]:
+    return {
+        "id": run.pk,
+        "flow": {"id": run.flow_id, "name": run.flow_name},
+        "environment": run.environment_name,
+        "state": run.state,
+        "trigger": run.trigger,
+        "started_by": run.triggered_by.get_username() if run.triggered_by else None,
+        "parameters": run.parameters,
+        "created_at": instant(run.created_at),
+        "started_at": instant(run.started_at),
+        "finished_at": instant(run.ended_at),
+        "cancel_requested_at": instant(run.cancel_requested_at),
+        "cancel_requested_by": run.cancel_requested_by or None,
+        "tasks": tasks,
+        "error": run.error,
+        "reason": run.reason,
+        "commit": (run.revision.commit if run.revision else "") or None,
+        "rerun_of": run.retry_of_id,
+        "url": request.build_absolute_uri(reverse("runs:run", args=[run.pk])),
+    }
+
+
+def task_as_json(task: TaskRun) -> dict[str, Any]:
+    """A task of a run."""
+    return {
+        "id": task.pk,
+        "identifier": task.identifier,
+        "unique_id": task.unique_id,
+        "node": task.node_name,
+        "state": task.state,
+        "attempts": task.attempts,
+        "started_at": instant(task.started_at),
+        "finished_at": instant(task.ended_at),
+        "reason": task.reason,
+    }

@@ -1,0 +1,1 @@
+"""The log of an attempt as a page."""

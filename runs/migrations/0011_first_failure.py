@@ -1,0 +1,28 @@
+"""People may be told of the first failure of a flow alone."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("runs", "0010_failing_rows")]
+
+    operations = [
+        migrations.AlterField(
+            model_name="delivery",
+            name="event",
+            field=models.CharField(
+                choices=[
+                    ("start", "A run starts"),
+                    ("success", "A run succeeds"),
+                    ("failure", "A run fails"),
+                    ("recovered", "A run succeeds after a failure"),
+                    ("first", "A flow begins to fail: its first failure in a row"),
+                    ("repeated", "A flow fails several times in a row"),
+                    ("late", "A due time passes and no run starts"),
+                    ("slow", "A run takes longer than usual"),
+                    ("test", "A test message"),
+                ],
+                max_length=20,
+            ),
+        )
+    ]

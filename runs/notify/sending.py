@@ -1,0 +1,136 @@
+"""Sends messages. A delivery is claimed by compare-and-swap, so that two workers never send the same one."""
+
+import json
+import logging
+import smtplib
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from runs import bell
+from runs.clock import after
+from runs.notify.address import AddressError, resolve
+from runs.notify.kinds import EventKind
+from runs.notify.messages import as_text
+from runs.notify.models import Channel, Delivery
+from runs.notify.posting import PostError, post
+from runs.notify.signing import HEADER, secret_of, signature
+
+log = logging.getLogger("dex.notify")
+CLAIM_S = 120  # longer than the slowest exchange; after it another worker tries
+CLOCKS_S = 1  # rows are written with the clock of a process and read with that of the database
+BACK_OFF_S = (30, 120, 600, 3600, 6 * 3600)
+MOST_A_ROUND = 100
+
+
+def ring_due() -> int:
+    """Ring for the messages that are due, lost ones too; how many."""
+    due = Delivery.objects.filter(status=Delivery.Status.WAITING, next_at__lte=after(CLOCKS_S)).order_by("next_at")
+    ids = list(due.values_list("pk", flat=True)[:MOST_A_ROUND])
+    for pk in ids:
+        bell.ring_message(pk)
+    return len(ids)
+
+
+def send(delivery_id: int) -> bool | None:
+    """Send one message if it is due and nobody else does; whether it was taken, None if there was nothing to do."""
+    due = Delivery.objects.filter(pk=delivery_id, status=Delivery.Status.WAITING, next_at__lte=after(CLOCKS_S))
+    if not due.update(next_at=after(CLAIM_S), attempts=F("attempts") + 1):
+        return None
+    row = Delivery.objects.select_related("channel").get(pk=delivery_id)
+    mine = Delivery.objects.filter(pk=delivery_id, status=Delivery.Status.WAITING, attempts=row.attempts)
+    problem = _problem(row)
+    if not problem:
+        mine.update(status=Delivery.Status.SENT, sent_at=Now(), last_error="", next_at=None)
+        return True
+    log.warning("message %s of channel %s: %s", row.pk, row.channel_id, problem)
+    if row.event == EventKind.TEST or row.attempts > len(BACK_OFF_S):
+        mine.update(status=Delivery.Status.FAILED, last_error=problem, next_at=None)
+    else:
+        wait = timedelta(seconds=BACK_OFF_S[row.attempts - 1])
+        mine.update(last_error=problem, next_at=timezone.now() + wait)
+    return False
+
+
+def _problem(row: Delivery) -> str:
+    """Hand the message over; what went wrong, without the target, which may be a secret."""
+    if not row.channel.enabled and row.event != EventKind.TEST:
+        return "the channel is switched off"
+    try:
+        SENDERS[Channel.Kind(row.channel.kind)](row)
+    except (AddressError, PostError, smtplib.SMTPException, OSError) as error:
+        return _said(error).replace(row.channel.target.strip(), "the address")
+    except Exception as error:  # whatever it is, the message waits for its next try
+        log.exception("message %s", row.pk)
+        return type(error).__name__
+    return ""
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return "the mail server refused the recipients"
+    if isinstance(error, smtplib.SMTPResponseException):
+        words = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+        return f"the mail server answered {error.smtp_code}: {words}"[:400]
+    if isinstance(error, OSError) and not isinstance(error, smtplib.SMTPException):
+        return f"no connection: {error.strerror or type(error).__name__}"
+    return str(error)[:400] or type(error).__name__
+
+
+def _email(row: Delivery) -> None:
+    if not settings.EMAIL_HOST:
+        raise PostError("no mail server is set: DEX_EMAIL_URL")
+    EmailMessage(
+        subject=row.subject,
+        body=as_text(row.subject, row.body),
+        to=addresses_of(row.channel.target),
+        headers={
+            "Message-ID": f"<dex-{settings.INSTALLATION}-{row.pk}@dex.invalid>",
+            "Auto-Submitted": "auto-generated",
+        },
+    ).send()
+
+
+def _slack(row: Delivery) -> None:
+    text = as_text(row.subject, row.body)
+    # Slack's own marks: a text of ours must not become a link or a mention of everybody.
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    _post(row, {"text": text}, {})
+
+
+def _webhook(row: Delivery) -> None:
+    data = {
+        "id": row.pk,
+        "subject": row.subject,
+        "created_at": row.created_at.isoformat(timespec="seconds"),
+        **row.body,
+    }
+    _post(row, data, {"X-Dex-Delivery": str(row.pk), "X-Dex-Event": row.event})
+
+
+def _post(row: Delivery, data: dict[str, Any], headers: dict[str, str]) -> None:
+    place = resolve(row.channel.target.strip(), private=settings.NOTIFY_PRIVATE, allowed=settings.NOTIFY_ALLOW)
+    body = json.dumps(data).encode()
+    headers = {**headers, "Content-Type": "application/json"}
+    if row.channel.kind == Channel.Kind.WEBHOOK:
+        headers[HEADER] = signature(secret_of(row.channel.salt), int(time.time()), body)
+    post(place, body, headers)
+
+
+def addresses_of(target: str) -> list[str]:
+    """The addresses of an email channel, separated by commas or lines."""
+    return [address for address in (each.strip() for each in target.replace("\n", ",").split(",")) if address]
+
+
+SENDERS: dict[Channel.Kind, Callable[[Delivery], None]] = {
+    Channel.Kind.EMAIL: _email,
+    Channel.Kind.SLACK: _slack,
+    Channel.Kind.WEBHOOK: _webhook,
+}

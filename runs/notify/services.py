@@ -1,0 +1,74 @@
+"""What people do to channels, messages and notes of failures. Every door calls these."""
+
+import secrets
+from datetime import datetime
+
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from flows.access import require
+from runs import bell
+from runs.fingerprints.models import Fingerprint
+from runs.notify import messages
+from runs.notify.kinds import EventKind
+from runs.notify.models import Channel, Delivery, new_salt
+from runs.notify.sending import send
+from runs.notify.signing import secret_of
+
+
+def save_channel(channel: Channel) -> Channel:
+    """Save a new or changed channel. One that is switched on again is not told of what happened meanwhile."""
+    require("runs.add_channel" if channel.pk is None else "runs.change_channel")
+    before = Channel.objects.filter(pk=channel.pk).first()
+    if before is None or (channel.enabled and not before.enabled):
+        channel.since = timezone.now()
+    channel.save()
+    return channel
+
+
+def delete_channel(channel: Channel) -> None:
+    """Remove a channel with the record of its messages."""
+    require("runs.delete_channel")
+    channel.delete()
+
+
+def renew_secret(channel: Channel) -> str:
+    """A new signing secret; the one before is worth nothing from now on. Out: the secret."""
+    require("runs.change_channel")
+    channel.salt = new_salt()
+    channel.save(update_fields=["salt"])
+    return secret_of(channel.salt)
+
+
+def send_test(channel: Channel) -> Delivery:
+    """Send a test message now, as any other is sent but tried once. Out: what became of it."""
+    require("runs.change_channel")
+    subject, body = messages.of_test(channel.name)
+    row = Delivery.objects.create(
+        channel=channel,
+        event=EventKind.TEST,
+        key=f"{channel.pk} test {secrets.token_hex(8)}",
+        subject=subject,
+        body=body,
+        next_at=timezone.now(),
+    )
+    send(row.pk)
+    row.refresh_from_db()
+    return row
+
+
+def send_again(delivery: Delivery) -> bool:
+    """Send a message once more that was sent, failed or muted; False for one that waits to be sent anyway."""
+    require("runs.change_channel")
+    over = Delivery.objects.filter(pk=delivery.pk).exclude(status=Delivery.Status.WAITING)
+    if not over.update(status=Delivery.Status.WAITING, next_at=Now(), sent_at=None):
+        return False
+    bell.ring_message(delivery.pk)
+    return True
+
+
+def save_note(fingerprint: Fingerprint, *, note: str, muted_until: datetime | None) -> None:
+    """Write what to do about a failure, and until when it sends no message (aware; None: it sends them)."""
+    require("runs.add_run")
+    fingerprint.note, fingerprint.muted_until = note, muted_until
+    fingerprint.save(update_fields=["note", "muted_until"])

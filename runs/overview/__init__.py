@@ -1,0 +1,1 @@
+"""What Home shows beside failing flows: stuck runs, what comes next, the last days, the health of the parts."""

@@ -1,0 +1,1 @@
+"""The page of a run: what it did, does and will do, live."""

@@ -1,0 +1,112 @@
+"""The guide's script from a push to its log, in a real browser, from a real Git repository."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from flows.models import Environment
+from nodes.models import Node
+from tests.flows.git_hosts import Clone
+from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
+from tests.pages import Person
+from tests.runs.conftest import engine  # noqa: F401 - a fixture
+from tests.runs.test_scripts_in_runs import GUIDE
+
+README = "# data_transfer\n\nMoves what it is told to move.\n"
+
+
+@pytest.fixture
+def boss():
+    return Person("boss", "everything").user
+
+
+def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss, seen):  # noqa: F811
+    clone = Clone(tmp_path / "host")
+    clone.write({"dbt_project.yml": "name: shop\nprofile: shop\nversion: '1.0'\n", "models/a.sql": "select 1 as id"})
+    clone.write({"dex-custom-scripts/data_transfer/__main__.py": GUIDE.replace("print", "print", 1)})
+    clone.write({"dex-custom-scripts/data_transfer/README.md": README})
+    sha = clone.push("The guide's script")
+    page = window.open(boss)
+
+    # A project from Git, and its environment
+    page.goto("/admin/flows/project/add/")
+    page.get_by_label("Name", exact=True).fill("shop")
+    page.get_by_label("Folder", exact=True).fill(str(clone.bare))
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.goto("/admin/flows/environment/add/")
+    page.get_by_label("Project").select_option(label="shop")
+    page.get_by_label("Name", exact=True).fill("main")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("The repository has no work tree: name the branch to take.")).to_be_visible()
+    page.get_by_label("Branch").fill("main")
+    page.get_by_label("Kind of warehouse").select_option(label="PostgreSQL")
+    expect(page.get_by_label("Host", exact=True)).to_be_visible()
+    page.get_by_label("Kind of warehouse").select_option(index=0)
+    expect(page.get_by_label("Host", exact=True)).to_be_hidden()
+    page.get_by_role("button", name="Save and continue editing").click()
+    page.get_by_role("button", name="Sync now").click()
+    expect(page.get_by_text(f"is at {sha[:10]}")).to_be_visible(timeout=60_000)
+    page.goto(f"/admin/flows/environment/{Environment.objects.get().pk}/change/")
+    expect(page.get_by_text("The guide's script, by Ada")).to_be_visible()
+
+    # Variables
+    for name, value in (("MY_VAR", "mine"), ("ANOTHER_VAR", "a-hidden-value")):
+        page.goto("/variables/new/")
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Holds for").select_option(label="shop / main")
+        page.get_by_label("Value").fill(value)
+        if name == "ANOTHER_VAR":
+            page.get_by_label("Mark as secret").check()
+        page.get_by_role("button", name="Make the variable").click()
+        expect(page.get_by_text(f"{name} is kept.")).to_be_visible()
+
+    # Creating a Custom Script Node
+    page.goto("/flows/new/")
+    page.get_by_label("Name", exact=True).fill("Transfer")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
+    page.locator("summary", has_text="Add new").click()
+    page.locator(".add-step").get_by_role("link", name="Custom Script").click()
+    panel = page.locator("#panel")
+    panel.get_by_label("Name").fill("Transfer data")
+    panel.get_by_label("Package").select_option("data_transfer")
+    about = panel.get_by_role("region", name="About data_transfer")
+    expect(about).to_contain_text("sys.argv[1] to sys.argv[2]")
+    expect(about).to_contain_text("ANOTHER_VAR is a secret of this environment")
+    about.get_by_text("README of data_transfer").click()
+    expect(about).to_contain_text("Moves what it is told to move.")
+    panel.get_by_label("Key of parameter 1").fill("source")
+    panel.get_by_label("Value of parameter 1").fill("from here")
+    panel.get_by_role("button", name="Add parameter").click()
+    panel.get_by_label("Key of parameter 2").fill("target")
+    panel.get_by_label("Value of parameter 2").fill("{{ MY_VAR }} $(x)")
+    panel.get_by_role("button", name="Run once").click()
+    expect(panel.locator("#trial")).to_contain_text("Parameter 2: mine $(x)", timeout=30_000)
+    expect(panel.locator("#trial")).to_contain_text("Succeeded")
+    for suffix in ("", "-dark", "-phone"):
+        look_like(page, suffix)
+        seen(page, f"script{suffix}")
+        assert axe(page, rules=CONTRAST if suffix == "-dark" else None) == []
+        assert sideways(page) <= 0
+    look_like(page, "")
+    panel.get_by_label("Value of parameter 2").fill("{{ ANOTHER_VAR }}")
+    panel.get_by_role("button", name="Save").click()
+    expect(panel.get_by_text('The script reads it with os.getenv("ANOTHER_VAR")')).to_be_visible()
+    panel.get_by_label("Value of parameter 2").fill("there; {{ MY_VAR }}")
+    panel.get_by_role("button", name="Save").click()
+    expect(panel.locator(".notice.success")).to_be_visible()
+    assert Node.objects.get().arguments[1] == {"key": "target", "value": "there; {{ MY_VAR }}"}
+
+    # It runs as part of the flow; its log says what it got, and hides the secret
+    page.get_by_role("button", name="Run now").click()
+    page.wait_for_url(re.compile(r"/runs/\d+/"))
+    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=60_000)
+    expect(page.locator("#run-head")).to_contain_text(sha[:10])
+    page.get_by_role("link", name="data_transfer").first.click()
+    said = page.locator("#task-panel")
+    expect(said).to_contain_text("Parameter 1: from here")
+    expect(said).to_contain_text("Parameter 2: there; mine")
+    expect(said).to_contain_text("variables mine [MASKED]")
+    assert "a-hidden-value" not in page.content()
+    assert axe(page) == []

@@ -1,0 +1,139 @@
+"""On call: a run is watched, broken, understood, mended and repeated, in a real browser on real runs of dbt."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from runs.models import Run
+from runs.services import cancel_run
+from runs.states import RunState
+from tests.journeys.conftest import axe
+from tests.pages import Person
+from tests.runs.conftest import engine  # noqa: F401 - a fixture
+from tests.runs.engines import finished, make_flow, start, until, write_project
+from tests.runs.test_dbt_runs import SLOW
+
+MODELS = {
+    "stg_a": "select 1 as id",
+    "stg_b": "{{ config(materialized='table') }} " + SLOW.format(n=60),
+    "mart": "select a.id from {{ ref('stg_a') }} a join {{ ref('stg_b') }} b on true limit 1",
+}
+
+
+@pytest.fixture
+def boss():
+    return Person("boss", "everything").user
+
+
+def row(page, name):
+    return page.locator("tr", has_text=name)
+
+
+def test_a_run_turns_green_before_the_eyes_of_who_watches_it(engine, window, tmp_path, boss):  # noqa: F811
+    flow = make_flow(write_project(tmp_path / "watched", MODELS))
+    page = window.open(boss)
+    page.goto(f"/flows/{flow.pk}/")
+    page.get_by_role("button", name="Run now").click()
+    page.wait_for_url(re.compile(r"/runs/\d+/"))
+    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=60_000)
+    for name in MODELS:
+        expect(row(page, name)).to_contain_text("Succeeded")
+    expect(page).to_have_title(re.compile("succeeded"))
+    page.get_by_role("link", name="Timeline").click()
+    expect(page.locator(".timeline .bar")).to_have_count(3)
+    page.get_by_role("link", name="Graph").click()
+    expect(page.locator(".model-card.state-succeeded")).to_have_count(3)
+    assert axe(page) == []
+
+
+def test_the_graph_takes_the_states_of_a_run_as_it_goes(engine, window, tmp_path, boss):  # noqa: F811
+    slow = {**MODELS, "stg_b": "{{ config(materialized='table') }} " + SLOW.format(n=8000)}
+    run = start(make_flow(write_project(tmp_path / "graphed", slow)))
+    until(lambda: run.task_runs.filter(identifier="stg_b", state="running").exists(), 60)
+    page = window.open(boss)
+    page.goto(f"/runs/{run.pk}/?tab=graph")
+    expect(page.locator(".model-card.state-running")).to_have_count(1)
+    expect(page.locator(".model-card.state-succeeded")).to_have_count(3, timeout=60_000)
+
+
+def test_a_broken_model_is_seen_first_mended_and_rerun_from_the_failure(engine, window, tmp_path, boss):  # noqa: F811
+    broken = {**MODELS, "mart": "select nonsense from {{ ref('stg_a') }}", "report": "select * from {{ ref('mart') }}"}
+    folder = write_project(tmp_path / "broken", broken)
+    flow = make_flow(folder)
+    first = finished(start(flow))
+    page = window.open(boss)
+    page.goto(f"/runs/{first.pk}/")
+    panel = page.locator("#task-panel")
+    expect(panel.locator(".notice.error")).to_contain_text("nonsense")
+    expect(panel.get_by_text("Compiled SQL")).to_be_visible()
+    expect(panel.locator("pre.code").first).to_contain_text("select nonsense")
+    expect(row(page, "report")).to_contain_text("upstream mart failed")
+    assert axe(page) == []
+
+    (folder / "models" / "mart.sql").write_text(MODELS["mart"])
+    page.get_by_role("link", name="Rerun from failure").click()
+    foreseen = page.locator("#foreseen")
+    expect(foreseen).to_contain_text("2 tasks run, 2 are taken over")
+    page.get_by_label("The newest").check()
+    expect(foreseen).to_contain_text("read again when the rerun starts")
+    page.get_by_role("button", name="Rerun").click()
+    page.wait_for_url(lambda url: f"/runs/{first.pk}/" not in url)
+    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=60_000)
+    for name, state in (("stg_a", "Reused"), ("stg_b", "Reused"), ("mart", "Succeeded"), ("report", "Succeeded")):
+        expect(row(page, name)).to_contain_text(state)
+    tries = page.get_by_role("navigation", name="Tries of this run")
+    expect(tries.get_by_role("link")).to_have_count(2)
+    tries.get_by_role("link", name=re.compile(f"#{first.pk}")).click()
+    expect(page.locator("#run-head .badge").first).to_contain_text("Failed")  # history does not change
+
+
+def test_a_long_run_is_cancelled_and_says_by_whom(engine, window, tmp_path, boss):  # noqa: F811
+    slow = {
+        "slow": "{{ config(materialized='table') }} " + SLOW.format(n=1_000_000),
+        "after": "select * from {{ ref('slow') }}",
+    }
+    run = start(make_flow(write_project(tmp_path / "long", slow)))
+    until(lambda: run.task_runs.filter(identifier="slow", state="running").exists(), 60)
+    page = window.open(boss)
+    page.goto(f"/runs/{run.pk}/")
+    expect(row(page, "slow")).to_contain_text(re.compile(r"\d+ s"))  # how long it has been running
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.locator("#run-head")).to_contain_text("ancelled by boss")
+    expect(page.locator("#run-head .badge").first).to_contain_text("Cancelled", timeout=30_000)
+    run.refresh_from_db()
+    assert run.state == RunState.CANCELLED and run.cancel_requested_by == "boss"
+    assert not cancel_run(run.pk, actor="late")
+
+
+def test_a_log_is_read_searched_and_linked(engine, window, tmp_path, boss):  # noqa: F811
+    run = finished(start(make_flow(write_project(tmp_path / "logged", MODELS))))
+    page = window.open(boss)
+    page.goto(f"/runs/{run.pk}/?tab=log")
+    page.get_by_role("link", name=re.compile("Log of mart")).click()
+    expect(page.locator(".log-lines li").first).to_be_visible()
+    assert axe(page) == []
+    page.get_by_role("searchbox").fill("ok created")
+    page.get_by_role("button", name="Find").click()
+    hit = page.locator(".hits a").first
+    hit.click()
+    expect(page.locator(".log-lines .marked")).to_have_count(1)
+
+
+def test_the_panel_of_a_task_opens_and_closes_without_leaving_the_page(engine, window, tmp_path, boss):  # noqa: F811
+    run = finished(start(make_flow(write_project(tmp_path / "panel", MODELS))))
+    page = window.open(boss)
+    page.goto(f"/runs/{run.pk}/")
+    expect(page.locator("#task-panel")).to_have_count(0)
+    row(page, "mart").get_by_role("link").click()
+    expect(page.locator("#task-title")).to_be_focused()
+    expect(page).to_have_url(re.compile(r"task=\d+"))
+    page.locator("#task-panel").get_by_role("link", name="stg_a").click()
+    expect(page.locator("#task-title")).to_contain_text("stg_a")
+    page.reload()
+    expect(page.locator("#task-title")).to_contain_text("stg_a")
+    page.get_by_role("link", name="Close the panel").click()
+    expect(page.locator("#task-panel")).to_have_count(0)
+    page.get_by_role("searchbox", name="Find tasks by name, step or reason").fill("stg")
+    expect(page.locator("table.tasks tbody tr")).to_have_count(2)
+    assert Run.objects.count() == 1

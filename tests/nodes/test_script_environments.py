@@ -1,0 +1,169 @@
+"""Environments of scripts: built once by many at once, never half there, from the index that was chosen."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from nodes.scripts.environments import Index, SetupFailed, environment_for, find, key_of, root
+from nodes.scripts.packages import packages_of
+from nodes.scripts.reading import reads_of
+from nodes.scripts.requirements import RequirementsError, read
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Log(bytearray):
+    def __call__(self, data: bytes) -> None:
+        self.extend(data)
+
+
+def build(home: Path, *requirements: str, index: Index | None = None, log: Log | None = None, **options) -> Path:
+    return environment_for(
+        requirements, index or Index(), home, log=log if log is not None else Log(), timeout=120, **options
+    )
+
+
+def test_ten_who_want_the_same_at_once_build_it_once(tmp_path):
+    logs = [Log() for _ in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        places = list(pool.map(lambda log: build(tmp_path, "six==1.17.0", log=log), logs))
+    assert len(set(places)) == 1
+    assert sum(b"building an environment" in log for log in logs) == 1
+    assert not [path for path in root(tmp_path).iterdir() if path.name.startswith(".")]
+    done = subprocess.run(
+        [places[0] / "bin/python", "-c", "import six; print(six.__version__)"], capture_output=True, check=True
+    )
+    assert done.stdout == b"1.17.0\n"
+
+
+def test_a_build_that_was_killed_leaves_nothing_that_is_used(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from nodes.scripts.environments import *\n"
+        "environment_for(['duckdb==1.1.3'], Index(), Path(sys.argv[1]), log=lambda d: print(d, flush=True), timeout=99)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
+    assert b"building" in child.stdout.readline()
+    time.sleep(0.3)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert find(["duckdb==1.1.3"], Index(), tmp_path) is None
+    assert (build(tmp_path, "duckdb==1.1.3") / "made.json").is_file()
+
+
+def test_what_stops_ends_a_build_at_once(tmp_path):
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(SetupFailed, match="stopped"):
+        build(tmp_path, "duckdb==1.1.2", stop=stop.is_set)
+    assert time.monotonic() - began < 10
+
+
+def test_offline_and_a_dead_index_say_so_and_only_the_network_is_tried_again(tmp_path):
+    with pytest.raises(SetupFailed) as told:
+        build(tmp_path, "six==1.17.0", index=Index(offline=True))
+    assert "six" in str(told.value)
+    with pytest.raises(SetupFailed) as told:
+        build(tmp_path, "six==1.17.0", index=Index(url="http://127.0.0.1:9/simple"))
+    assert told.value.passing
+
+
+def hostile_source(folder: Path) -> tuple[str, Path]:
+    """A page of links with one source distribution that leaves a mark when it is built: (links, mark)."""
+    package = folder / "links" / "evil-1.0"
+    package.mkdir(parents=True)
+    mark = folder / "mark"
+    (package / "setup.py").write_text(
+        "from setuptools import setup\n"
+        f"try:\n    open({str(mark)!r}, 'w').write('x')\nexcept OSError:\n    pass\n"
+        "setup(name='evil', version='1.0', py_modules=['evil'])\n"
+    )
+    (package / "evil.py").write_text("value = 1\n")
+    subprocess.run(["tar", "czf", "evil-1.0.tar.gz", "evil-1.0"], cwd=package.parent, check=True)
+    return str(package.parent), mark
+
+
+def test_source_distributions_are_built_only_where_that_is_allowed(tmp_path):
+    links, mark = hostile_source(tmp_path)
+    with pytest.raises(SetupFailed, match="evil"):
+        build(tmp_path / "home", "evil==1.0", index=Index(find_links=links))
+    assert not mark.exists()
+
+
+def test_a_source_distribution_that_may_be_built_reaches_nothing_and_stays_dexs_own(tmp_path):
+    links, mark = hostile_source(tmp_path)
+    log = Log()
+    index = Index(find_links=links, build=True)
+    try:
+        place = build(tmp_path / "home", "evil==1.0", index=index, log=log, uids=range(61184, 61284))
+    except SetupFailed as error:
+        raise AssertionError(log.decode()) from error
+    assert not mark.exists()
+    owners = {path.lstat().st_uid for path in place.rglob("*")}
+    assert owners == {os.getuid()}
+
+
+def test_another_index_or_python_is_another_environment():
+    keys = {key_of(["six"], Index()), key_of(["six"], Index(url="https://x/")), key_of(["six", "a"], Index())}
+    assert len(keys) == 3 and key_of(["a", "six"], Index()) == key_of(["six", "a"], Index())
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("# only words\n\n", []),
+        ("requests>=2.32,<3  # for the API\nsix\n", ["requests>=2.32,<3", "six"]),
+        ('colorama; sys_platform == "win32"\n', ['colorama; sys_platform == "win32"']),
+        (
+            "requests[socks]==2.32.3 \\\n  --hash=sha256:" + "a" * 64 + "\n",
+            ["requests[socks]==2.32.3    --hash=sha256:" + "a" * 64],
+        ),
+        ("\ufeffsix\n", ["six"]),
+    ],
+)
+def test_names_with_versions_are_requirements(tmp_path, text, found):
+    path = tmp_path / "requirements.txt"
+    path.write_text(text)
+    assert [" ".join(line.split()) for line in read(path)] == [" ".join(line.split()) for line in found]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["-r other.txt", "--index-url http://h/", "six @ file:///x", "git+https://h/x", "a b c", "\xff", "x" * 300_000],
+)
+def test_other_lines_are_refused_with_their_number(tmp_path, text):
+    path = tmp_path / "requirements.txt"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(RequirementsError, match=r"requirements\.txt"):
+        read(path)
+    assert read(tmp_path / "none.txt") == []
+
+
+def test_a_link_is_no_requirements_file_and_no_package(tmp_path):
+    folder = tmp_path / "dex-custom-scripts"
+    (folder / "job").mkdir(parents=True)
+    (folder / "job" / "__main__.py").symlink_to("/etc/passwd")
+    (folder / "linked").symlink_to("/etc")
+    (tmp_path / "requirements.txt").symlink_to("/etc/passwd")
+    assert packages_of(tmp_path) == [] and read(tmp_path / "requirements.txt") == []
+
+
+def test_what_a_script_reads_is_found_in_its_text(tmp_path):
+    path = tmp_path / "__main__.py"
+    path.write_text(
+        "import os, sys\nfrom os import environ, getenv\na = sys.argv[1]; b = sys.argv[3]\n"
+        "os.getenv('A'); getenv('B', 'x'); os.environ['C']; environ.get('D'); os.getenv(name)\n"
+        "os.environ['DEX_RUN_ID']\n"
+    )
+    found = reads_of(path)
+    assert (found.places, found.names) == ((1, 3), ("A", "B", "C", "D"))
+    path.write_text("this is ( no python")
+    assert reads_of(path).places == ()

@@ -1,0 +1,257 @@
+"""Custom scripts in runs: parameters, variables, outputs, ends; real processes in this machine's sandbox."""
+
+import json
+import time
+
+import pytest
+
+from flows import process
+from nodes.models import Link, Node
+from nodes.services import save_node
+from runs.models import Attempt, Channel, Run, TaskRun
+from runs.notify.events import note_runs
+from runs.services import cancel_run
+from runs.states import RunState, TaskState
+from tests.pages import Person
+from tests.runs.engines import finished, run_to_end, start, until
+from tests.runs.scripts import log_of, package, variable
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+GUIDE = """
+import os
+import sys
+
+param1 = sys.argv[1]
+param2 = sys.argv[2]
+print(f"Parameter 1: {param1}")
+print(f"Parameter 2: {param2}")
+print("variables", os.getenv("MY_VAR"), os.getenv("ANOTHER_VAR"))
+"""
+
+package("guide", GUIDE)
+package(
+    "argv", "import json, os, sys\nprint('ARGV=' + json.dumps(sys.argv[1:]))\nprint('P=' + os.environ['DEX_PARAM_P3'])"
+)
+package("env", "import json, os\nprint('ENV=' + json.dumps(dict(os.environ)))\nprint('CWD=' + os.getcwd())")
+package(
+    "writer", "import json, os\nopen(os.environ['DEX_OUTPUT'], 'w').write(json.dumps({'rows': 12, 'place': 'a b'}))"
+)
+package("reader", "import sys\nprint(sys.argv[1:])")
+package("seven", "import sys; sys.exit(7)")
+package(
+    "tidy",
+    "import os, sys, time\nprint('pid', os.getpid(), flush=True)\n"
+    "try:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('tidied', flush=True)\n    sys.exit(1)",
+)
+package(
+    "deaf",
+    "import signal, time\nfor n in (2, 15): signal.signal(n, signal.SIG_IGN)\n"
+    "print('deaf', flush=True)\ntime.sleep(600)",
+)
+package(
+    "silent",
+    "import os, subprocess, sys, time\nos.close(1)\n"
+    "subprocess.Popen(['sleep', '300'], start_new_session=True)\ntime.sleep(1)\nsys.exit(0)",
+)
+package(
+    "duck",
+    "import duckdb, os\nwith duckdb.connect(os.environ['DEX_WAREHOUSE_PATH']) as db:\n"
+    "    db.execute('create or replace table extra as select id + 1 as id from main.a')\n    print('made')",
+    requirements="duckdb\n",
+)
+ENDS = {
+    "import sys; sys.exit(3)": "exit code 3",
+    "raise ValueError('no such shop')": "exit code 1: ValueError: no such shop",
+    "import os; os.kill(os.getpid(), 15)": "killed by signal 15",
+    "import os; open(os.environ['DEX_OUTPUT'], 'w').write('[1]')": "DEX_OUTPUT must be a JSON object",
+    "import os; open(os.environ['DEX_OUTPUT'], 'w').write('{')": "DEX_OUTPUT is not JSON",
+    "import os; open(os.environ['DEX_OUTPUT'], 'w').write('{\"a\": \"' + 'x' * 70000 + '\"}')": "more than 64 KiB",
+    "import os; os.symlink('/etc/passwd', os.environ['DEX_OUTPUT'])": "DEX_OUTPUT cannot be read",
+    "import os; os.mkfifo(os.environ['DEX_OUTPUT'])": "DEX_OUTPUT is no file",
+}
+for number, code in enumerate(ENDS):
+    package(f"end{number}", code)
+
+
+def test_the_guides_script_prints_its_parameters_and_reads_its_variables(engine, script_flow):
+    flow = script_flow("guide", arguments=[("first", "eins"), ("second", "zwei drei")])
+    variable(flow, "MY_VAR", "mine")
+    variable(flow, "ANOTHER_VAR", "hidden-value-9", secret=True)
+    run = run_to_end(flow)
+    said = log_of(run)
+    assert run.state == RunState.SUCCEEDED, said
+    assert "Parameter 1: eins\nParameter 2: zwei drei\nvariables mine [MASKED]" in said
+
+
+NASTY = [
+    "$(touch X)",
+    ";",
+    "`id`",
+    "a\nb",
+    "-c",
+    "--help",
+    "",
+    " ",
+    "'\"\\",
+    "ü\u202e\U0001f600",
+    "{{ 7*7 }}",
+    "x" * 32_000,
+]
+
+
+def test_values_arrive_byte_for_byte_and_in_order(engine, script_flow, project):
+    flow = script_flow("argv", arguments=[(f"p{n}", value) for n, value in enumerate(NASTY)])
+    said = log_of(run_to_end(flow))
+    line = next(line for line in said.splitlines() if line.startswith("ARGV="))
+    assert json.loads(line.removeprefix("ARGV=")) == NASTY
+    assert "P=a\nb" in said
+    assert not list(project.rglob("X"))
+
+
+def test_a_script_knows_its_run_and_nothing_of_dex(engine, script_flow, monkeypatch):
+    monkeypatch.setenv("DEX_SECRET_KEY", "k" * 60)
+    flow = script_flow("env", arguments=[("day", "x")])
+    variable(flow, "MY_VAR", "mine")
+    run = run_to_end(flow)
+    said = log_of(run)
+    env = json.loads(next(line for line in said.splitlines() if line.startswith("ENV=")).removeprefix("ENV="))
+    task = run.task_runs.get(node_name="job")
+    assert env["DEX_RUN_ID"] == str(run.pk) and env["DEX_TASK_ID"] == str(task.pk) and env["DEX_ATTEMPT"] == "1"
+    assert env["DEX_FLOW"] == flow.name and env["DEX_PARAM_DAY"] == "x" and env["MY_VAR"] == "mine"
+    assert env["DEX_WAREHOUSE_TYPE"] == "duckdb" and env["DEX_WAREHOUSE_PATH"].endswith(".duckdb")
+    own = {name for name in env if name.startswith("DEX_")}
+    assert not {name for name in own if not name.startswith(("DEX_PARAM_", "DEX_WAREHOUSE_"))} - {
+        "DEX_RUN_ID",
+        "DEX_TASK_ID",
+        "DEX_ATTEMPT",
+        "DEX_FLOW",
+        "DEX_OUTPUT",
+    }
+    assert not {"DATABASE_URL", "DJANGO_SETTINGS_MODULE", "PYTHONPATH"} & set(env)
+    assert next(line for line in said.splitlines() if line.startswith("CWD=")).endswith("dex-custom-scripts/env")
+
+
+@pytest.mark.parametrize(("number", "reason"), list(enumerate(ENDS.values())))
+def test_an_end_that_is_no_success_says_why(engine, script_flow, number, reason):
+    run = run_to_end(script_flow(f"end{number}"))
+    task = run.task_runs.get(node_name="job")
+    assert run.state == RunState.FAILED and reason in task.reason
+
+
+def test_what_a_script_writes_is_a_parameter_of_the_next_which_waits_for_it(engine, script_flow):
+    flow = script_flow("writer")
+    arguments = [
+        {"key": "rows", "value": "{{ nodes.job.output.rows }}"},
+        {"key": "place", "value": "at {{ nodes.job.output.place }}, {{ params.day }}"},
+    ]
+    flow.parameters = [{"name": "day", "default": "monday"}]
+    flow.save()
+    save_node(Node(flow=flow, name="reader", kind="script", package="reader", arguments=arguments))
+    assert not Link.objects.exists()
+    run = run_to_end(flow)
+    assert run.state == RunState.SUCCEEDED
+    assert "['12', 'at a b, monday']" in log_of(run, "reader")
+    assert run.task_runs.get(node_name="job").result["output"] == {"rows": 12, "place": "a b"}
+
+
+def test_a_parameter_that_names_what_is_not_there_fails_with_the_name(engine, script_flow):
+    flow = script_flow("reader")
+    Node.objects.filter(flow=flow).update(arguments=[{"key": "x", "value": "{{ nodes.job2.output.rows }}"}])
+    run = run_to_end(flow)
+    assert run.state == RunState.FAILED
+    assert "no other Custom Script named job2" in run.error
+
+
+def test_a_secret_that_went_meanwhile_fails_what_needs_it(engine, script_flow):
+    flow = script_flow("reader")
+    row = variable(flow, "REGION", "eu")
+    Node.objects.filter(flow=flow).update(arguments=[{"key": "x", "value": "{{ REGION }}"}])
+    run = start(flow)
+    row.delete()
+    run = finished(run)
+    assert run.state == RunState.FAILED
+    said = run.error + "".join(run.task_runs.values_list("reason", flat=True))
+    assert "There is no variable REGION" in said
+
+
+def test_a_cancelled_script_may_tidy_up_and_leaves_no_process(engine, script_flow):
+    flow = script_flow("tidy")
+    run = start(flow)
+    until(lambda: Attempt.objects.filter(task_run__run=run, pid__isnull=False).exists(), 30)
+    until(lambda: "pid" in log_of(run), 20)
+    attempt = Attempt.objects.get(task_run__run=run)
+    cancel_run(run.pk, actor="ada")
+    run = finished(run)
+    assert run.state == RunState.CANCELLED and run.cancel_requested_by == "ada"
+    assert "tidied" in log_of(run)
+    assert process.start_time(attempt.pid) != attempt.pid_start
+
+
+def test_a_hung_script_that_hears_no_signal_ends_at_its_timeout(engine, script_flow, settings):
+    settings.KILL_GRACE_S = 0.5
+    flow = script_flow("deaf", timeout=3)
+    began = time.monotonic()
+    run = run_to_end(flow)
+    task = run.task_runs.get(node_name="job")
+    assert task.state == TaskState.FAILED and task.reason.startswith("timeout after 3 s")
+    assert time.monotonic() - began < 15
+
+
+def test_the_exit_decides_not_the_end_of_the_output(engine, script_flow):
+    began = time.monotonic()
+    run = run_to_end(script_flow("silent"))
+    assert run.state == RunState.SUCCEEDED and time.monotonic() - began < 15
+
+
+def test_a_script_is_tried_again_as_its_step_says(engine, script_flow):
+    flow = script_flow("seven", retries=1, retry_delay=0)
+    run = run_to_end(flow)
+    tries = Attempt.objects.filter(task_run__run=run)
+    assert [attempt.exit_code for attempt in tries] == [7, 7]
+
+
+def test_models_and_scripts_of_one_flow_share_a_duckdb_file(engine, script_flow):
+    flow = script_flow("duck")
+    models = save_node(Node(flow=flow, name="models", include=["a"]))
+    Link.objects.create(flow=flow, up=models, down=flow.nodes.get(name="job"))
+    run = run_to_end(flow)
+    assert run.state == RunState.SUCCEEDED, log_of(run)
+    assert "made" in log_of(run)
+    assert run_to_end(flow).state == RunState.SUCCEEDED  # the warm session lets the file go, and takes it again
+
+
+def test_the_process_of_a_script_that_lost_its_worker_is_ended_before_it_runs_again(engine, script_flow):
+    flow = script_flow("tidy", timeout=600)
+    run = start(flow)
+    until(lambda: Attempt.objects.filter(task_run__run=run, pid__isnull=False).exists(), 30)
+    first = Attempt.objects.get(task_run__run=run)
+    TaskRun.objects.filter(run=run, node_name="job").update(owner="somebody else")
+    until(lambda: process.start_time(first.pid) != first.pid_start, 20, "the end of the lost process")
+    cancel_run(run.pk, actor="test")
+    assert finished(run).state == RunState.CANCELLED
+
+
+def test_a_package_is_tried_outside_of_its_flow_with_parameters_that_nobody_saved(engine, script_flow):
+    flow = script_flow("argv", arguments=[("a", "saved")])
+    ada = Person("ada", "everything")
+    typed = {
+        "name": "job",
+        "package": "reader",
+        "arguments_key": ["x", "y", "z"],
+        "arguments_value": ["typed", "2", "3"],
+    }
+    ada.client.enforce_csrf_checks = False
+    ada.client.handler.enforce_csrf_checks = False
+    answer = ada.client.post(f"/flows/{flow.pk}/try/", typed, headers={"HX-Request": "true"})
+    run = Run.objects.get(trigger="test")
+    assert answer.status_code == 200 and f"/runs/{run.pk}/trial/" in answer.content.decode()
+    run = finished(run)
+    said = ada.client.get(f"/runs/{run.pk}/trial/").content.decode()
+    assert run.state == RunState.SUCCEEDED and "typed" in said and "hx-trigger" not in said
+    assert not flow.runs.exists() and flow.nodes.get().arguments == [{"key": "a", "value": "saved"}]
+    assert ada.open(f"/runs/{run.pk}/").status == 200
+    Channel.objects.create(name="team", kind="email", target="ada@example.org", events=["success", "failure"])
+    assert note_runs([run.pk]) == 0  # who tries it watches it
+    answer = ada.client.post(f"/flows/{flow.pk}/try/", {**typed, "package": "gone"}, headers={"HX-Request": "true"})
+    assert "no script package gone" in answer.content.decode() and Run.objects.count() == 1
