@@ -34,7 +34,10 @@ def postgres(tmp_path):
 def heart_that_does_not_look(request, monkeypatch):
     """The heart's thread cannot see what a test writes in a transaction, and would take its leases for lost."""
     mark = request.node.get_closest_marker("django_db")
-    if mark and not mark.kwargs.get("transaction"):
+    commits = {"transactional_db", "live_server"} & set(request.fixturenames) or (
+        mark and mark.kwargs.get("transaction")
+    )
+    if not commits:
         monkeypatch.setattr(heart, "look", lambda: None)
         monkeypatch.setattr(heart, "beat", lambda: None)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
 from django.db.models.functions import Now
 
 from runs.bench.orchestration import bench_flow
@@ -24,23 +25,25 @@ def open_graph(
     start: bool = True,
 ) -> Run:
     """A RUNNING run whose tasks are no-ops: name -> names upstream, in an order where upstream comes first."""
-    run = open_run(bench_flow(), actor="test", trigger=Trigger.MANUAL)
-    names = list(graph)
-    rows = [
-        TaskRun(
-            run=run,
-            kind=(kinds or {}).get(name, "noop"),
-            unique_id=name,
-            identifier=name,
-            position=number,
-            waits_for=(waits_for or {}).get(name, "success"),
-            spec=(specs or {}).get(name, {}),
-        )
-        for number, name in enumerate(names)
-    ]
-    edges = [(names.index(up), names.index(down)) for down, ups in graph.items() for up in ups]
-    open_task_runs(rows, edges, actor="test")
-    move_run(run.pk, RunState.QUEUED, RunState.RUNNING, actor="test", started_at=Now())
+    flow = bench_flow()
+    with transaction.atomic():  # an engine that is up would plan a run that it sees queued
+        run = open_run(flow, actor="test", trigger=Trigger.MANUAL)
+        names = list(graph)
+        rows = [
+            TaskRun(
+                run=run,
+                kind=(kinds or {}).get(name, "noop"),
+                unique_id=name,
+                identifier=name,
+                position=number,
+                waits_for=(waits_for or {}).get(name, "success"),
+                spec=(specs or {}).get(name, {}),
+            )
+            for number, name in enumerate(names)
+        ]
+        edges = [(names.index(up), names.index(down)) for down, ups in graph.items() for up in ups]
+        open_task_runs(rows, edges, actor="test")
+        move_run(run.pk, RunState.QUEUED, RunState.RUNNING, actor="test", started_at=Now())
     if start:
         release(run.pk)
     return run
