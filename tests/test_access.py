@@ -4,13 +4,17 @@ An address that is not in the table fails the build. reliability.md: S1 (permiss
 but what is listed), S3 (state changes are POST with a token; looking never writes).
 """
 
+import base64
+import io
 import json
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -20,9 +24,11 @@ from django.utils import timezone
 from dexsite.roles import seed_roles
 from flows import tokens
 from flows.access import ROLES, SYSTEM, acting_as, role_permissions
-from flows.models import Flow, Token
+from flows.credentials import keep, new_push_secret
+from flows.models import Flow, Token, Variable
 from flows.variables.values import save_variable
 from nodes import services as node_services
+from nodes.connections import save_connection
 from nodes.models import Connection, Link, Node, Probe
 from runs import services as run_services
 from runs.listing.bulk import cancel_all, handle_all, rerun_all
@@ -326,6 +332,56 @@ def test_looking_writes_nothing(world):
                 client.head(path)
     harmless = ("SELECT", "PRAGMA", "EXPLAIN", "SAVEPOINT", "RELEASE")
     assert [query["sql"] for query in asked if not query["sql"].lstrip().startswith(harmless)] == []
+
+
+def test_no_page_answer_or_copy_of_the_database_holds_a_secret(world):
+    """S5: values that no page could show by chance are kept wherever dex keeps secrets, then everything is opened."""
+    flow, paths = world
+    project = flow.environment.project
+    kept = {each: f"S3CR3T-{uuid4().hex}" for each in ("variable", "own", "token", "private_key", "password")}
+    save_variable(project, None, "TOKEN", kept["variable"], secret=True)
+    save_variable(project, flow.environment, "OWN", kept["own"], secret=True)
+    keep(project, "token", kept["token"])
+    keep(project, "private_key", kept["private_key"])
+    pushes = new_push_secret(project)
+    loads = Connection.objects.get()
+    save_connection(
+        loads,
+        {"system": "postgresql", "host": "db", "database": "shop", "user": "reader", "password": kept["password"]},
+    )
+    root = Client()
+    root.force_login(get_user_model().objects.create_superuser("root"))
+    with acting_as(get_user_model().objects.get(username="root")):
+        _, script = tokens.issue("script", timezone.now() + timedelta(days=1))
+    program = Client(headers={"authorization": f"Bearer {script}"})
+    row = Variable.objects.get(name="TOKEN")
+    more = [f"/variables/{row.pk}/", *(f"/search/?q={words}" for words in ("TOKEN", "S3CR3T", kept["own"]))]
+    opened = 0
+    for path in (*paths.values(), *more):
+        if path != paths["admin:logout"]:
+            for client in (root, program):
+                answer = client.get(path)
+                body = answer.getvalue() if answer.streaming else answer.content
+                opened += answer.status_code == 200
+                shown = [what for what, value in (*kept.items(), ("pushes", pushes)) if told(value, body, path)]
+                assert shown == [], path
+    assert opened > len(paths) / 2  # or the walk is blind
+    copies = io.StringIO()
+    call_command("dumpdata", stdout=copies)
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names():
+            cursor.execute(f'SELECT * FROM "{table}"')
+            copies.write(repr(cursor.fetchall()))
+    everything = copies.getvalue().encode()
+    assert [
+        what for what, value in (*kept.items(), ("pushes", pushes), ("api", script)) if told(value, everything)
+    ] == []
+
+
+def told(value, body, path=""):
+    """Whether bytes hold a value, as it is or as base64; an address that was typed with it may repeat it."""
+    typed = value in path
+    return not typed and any(form in body for form in (value.encode(), base64.b64encode(value.encode()).rstrip(b"=")))
 
 
 @pytest.mark.parametrize("role", ["visitor", "admin"])

@@ -1,11 +1,15 @@
 """Real processes, real servers, real signals: every run ends, no history is broken."""
 
 import json
+import os
+import pickle
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from kombu import Connection
 
 
 def all_succeeded(dex, seconds=90):
@@ -78,3 +82,41 @@ def test_an_embedded_engine_that_is_killed_goes_on_where_it_stopped(embedded):
         engine.wait()
     dex.spawn("-m", "tests.chaos.engine")
     all_succeeded(dex)
+
+
+HOSTILE = {
+    "application/x-python-serialize": lambda path: pickle.dumps(Opens(path)),
+    "application/x-yaml": lambda path: f"!!python/object/apply:os.mkdir ['{path}']",
+    "application/json": lambda path: json.dumps([[f"{path}"], {}, {"chain": None}]),
+}
+
+
+class Opens:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_message_that_is_no_json_of_dex_is_refused_and_the_worker_goes_on(distributed, tmp_path):
+    """S11: whoever reaches the broker cannot make a worker run code by what it unpacks."""
+    dex = distributed
+    worker = dex.worker()
+    made = tmp_path / "made by a message"
+    with Connection(dex.redis.url) as broker:
+        queue = broker.SimpleQueue("dex")
+        for kind, body in HOSTILE.items():
+            for task in ("dex.execute_task_run", "os.mkdir"):
+                headers = {"task": task, "id": task, "lang": "py", "argsrepr": "", "kwargsrepr": ""}
+                encoding = "binary" if "python" in kind else "utf-8"
+                queue.put(body(made), headers=headers, content_type=kind, content_encoding=encoding)
+        queue.close()
+    dex.workload("open", "5", "0.05")
+    all_succeeded(dex)
+    assert not made.exists() and worker.poll() is None
+    told = Path(dex.log.name).read_text(errors="replace")
+    for kind in ("pickle", "yaml"):
+        assert f"Refusing to deserialize untrusted content of type {kind}" in told
