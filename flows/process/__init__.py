@@ -6,8 +6,9 @@ docs/decisions/0003-child-processes-in-flows.md.
 
 from flows.process.child import PIPE, Child, Finished, kill_leftover, run, start
 from flows.process.launch import Limits, clean_environment, isolation_level
-from flows.process.sandbox import Isolation, Sandbox, give_uid_back, interpreter, isolation, kill_user, take_uid
+from flows.process.sandbox import Isolation, Sandbox, interpreter, isolation, take_user
 from flows.process.table import boot_id, start_time
+from flows.process.users import give_uid_back, kill_leftover_of
 
 __all__ = [
     "PIPE",
@@ -23,9 +24,9 @@ __all__ = [
     "isolation",
     "isolation_level",
     "kill_leftover",
-    "kill_user",
+    "kill_leftover_of",
     "run",
     "start",
     "start_time",
-    "take_uid",
+    "take_user",
 ]

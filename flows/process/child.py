@@ -16,6 +16,7 @@ from flows.process.launch import Limits, limit, wrap
 from flows.process.sandbox import Sandbox
 from flows.process.table import boot_id, descendants, start_time
 from flows.process.tools import popen
+from flows.process.users import name_child
 
 PIPE = subprocess.PIPE
 Sink = Callable[[bytes], None]
@@ -197,7 +198,10 @@ def start(
         sinks[process.stdout.fileno()] = on_output
     if on_output and process.stderr:
         sinks[process.stderr.fileno()] = on_output
-    return Child(process, namespace, sinks)
+    child = Child(process, namespace, sinks)
+    if box is not None:
+        name_child(box.uid, child.pid, child.pid_start)
+    return child
 
 
 def run(

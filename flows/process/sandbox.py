@@ -6,15 +6,13 @@ root. Level 2: another user alone. Level 1: an environment from nothing and a pr
 
 import os
 import sys
-import threading
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from flows.process.table import PROC
 from flows.process.tools import passes, tool
+from flows.process.users import take_uid
 
 #: Of the machine, what every program needs: libraries, certificates, names of hosts and users, zones.
 _SYSTEM = (
@@ -140,51 +138,8 @@ def other_user(uid: int | None) -> list[str]:
     ]
 
 
-# --- users of attempts -----------------------------------------------------------------------------------------
-_taken: set[int] = set()
-_lock = threading.Lock()
-
-
-def take_uid(uids: Sequence[int]) -> int | None:
-    """A user of its own for one child, with no process alive; None where dex is not root."""
+def take_user(uids: Sequence[int]) -> int | None:
+    """A user of its own for one child; None where dex is not root. See flows.process.users."""
     if os.getuid() != 0 or isolation().level < 2:
         return None
-    alive = set(_uids())
-    with _lock:
-        for uid in uids:
-            if uid not in _taken and uid not in alive:
-                _taken.add(uid)
-                return uid
-    raise RuntimeError(f"all {len(uids)} users for scripts are taken")
-
-
-def give_uid_back(uid: int | None) -> None:
-    """The child has ended, and with it whatever it started."""
-    if uid is not None:
-        kill_user(uid)
-        with _lock:
-            _taken.discard(uid)
-
-
-def kill_user(uid: int) -> None:
-    """End every process of a user, until there is none: what forks meanwhile is found in the next round."""
-    for _ in range(20):
-        left = [pid for pid, owner in _owners() if owner == uid]
-        if not left:
-            return
-        for pid in left:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, 9)
-
-
-def _uids() -> Iterable[int]:
-    return (owner for _, owner in _owners())
-
-
-def _owners() -> Iterable[tuple[int, int]]:
-    for entry in os.listdir(PROC):  # noqa: PTH208 - names are enough, and there may be many
-        if entry.isdigit():
-            with suppress(OSError, ValueError, IndexError):
-                lines = (PROC / entry / "status").read_text(errors="replace").splitlines()
-                if not any(line.startswith("State:") and "Z" in line.split()[1] for line in lines):
-                    yield int(entry), int(next(line for line in lines if line.startswith("Uid:")).split()[1])
+    return take_uid(uids)

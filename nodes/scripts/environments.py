@@ -110,7 +110,7 @@ def _build(
     uids: Sequence[int],
 ) -> Path:
     building = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=folder))
-    uid = process.take_uid(uids) if index.build and uids else None
+    uid = process.take_user(uids) if index.build and uids else None
     try:
         building.chmod(0o755)
         place = building / "venv"

@@ -97,7 +97,7 @@ def _run(
     network: bool,
     database: Path | None,
 ) -> Ended:
-    uid = process.take_uid(settings.SCRIPT_UIDS)
+    uid = process.take_user(settings.SCRIPT_UIDS)
     work = context.work
     try:
         _prepare(work, uid)

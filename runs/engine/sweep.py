@@ -110,7 +110,7 @@ def reap() -> int:
         if attempt is not None:
             _kill(attempt.host, attempt.pid, attempt.pid_start, attempt.boot_id)
             if attempt.uid is not None and attempt.host == HOST and attempt.boot_id == process.boot_id():
-                process.kill_user(attempt.uid)
+                process.kill_leftover_of(attempt.uid, attempt.pid, attempt.pid_start)
         if not TaskRun.objects.filter(pk=row.pk, fence=row.fence, lease_until__lt=Now()).exists():
             continue  # its holder woke up and renewed the lease; if it was killed it will say so itself
         log.warning("taking back %s from %s", row.identifier, row.owner)

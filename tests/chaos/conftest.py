@@ -1,8 +1,10 @@
+import fcntl
+import os
 import shutil
 
 import pytest
 
-from tests.chaos.servers import Installation, Redis, require
+from tests.chaos.servers import Installation, Postgres, Redis, postgres_programs, require
 
 
 @pytest.fixture
@@ -14,22 +16,54 @@ def redis(tmp_path):
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """Makes an installation whose database has its tables, by copying one that all workers of the suite share."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+
+    def once(name, make):
+        """The folder that `make` filled, whoever came first."""
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (done := shared / f"{name}.done").exists():
+                make(shared / name)
+                done.touch()
+        return shared / name
+
+    return once
+
+
 @pytest.fixture
-def distributed(tmp_path, postgres, redis):
+def distributed(tmp_path, migrated, redis):
     """An installation on PostgreSQL and Redis, migrated, without workers yet."""
+    require(PostgreSQL=postgres_programs())
+    postgres = Postgres(tmp_path / "servers", like=migrated("cluster", migrate_cluster) / "pg")
     dex = Installation(tmp_path / "home", DATABASE_URL=postgres.url, CELERY_BROKER_URL=redis.url)
     dex.postgres, dex.redis = postgres, redis
-    try:
-        dex.manage("migrate", "-v0")
-        yield dex
-    finally:
-        dex.close()
+    yield dex
+    dex.close()
+    postgres.stop("immediate")
 
 
 @pytest.fixture
-def embedded(tmp_path):
+def embedded(tmp_path, migrated):
     """An installation without servers."""
+    shutil.copytree(migrated("embedded", migrate_home), tmp_path / "home")
     dex = Installation(tmp_path / "home")
-    dex.manage("migrate", "-v0")
     yield dex
+    dex.close()
+
+
+def migrate_cluster(folder):
+    server = Postgres(folder)
+    dex = Installation(folder / "home", DATABASE_URL=server.url, CELERY_BROKER_URL="redis://127.0.0.1:1/0")
+    dex.manage("migrate", "-v0")
+    dex.close()
+    server.stop()
+
+
+def migrate_home(folder):
+    dex = Installation(folder)
+    dex.manage("migrate", "-v0")
     dex.close()

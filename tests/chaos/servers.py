@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import patience
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAST = {
     "DEX_HEARTBEAT_S": "0.5",
@@ -52,9 +54,9 @@ def free_port() -> int:
 
 
 class Postgres:
-    """A cluster of its own. initdb refuses to run as root, so root lends it to the user `postgres`."""
+    """A cluster of its own, or a copy of one. initdb refuses to run as root, so root lends it to `postgres`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, like: Path | None = None) -> None:
         self.programs = postgres_programs()
         self.data = folder / "pg"
         self.port = free_port()
@@ -65,6 +67,10 @@ class Postgres:
                 if parent.owner() == "root" and parent != Path("/") and not parent.stat().st_mode & 0o001:
                     parent.chmod(parent.stat().st_mode | 0o011)
             shutil.chown(self.data, self.user)
+        if like:
+            self._do("cp", "-a", f"{like}/.", self.data)
+            self.start()
+            return
         self._do("initdb", "-D", self.data, "-A", "trust", "-U", "dex", "--no-sync")
         self.start()
         self._do("createdb", "-h", "127.0.0.1", "-p", self.port, "-U", "dex", "dex")
@@ -74,7 +80,8 @@ class Postgres:
         return f"postgresql://dex@127.0.0.1:{self.port}/dex"
 
     def _do(self, program: str, *arguments: object) -> None:
-        command = [str(self.programs / program), *map(str, arguments)]
+        own = self.programs / program
+        command = [str(own) if own.exists() else program, *map(str, arguments)]
         if self.user:
             command = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups", *command]
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
@@ -117,7 +124,7 @@ class Redis:
             ],
             stdout=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + patience(10)
         while time.monotonic() < deadline:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
                 return
@@ -153,7 +160,7 @@ class Installation:
             text=True,
             stdout=subprocess.PIPE,
             stderr=self.log,
-            timeout=300,
+            timeout=patience(300),
         )
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:

@@ -6,6 +6,8 @@ import signal
 import time
 from contextlib import suppress
 
+from tests.waiting import patience
+
 FLOW = """
 from runs.demo import shop_flow
 from runs.models import Trigger
@@ -59,7 +61,7 @@ def test_a_worker_killed_while_a_model_builds_is_replaced_by_another(distributed
         os.kill(session, 0)
         raise AssertionError("the session outlived its worker")
     second.send_signal(signal.SIGTERM)
-    assert second.wait(timeout=30) == 0
+    assert second.wait(timeout=patience(30)) == 0
 
 
 def test_a_worker_frozen_while_a_model_builds_loses_it_to_another(distributed):

@@ -5,6 +5,7 @@ import sys
 import threading
 
 from tests.chaos.servers import REPOSITORY
+from tests.waiting import patience
 
 SUITES = ["test_release", "test_retry_and_loss", "test_cancel", "test_state_machine", "test_claims"]
 
@@ -20,7 +21,7 @@ def test_the_engine_keeps_its_invariants_on_postgresql_too(distributed, tmp_path
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patience(300),
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]

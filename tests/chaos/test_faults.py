@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
+from tests.waiting import patience
+
 
 def all_succeeded(dex, seconds=90):
     """Wait for every run; all succeed and the history is consistent."""
@@ -67,7 +69,7 @@ def test_a_worker_that_is_asked_to_stop_hands_over_what_it_has_not_finished(dist
     dex.workload("open", "10", "0.5")
     time.sleep(3)
     first.send_signal(stop)
-    first.wait(timeout=30)
+    first.wait(timeout=patience(30))
     dex.worker()
     all_succeeded(dex)
 

@@ -4,6 +4,8 @@ import json
 import time
 from collections import Counter
 
+from tests.waiting import patience
+
 AHEAD = 12  # seconds that the processes live before the due time
 
 
@@ -22,7 +24,7 @@ def test_beats_and_workers_killed_before_a_due_time_and_back_after_it_start_ever
         process.kill()
     sleep_until(due + 2)
     again = [dex.beat(), dex.beat(), dex.worker(), dex.worker()]  # doubled, as after a hasty restart
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + patience(40)
     while time.monotonic() < deadline:
         rows = json.loads(dex.workload("ticks"))
         late = {name for name, at, _, _ in rows if name.startswith("Minutely") and at == due}

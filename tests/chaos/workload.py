@@ -18,6 +18,7 @@ from runs.models import Attempt, Run  # noqa: E402
 from runs.states import RUN_OVER  # noqa: E402
 from tests.pages import sample_flow  # noqa: E402
 from tests.runs.graphs import DIAMOND, open_graph  # noqa: E402
+from tests.waiting import patience  # noqa: E402
 
 
 def open_runs(number: int, longest: float) -> None:
@@ -33,7 +34,7 @@ def open_runs(number: int, longest: float) -> None:
 
 def wait(seconds: float) -> None:
     """Until every run is over; says what is left when the time is up."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience(seconds)
     while Run.objects.exclude(state__in=RUN_OVER).exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     left = list(Run.objects.exclude(state__in=RUN_OVER).values_list("pk", "state"))

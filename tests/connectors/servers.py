@@ -13,6 +13,7 @@ import paramiko
 import pymysql
 
 from tests.chaos.servers import free_port
+from tests.waiting import patience
 
 PASSWORD = "pass-of-the-server-123"
 
@@ -87,7 +88,7 @@ class MariaDb:
              f"--socket={folder / 'sock'}", f"--pid-file={folder / 'pid'}", "--skip-log-bin", *user],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": _PATH},
         )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patience(30)
         while True:
             try:
                 self.ask("SELECT 1")

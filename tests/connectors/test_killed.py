@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.connectors.loads import Place, as_source, as_warehouse, ask_postgres
+from tests.waiting import patience
 
 MODES = {
     "incremental": {"mode": "incremental", "cursor": "id"},
@@ -52,12 +53,12 @@ def killed(place, stream, stalled, **options):
         target=lambda: outcome.append(place.load(stream, on_start=children.append, **options)), daemon=True
     )
     thread.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patience(30)
     while not stalled():
         assert time.monotonic() < deadline and thread.is_alive(), (outcome, place.log.decode()[-2000:])
         time.sleep(0.02)
     children[0].kill()
-    thread.join(30)
+    thread.join(patience(30))
     return outcome[0]
 
 

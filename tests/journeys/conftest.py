@@ -19,10 +19,11 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.chaos.servers import require
+from tests.waiting import patience
 
 # Playwright's own loop runs in this thread, which is what Django warns of; queries are made between its steps.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-expect.set_options(timeout=15_000)  # other tests use the cores too; only what never comes waits that long
+expect.set_options(timeout=patience(15_000))
 
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--force-color-profile=srgb"),

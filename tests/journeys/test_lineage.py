@@ -1,8 +1,6 @@
 """The lineage of a model as a picture: searched, walked with the keyboard, looked at from afar."""
 
 import re
-import time
-from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import Group
@@ -11,6 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.journeys.conftest import CONTRAST, axe, look_like
 from tests.journeys.rows import parsed_shop
 from tests.pages import Person
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -38,15 +37,6 @@ def current(page: Page):
 
 def view(page: Page) -> str:
     return page.locator(".react-flow__viewport").evaluate("picture => picture.style.transform")
-
-
-def until(true: Callable[[], bool]) -> None:
-    """The page's policy forbids Playwright's own way to wait, which makes code of a text."""
-    for _ in range(100):
-        if true():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen within five seconds")
 
 
 def test_a_search_goes_from_match_to_match(page):

@@ -11,8 +11,9 @@ from runs.states import RunState
 from tests.journeys.conftest import axe
 from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
-from tests.runs.engines import finished, make_flow, start, until, write_project
+from tests.runs.engines import finished, make_flow, start, write_project
 from tests.runs.test_dbt_runs import SLOW
+from tests.waiting import until
 
 MODELS = {
     "stg_a": "select 1 as id",

@@ -8,6 +8,7 @@ from typing import Any
 
 from nodes.dbt.client import DbtClient, Event
 from nodes.dbt.parse import ParsedProject, parse_project
+from tests.waiting import patience
 
 SAMPLE = Path(__file__).parent.parent / "sample_project"
 
@@ -117,7 +118,7 @@ class Talk:
         """Wait for so many events of that name; everything seen on the way is kept."""
         found: list[Event] = []
         while len(found) < count:
-            event = self.client.next_event(seconds)
+            event = self.client.next_event(patience(seconds))
             assert event is not None, f"no {name} in {seconds} s; {bytes(self.output[-2000:])!r}"
             self.events.append(event)
             if event["event"] == name:
@@ -144,7 +145,7 @@ class Talk:
 
     def close(self) -> None:
         self.client.close()
-        if self.client.child.wait(10) is None:
+        if self.client.child.wait(patience(10)) is None:
             self.client.kill(0)
 
 

@@ -1,7 +1,6 @@
 """The sample project on real warehouses, run model by model as a flow does it."""
 
 import json
-import time
 import uuid
 
 import duckdb
@@ -10,6 +9,7 @@ import pytest
 
 from nodes.dbt.parse import parse_project
 from tests.nodes.dbt_lab import SAMPLE, Talk, environment
+from tests.waiting import until
 
 STAGING = [f"model.shop.stg_{name}" for name in ("customers", "orders", "payments")]
 SEEDS = [f"seed.shop.raw_{name}" for name in ("customers", "orders", "payments")]
@@ -94,9 +94,7 @@ def test_the_sample_builds_on_postgres_and_a_cancel_ends_its_query_there(tmp_pat
         assert {result["status"] for result in results.values()} == {"success"}
         assert results["model.shop.mart_orders"]["rows_affected"] == 3000
         talk.client.execute("slow", "model.shop.mart_revenue")
-        deadline = time.monotonic() + 10
-        while not queries() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(queries, 10, "the query")
         talk.client.cancel("slow")
         assert talk.until("result")[0]["status"] == "cancelled"
         assert queries() == 0

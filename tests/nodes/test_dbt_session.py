@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from tests.nodes.dbt_lab import Talk, checks_of, parsed_lab
+from tests.waiting import patience, within
 
 MODEL = "model.lab."
 
@@ -191,11 +192,10 @@ def test_a_cancelled_model_ends_as_cancelled_and_others_go_on(run):
     run.client.execute("slow", f"{MODEL}slow")
     run.client.execute("other", f"{MODEL}slow_too")
     time.sleep(0.4)
-    began = time.monotonic()
-    run.client.cancel("slow")
-    results = {event["task"]: event["status"] for event in run.until("result", 2)}
+    with within(10):
+        run.client.cancel("slow")
+        results = {event["task"]: event["status"] for event in run.until("result", 2)}
     assert results == {"slow": "cancelled", "other": "success"}
-    assert time.monotonic() - began < 10
 
 
 def test_a_model_is_cancelled_in_its_tests_too(run):
@@ -256,11 +256,10 @@ def test_the_folder_of_the_project_is_not_written_to(session, lab_home):
 def test_a_second_run_starts_at_once(session):
     session.begin()
     session.end()
-    began = time.monotonic()
-    session.begin([f"{MODEL}one"])
-    session.execute(f"{MODEL}one")
-    session.end()
-    assert time.monotonic() - began < 2
+    with within(2):
+        session.begin([f"{MODEL}one"])
+        session.execute(f"{MODEL}one")
+        session.end()
 
 
 def test_a_session_that_nobody_listens_to_ends_and_takes_its_query_with_it(parsed, lab_home):
@@ -268,10 +267,8 @@ def test_a_session_that_nobody_listens_to_ends_and_takes_its_query_with_it(parse
     talk.begin()
     talk.client.execute("slow", f"{MODEL}slow")
     time.sleep(0.3)
-    began = time.monotonic()
     talk.client.child.stdin.close()
-    assert talk.client.child.wait(15) is not None
-    assert time.monotonic() - began < 6
+    assert talk.client.child.wait(patience(6)) is not None
     duckdb.connect(parsed.profile.database).close()
 
 
@@ -279,7 +276,7 @@ def test_the_death_of_a_session_is_an_event(parsed, lab_home):
     talk = Talk(parsed, lab_home / "work3", vars={"factor": 3}, database_dir=lab_home / "db")
     assert talk.client.alive
     talk.client.child.kill()
-    event = talk.client.next_event(10)
+    event = talk.client.next_event(patience(10))
     assert event == {"event": "died", "exit_code": 137, "signal": 9}
     assert not talk.client.alive
 
@@ -287,4 +284,4 @@ def test_the_death_of_a_session_is_an_event(parsed, lab_home):
 def test_an_interrupted_session_ends(parsed, lab_home):
     talk = Talk(parsed, lab_home / "work4", vars={"factor": 3}, database_dir=lab_home / "db")
     talk.client.child.interrupt()
-    assert talk.client.child.wait(10) == 130
+    assert talk.client.child.wait(patience(10)) == 130

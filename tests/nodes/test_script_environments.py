@@ -15,6 +15,7 @@ from nodes.scripts.environments import Index, SetupFailed, environment_for, find
 from nodes.scripts.packages import packages_of
 from nodes.scripts.reading import reads_of
 from nodes.scripts.requirements import RequirementsError, read
+from tests.waiting import patience, within
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +27,7 @@ class Log(bytearray):
 
 def build(home: Path, *requirements: str, index: Index | None = None, log: Log | None = None, **options) -> Path:
     return environment_for(
-        requirements, index or Index(), home, log=log if log is not None else Log(), timeout=120, **options
+        requirements, index or Index(), home, log=log if log is not None else Log(), timeout=patience(120), **options
     )
 
 
@@ -60,10 +61,8 @@ def test_a_build_that_was_killed_leaves_nothing_that_is_used(tmp_path):
 def test_what_stops_ends_a_build_at_once(tmp_path):
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
-    began = time.monotonic()
-    with pytest.raises(SetupFailed, match="stopped"):
+    with within(10), pytest.raises(SetupFailed, match="stopped"):
         build(tmp_path, "duckdb==1.1.2", stop=stop.is_set)
-    assert time.monotonic() - began < 10
 
 
 def test_offline_and_a_dead_index_say_so_and_only_the_network_is_tried_again(tmp_path):

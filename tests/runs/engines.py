@@ -1,6 +1,5 @@
 """Real runs in tests: the embedded engine in this process, real dbt on a DuckDB file of its own."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from nodes.sync import sync
 from runs.models import Run, Trigger
 from runs.services import start_run
 from runs.states import RUN_OVER
+from tests.waiting import until
 
 PROJECT_YML = "name: small\nprofile: small\nversion: '1.0'\n"
 
@@ -39,16 +39,6 @@ def make_flow(folder: Path, nodes: Mapping[str, Mapping[str, Any]] | None = None
     for name, node in (nodes or {"all": {}}).items():
         save_node(Node(flow=flow, name=name, **node))
     return flow
-
-
-def until(condition: Any, seconds: float = 60, what: str = "") -> Any:
-    """Wait for a condition; its value."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what or condition}")
 
 
 def finished(run: Run, seconds: float = 90) -> Run:

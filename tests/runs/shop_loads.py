@@ -12,6 +12,7 @@ from nodes.connections import save_connection, save_streams
 from nodes.models import Connection
 from nodes.sync import sync
 from tests.runs.engines import write_project
+from tests.waiting import patience
 
 ENVIRONMENT = 900_002
 SOURCES = """
@@ -88,7 +89,7 @@ def connect(flow, path, **settings) -> Connection:
 
 def warehouse(flow):
     path = flow.runs.first().revision.warehouse["path"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patience(30)
     while True:
         try:
             return duckdb.connect(path, read_only=True)

@@ -27,9 +27,10 @@ from runs.services import start_run
 from runs.states import RunState
 from runs.transitions import move_run
 from tests.pages import Person
-from tests.runs.engines import make_flow, run_to_end, until, write_project
+from tests.runs.engines import make_flow, run_to_end, write_project
 from tests.runs.graphs import drain, open_graph
 from tests.runs.receivers import Mail, Web, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 

@@ -17,6 +17,7 @@ from runs.models import Run, Transition
 from runs.services import start_run
 from tests.runs.engines import make_flow, write_project
 from tests.runs.graphs import drain, open_graph
+from tests.waiting import patience
 
 ROOT = Path(__file__).resolve().parents[2]
 TASK_KEYS = {"identifier", "resource_type", "state", "reason", "started_at", "finished_at", "attempts"}
@@ -40,7 +41,7 @@ def as_process(home, *arguments):
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(120),
         check=False,
     )
 

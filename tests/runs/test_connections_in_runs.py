@@ -19,8 +19,9 @@ from runs.models import Attempt
 from runs.reruns import rerun
 from runs.states import RunState
 from tests.pages import Person
-from tests.runs.engines import finished, run_to_end, start, until
+from tests.runs.engines import finished, run_to_end, start
 from tests.runs.shop_loads import connect, flow, folder, shop, warehouse  # noqa: F401 - fixtures
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

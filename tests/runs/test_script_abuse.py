@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from flows import process
-from runs.models import Attempt
 from runs.services import cancel_run
 from runs.states import RunState
-from tests.runs.engines import finished, run_to_end, start, until
+from tests.runs.engines import finished, run_to_end, start
 from tests.runs.scripts import log_of, package, variable
+from tests.waiting import patience, until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -145,6 +145,7 @@ def probe(flow, settings, port: int):
     values = [str(settings.DEX_HOME), "1/1.1.log", str(port), str(settings.BASE_DIR)]
     flow.nodes.update(arguments=[{"key": f"p{n}", "value": value} for n, value in enumerate(values)])
     run = run_to_end(flow)
+    assert run.state == RunState.SUCCEEDED, (run.reason, log_of(run))
     line = next(line for line in log_of(run).splitlines() if line.startswith("FOUND="))
     return json.loads(line.removeprefix("FOUND="))
 
@@ -215,7 +216,7 @@ def test_a_fork_bomb_hits_its_own_limit_and_the_site_goes_on_answering(engine, s
         time.sleep(0.05)
         run.refresh_from_db()
     assert run.state == RunState.FAILED
-    assert sorted(took)[int(len(took) * 0.95) - 1] < 1.0
+    assert sorted(took)[int(len(took) * 0.95) - 1] < patience(1)
 
 
 @pytest.mark.parametrize(("name", "said"), [("hog", "MemoryError"), ("writer_of_files", "")])
@@ -245,8 +246,6 @@ def test_requirements_are_there_and_their_environment_is_used_again(engine, scri
     assert first.state == RunState.SUCCEEDED and "six 1.17.0" in log_of(first)
     second = run_to_end(flow)
     assert "building an environment" in log_of(first) and "building" not in log_of(second)
-    attempt = Attempt.objects.get(task_run__run=second)
-    assert (attempt.ended_at - attempt.started_at).total_seconds() < 2
 
 
 def test_a_requirement_that_is_not_there_is_said_in_the_resolvers_words(engine, script_flow):

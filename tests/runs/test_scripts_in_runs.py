@@ -1,20 +1,21 @@
 """Custom scripts in runs: parameters, variables, outputs, ends; real processes in this machine's sandbox."""
 
 import json
-import time
 
 import pytest
 
 from flows import process
 from nodes.models import Link, Node
 from nodes.services import save_node
+from runs.clock import ago
 from runs.models import Attempt, Channel, Run, TaskRun
 from runs.notify.events import note_runs
 from runs.services import cancel_run
 from runs.states import RunState, TaskState
 from tests.pages import Person
-from tests.runs.engines import finished, run_to_end, start, until
+from tests.runs.engines import finished, run_to_end, start
 from tests.runs.scripts import log_of, package, variable
+from tests.waiting import until, within
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -191,17 +192,16 @@ def test_a_cancelled_script_may_tidy_up_and_leaves_no_process(engine, script_flo
 def test_a_hung_script_that_hears_no_signal_ends_at_its_timeout(engine, script_flow, settings):
     settings.KILL_GRACE_S = 0.5
     flow = script_flow("deaf", timeout=3)
-    began = time.monotonic()
-    run = run_to_end(flow)
+    with within(15):
+        run = run_to_end(flow)
     task = run.task_runs.get(node_name="job")
     assert task.state == TaskState.FAILED and task.reason.startswith("timeout after 3 s")
-    assert time.monotonic() - began < 15
 
 
 def test_the_exit_decides_not_the_end_of_the_output(engine, script_flow):
-    began = time.monotonic()
-    run = run_to_end(script_flow("silent"))
-    assert run.state == RunState.SUCCEEDED and time.monotonic() - began < 15
+    with within(15):
+        run = run_to_end(script_flow("silent"))
+    assert run.state == RunState.SUCCEEDED
 
 
 def test_a_script_is_tried_again_as_its_step_says(engine, script_flow):
@@ -226,7 +226,7 @@ def test_the_process_of_a_script_that_lost_its_worker_is_ended_before_it_runs_ag
     run = start(flow)
     until(lambda: Attempt.objects.filter(task_run__run=run, pid__isnull=False).exists(), 30)
     first = Attempt.objects.get(task_run__run=run)
-    TaskRun.objects.filter(run=run, node_name="job").update(owner="somebody else")
+    TaskRun.objects.filter(run=run, node_name="job").update(owner="somebody else", lease_until=ago(1))
     until(lambda: process.start_time(first.pid) != first.pid_start, 20, "the end of the lost process")
     cancel_run(run.pk, actor="test")
     assert finished(run).state == RunState.CANCELLED
