@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from runs.models import Lane, PoolSlot, Run, TaskRun
-from runs.states import RunState
+from django.db.models import Q
+
+from runs.models import Lane, Pool, PoolSlot, Run, TaskRun
+from runs.states import RunState, TaskState
 
 FILE = "duckdb:"
 
@@ -18,23 +20,45 @@ class PoolWait:
 
 
 def pool_wait(run: Run) -> PoolWait | None:
-    """The pool that a run waits for; None where it waits for none. One query, three more where it does."""
+    """The pool that a run waits for; None where it waits for none, or for tasks of its own.
+
+    A session says by itself that it waits; a script or load that is queued waits where every slot of a pool that it
+    needs is held. Two queries, a few more where it waits.
+    """
     if run.state != RunState.RUNNING:
         return None
     lane = run.lanes.filter(waits_for_pool=True, owner="").exclude(pool="").first()
-    if lane is None:
+    if lane is not None:
+        ahead = Lane.objects.filter(pool=lane.pool, waits_for_pool=True, owner="", pk__lt=lane.pk).count()
+        return _wait(run, lane.pool, ahead)
+    queued = TaskRun.objects.filter(run=run, state=TaskState.QUEUED).exclude(pool="", warehouse_pool="")
+    task = queued.order_by("queued_at", "pk").only("pk", "pool", "warehouse_pool", "queued_at", "run_id").first()
+    if task is None:
         return None
-    held = PoolSlot.objects.filter(pool=lane.pool).exclude(holder="").values_list("holder", flat=True)
+    for name in filter(None, (task.pool, task.warehouse_pool)):
+        wants = Q(pool=name) | Q(warehouse_pool=name)
+        before = TaskRun.objects.filter(wants, state=TaskState.QUEUED, queued_at__lt=task.queued_at)
+        if _is_full(name) and (found := _wait(run, name, before.exclude(run=run).values("run").distinct().count())):
+            return found
+    return None
+
+
+def _is_full(name: str) -> bool:
+    slots = Pool.objects.filter(name=name).values_list("slots", flat=True).first() or 1
+    return PoolSlot.objects.filter(pool=name).exclude(holder="").count() >= slots
+
+
+def _wait(run: Run, name: str, ahead: int) -> PoolWait | None:
     ids: dict[str, list[int]] = {"lane": [], "task": []}
-    for holder in held:
+    for holder in PoolSlot.objects.filter(pool=name).exclude(holder="").values_list("holder", flat=True):
         kind, _, number = holder.partition(":")
         if kind in ids and number.isdecimal():
             ids[kind].append(int(number))
     by_lane = Lane.objects.filter(pk__in=ids["lane"]).values("run")
     by_task = TaskRun.objects.filter(pk__in=ids["task"]).values("run")
     users = Run.objects.filter(pk__in=by_lane) | Run.objects.filter(pk__in=by_task)
-    ahead = Lane.objects.filter(pool=lane.pool, waits_for_pool=True, owner="", pk__lt=lane.pk).count()
-    return PoolWait(_words(lane.pool), list(users.exclude(pk=run.pk).order_by("pk")[:5]), ahead)
+    others = list(users.exclude(pk=run.pk).order_by("pk")[:5])
+    return PoolWait(_words(name), others, ahead) if others else None
 
 
 def _words(pool: str) -> str:

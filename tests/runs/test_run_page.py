@@ -14,7 +14,7 @@ from nodes.models import Node
 from nodes.services import save_node
 from runs.history import check
 from runs.logs import LogWriter
-from runs.models import Lane, PoolSlot, Run, TaskRun, Trigger
+from runs.models import Lane, Pool, PoolSlot, Run, TaskRun, Trigger
 from runs.reruns import basis_of, preview, rerun
 from runs.reuse import Verdict, Wish, verdicts
 from runs.services import RunError, cancel_run, cancel_task_run, start_run
@@ -277,6 +277,26 @@ def test_a_run_that_waits_for_a_file_says_who_has_it_and_how_many_come_first():
     assert "Waits for" not in person.open(f"/runs/{having.pk}/").html
     again = person.client.get(f"/runs/{waiting.pk}/live/?since=0&tab=tasks").json()
     assert "shop.duckdb" in again["parts"]["run-head"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("field", "pool"), [("pool", "api"), ("warehouse_pool", "duckdb:/srv/dex/shop.duckdb")])
+def test_a_run_whose_script_or_load_waits_for_a_pool_says_so_unless_its_own_tasks_have_it(field, pool):
+    having, waiting = open_graph(), open_graph({"a": (), "b": ()})
+    for run in (having, waiting):
+        run.task_runs.filter(state="queued").update(**{field: pool}, queued_at=timezone.now())
+    person = ann()
+    assert "Waits for" not in person.open(f"/runs/{waiting.pk}/").html  # it will begin at once
+    slot = PoolSlot.objects.create(pool=pool, slot=0, holder=f"task:{having.task_runs.first().pk}", owner="w")
+    having.task_runs.filter(state="queued").update(state="running", fence=1, owner="w")
+    page = person.open(f"/runs/{waiting.pk}/")
+    assert f"Waits for {'the pool api' if pool == 'api' else 'the DuckDB file shop.duckdb'}" in page.html
+    assert f"/runs/{having.pk}/" in page.links
+    PoolSlot.objects.filter(pk=slot.pk).update(holder=f"task:{waiting.task_runs.first().pk}")
+    assert "Waits for" not in person.open(f"/runs/{waiting.pk}/").html  # one of its own tasks after the other
+    PoolSlot.objects.filter(pk=slot.pk).update(holder=slot.holder)
+    Pool.objects.create(name=pool, slots=2)
+    assert "Waits for" not in person.open(f"/runs/{waiting.pk}/").html
 
 
 @pytest.mark.django_db
