@@ -59,7 +59,7 @@ class Flights:
 
     def start(self, row: TaskRun) -> bool:
         """Claim a queued task run and hand it to the session; False when it cannot start now."""
-        holder = f"task:{row.pk}"
+        holder = pools.holder_of_task(row.pk)
         if not pools.acquire(row.pool, holder, heart.owner):
             return False
         client = self.session.client
@@ -77,7 +77,7 @@ class Flights:
             return False
         task = f"{claimed.task_run_id}.{claimed.fence}"
         stop: Callable[[], None] = lambda: self.session.cancel(task)  # noqa: E731 - given away twice
-        held = heart.hold(Held("task", claimed.task_run_id, claimed.fence, on_lost=stop, on_cancel=stop))
+        held = heart.hold(Held("task", claimed.task_run_id, claimed.fence, stop, stop, holder=holder))
         self._flying[task] = Flight(
             claim=claimed,
             held=held,
@@ -145,9 +145,7 @@ class Flights:
     def _free(self, flight: Flight) -> None:
         heart.drop(flight.held)
         if flight.pool:
-            surely(
-                lambda: pools.give_back(flight.pool, f"task:{flight.claim.task_run_id}", heart.owner), flight.held.lost
-            )
+            surely(lambda: pools.give_back(flight.pool, flight.held.holder, heart.owner), flight.held.lost)
 
     def enforce(self) -> None:
         """Stop what is late, and end the session when something does not stop."""

@@ -39,6 +39,7 @@ class Held:
     lost: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
     closing: bool = False  # its end is being written: that its row changes is no loss
+    holder: str = ""  # the name under which it has slots of pools
 
     def lose(self) -> None:
         """Give it up: somebody else holds it, or will."""
@@ -135,7 +136,7 @@ class Heart:
         if plans:
             rows_of_runs = Run.objects.filter(pk__in=plans, planner=self.owner, state=RunState.QUEUED)
             rows_of_runs.update(planner_until=until)
-        holders = [f"task:{pk}" for pk in tasks] + [f"lane:{pk}" for pk in lanes]
+        holders = [held.holder for held in self._holding() if held.holder]
         if holders:
             PoolSlot.objects.filter(holder__in=holders, owner=self.owner).update(lease_until=until)
 

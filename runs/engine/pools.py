@@ -1,5 +1,7 @@
 """Slots of things that only so many may use at once, taken by lease."""
 
+from uuid import uuid4
+
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
@@ -16,8 +18,18 @@ def slots_of(name: str) -> int:
     return Pool.objects.filter(name=name).values_list("slots", flat=True).first() or 1
 
 
+def holder_of_task(task_run_id: int) -> str:
+    """A name for one try to start a task run: what is given back is what this very try took, whoever else tries."""
+    return f"task:{task_run_id}:{uuid4().hex[:12]}"
+
+
+def holder_of_lane(lane_id: int) -> str:
+    """The name of a lane's session, which has the slot as long as it goes on."""
+    return f"lane:{lane_id}"
+
+
 def acquire(name: str, holder: str, owner: str) -> bool:
-    """Take a slot of pool `name` for `holder` (such as "lane:7"); True when it holds one now.
+    """Take a slot of pool `name` for `holder` (see above); True when it holds one now.
 
     Taking is one conditional UPDATE, so two cannot take the same slot. A slot whose lease ended is not free before
     the reaper has ended the process that it stood for.

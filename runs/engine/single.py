@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ def execute_task_run(task_run_id: int) -> None:
     row = waiting(task_run_id)
     if row is None or row.state != TaskState.QUEUED or draining.is_set():
         return  # another was first, it is gone, or this worker is
-    holder = f"task:{task_run_id}"
+    holder = pools.holder_of_task(task_run_id)
     wanted = [name for name in (row.pool, row.warehouse_pool) if name]
-    held = [name for name in wanted if pools.acquire(name, holder, heart.owner)]
+    held = list(takewhile(lambda name: pools.acquire(name, holder, heart.owner), wanted))
     try:
         if held != wanted:
             return  # who frees a slot rings again
@@ -49,7 +50,7 @@ def execute_task_run(task_run_id: int) -> None:
             claimed = claim(task_run_id, heart.owner, row=row)
             if claimed is not None:
                 with about(run=claimed.run_id, task=claimed.task_run_id):
-                    _Attempt(claimed, stopping).execute()
+                    _Attempt(claimed, stopping, holder).execute()
     finally:
         for name in held:
             pools.give_back(name, holder, heart.owner)
@@ -60,16 +61,17 @@ def execute_task_run(task_run_id: int) -> None:
 class _Attempt:
     """One try of one task run in this process."""
 
-    def __init__(self, claimed: Claim, stopping: threading.Event) -> None:
+    def __init__(self, claimed: Claim, stopping: threading.Event, holder: str) -> None:
         self.claim = claimed
         self.stopping = stopping
+        self.holder = holder
         self._writer: LogWriter | None = None
         self._told = 0.0  # when its progress was written last
 
     def execute(self) -> None:
         """Run it and write its end, however long the database takes to come back while the lease is ours."""
         claimed = self.claim
-        held = heart.hold(Held("task", claimed.task_run_id, claimed.fence, on_lost=lambda: None))
+        held = heart.hold(Held("task", claimed.task_run_id, claimed.fence, on_lost=lambda: None, holder=self.holder))
         broken_off = False
         try:
             ended = EXECUTORS[claimed.kind](self._context(held))

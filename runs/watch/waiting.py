@@ -51,7 +51,7 @@ def _is_full(name: str) -> bool:
 def _wait(run: Run, name: str, ahead: int) -> PoolWait | None:
     ids: dict[str, list[int]] = {"lane": [], "task": []}
     for holder in PoolSlot.objects.filter(pool=name).exclude(holder="").values_list("holder", flat=True):
-        kind, _, number = holder.partition(":")
+        kind, number, *_ = [*holder.split(":"), ""]
         if kind in ids and number.isdecimal():
             ids[kind].append(int(number))
     by_lane = Lane.objects.filter(pk__in=ids["lane"]).values("run")

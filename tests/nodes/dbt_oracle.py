@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.waiting import patience
-
 
 class Oracle:
     """A live dbt on a writable copy of `project` in `folder`. Use it as a context manager."""
@@ -54,7 +52,7 @@ class Oracle:
     ) -> None:
         assert self._child.stdin is not None and self._child.stdout is not None
         self._child.stdin.close()
-        self._child.wait(timeout=patience(30))
+        self._child.wait(timeout=120)
         self._child.stdout.close()
 
     def ask(self, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:

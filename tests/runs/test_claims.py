@@ -1,13 +1,16 @@
-import pytest
-from django.db import IntegrityError, transaction
+import threading
 
-from runs.engine import pools
-from runs.engine.claims import claim
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from runs.engine import pools, single
+from runs.engine.claims import claim, waiting
 from runs.models import Pool, PoolSlot, TaskRun
 from runs.services import start_run
 from runs.states import TaskState
 from runs.transitions import IllegalMoveError, move
 from tests.runs.graphs import bench_flow, drain, open_graph
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 
@@ -62,3 +65,33 @@ def test_the_database_refuses_what_the_engine_should_never_write():
     for wrong in ({"state": "succeeded"}, {"state": "running"}, {"attempts": 5}):
         with pytest.raises(IntegrityError), transaction.atomic():
             TaskRun.objects.filter(run=run).update(**wrong)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_doorbell_that_rings_twice_frees_no_slot_of_what_it_started(monkeypatch):
+    """Two threads hear it and see the same queued load; the second must not give back the first one's slot."""
+    run = open_graph({"load": ()}, {"load": {"seconds": 1.5}})
+    run.task_runs.update(pool="api", warehouse_pool="duckdb:/srv/shop.duckdb")
+    pk, both = run.task_runs.get().pk, threading.Barrier(2)
+
+    def seen_by_both(task_run_id):
+        row = waiting(task_run_id)
+        both.wait(10)
+        return row
+
+    monkeypatch.setattr(single, "waiting", seen_by_both)
+    ringing = [threading.Thread(target=ring, args=(pk,)) for _ in range(2)]
+    for thread in ringing:
+        thread.start()
+    until(lambda: TaskRun.objects.get().state == TaskState.RUNNING, 10)
+    until(lambda: sum(thread.is_alive() for thread in ringing) == 1, 10, "the second has seen that it is too late")
+    assert TaskRun.objects.get().state == TaskState.RUNNING
+    assert not pools.acquire("api", "task:another", "w") and not pools.acquire("duckdb:/srv/shop.duckdb", "lane:1", "w")
+    for thread in ringing:
+        thread.join()
+    assert pools.acquire("api", "task:another", "w") and run.task_runs.get().tries.count() == 1
+
+
+def ring(pk):
+    single.execute_task_run(pk)
+    connection.close()

@@ -12,6 +12,7 @@ from flows.models import Flow
 from flows.redaction import Redactor
 from nodes.models import Node
 from nodes.services import save_node
+from runs.engine.pools import holder_of_task
 from runs.history import check
 from runs.logs import LogWriter
 from runs.models import Lane, Pool, PoolSlot, Run, TaskRun, Trigger
@@ -287,12 +288,12 @@ def test_a_run_whose_script_or_load_waits_for_a_pool_says_so_unless_its_own_task
         run.task_runs.filter(state="queued").update(**{field: pool}, queued_at=timezone.now())
     person = ann()
     assert "Waits for" not in person.open(f"/runs/{waiting.pk}/").html  # it will begin at once
-    slot = PoolSlot.objects.create(pool=pool, slot=0, holder=f"task:{having.task_runs.first().pk}", owner="w")
+    slot = PoolSlot.objects.create(pool=pool, slot=0, holder=holder_of_task(having.task_runs.first().pk), owner="w")
     having.task_runs.filter(state="queued").update(state="running", fence=1, owner="w")
     page = person.open(f"/runs/{waiting.pk}/")
     assert f"Waits for {'the pool api' if pool == 'api' else 'the DuckDB file shop.duckdb'}" in page.html
     assert f"/runs/{having.pk}/" in page.links
-    PoolSlot.objects.filter(pk=slot.pk).update(holder=f"task:{waiting.task_runs.first().pk}")
+    PoolSlot.objects.filter(pk=slot.pk).update(holder=holder_of_task(waiting.task_runs.first().pk))
     assert "Waits for" not in person.open(f"/runs/{waiting.pk}/").html  # one of its own tasks after the other
     PoolSlot.objects.filter(pk=slot.pk).update(holder=slot.holder)
     Pool.objects.create(name=pool, slots=2)
