@@ -166,6 +166,6 @@ def seen() -> Callable[..., None]:
         if folder and (gallery or everything):
             Path(folder).mkdir(parents=True, exist_ok=True)
             page.evaluate("document.fonts.ready")
-            page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", caret="hide")
+            page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", caret="initial")
 
     return keep
