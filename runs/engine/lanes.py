@@ -62,7 +62,7 @@ class Driver:
     def __init__(self, lane: Lane, stop_now: threading.Event) -> None:
         self.lane = lane
         self.flights: Flights | None = None  # with the session that they fly on
-        self.holder = pools.holder_of_lane(lane.pk)
+        self.holder = pools.holder_of_lane(lane.pk, lane.fence)
         self.held = heart.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon, holder=self.holder))
         self.key = f"{lane.revision_id}:{lane.threads}"
         self.has_slot = False

@@ -23,9 +23,9 @@ def holder_of_task(task_run_id: int) -> str:
     return f"task:{task_run_id}:{uuid4().hex[:12]}"
 
 
-def holder_of_lane(lane_id: int) -> str:
-    """The name of a lane's session, which has the slot as long as it goes on."""
-    return f"lane:{lane_id}"
+def holder_of_lane(lane_id: int, fence: int) -> str:
+    """A name for one worker's time with a lane: who takes it over waits until what it had is ended and free."""
+    return f"lane:{lane_id}:{fence}"
 
 
 def acquire(name: str, holder: str, owner: str) -> bool:
