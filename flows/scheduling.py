@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib import admin
@@ -16,13 +17,13 @@ from django_celery_beat.models import (
 from flows.models import Flow
 
 SWEEPER = "dex:sweep"
+_Row = TypeVar("_Row", CrontabSchedule, IntervalSchedule)
 
 
 def ensure_sweeper() -> None:
     """Have beat ring the sweeper at an interval. Safe to repeat; schedules are shared rows and never edited."""
-    interval, _ = IntervalSchedule.objects.get_or_create(
-        every=max(1, round(settings.SWEEP_S)), period=IntervalSchedule.SECONDS
-    )
+    every = max(1, round(settings.SWEEP_S))
+    interval = _shared(IntervalSchedule, every=every, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.update_or_create(
         name=SWEEPER, defaults={"task": "dex.sweep", "interval": interval, "enabled": True}
     )
@@ -54,7 +55,8 @@ def _crontab(flow: Flow) -> CrontabSchedule | None:
     if not flow.cron or re.search(r"[L#W]", flow.cron):
         return None
     minute, hour, day, month, weekday = flow.cron.lower().split()
-    known, _ = CrontabSchedule.objects.get_or_create(
+    return _shared(
+        CrontabSchedule,
         minute=minute,
         hour=hour,
         day_of_month=day,
@@ -62,7 +64,11 @@ def _crontab(flow: Flow) -> CrontabSchedule | None:
         day_of_week=weekday,
         timezone=flow.time_zone,
     )
-    return known
+
+
+def _shared(model: type[_Row], **fields: Any) -> _Row:
+    """A row with these fields: any, since nothing keeps two processes that begin at once from making one each."""
+    return model.objects.filter(**fields).order_by("pk").first() or model.objects.create(**fields)
 
 
 def hide_from_admin() -> None:

@@ -17,7 +17,6 @@ from django.conf import settings
 from django.db import connections
 
 from dexsite.celery import app
-from flows import scheduling
 from runs import bell, jobs
 from runs.engine import sessions, stopping, sweep
 from runs.engine.heart import heart
@@ -57,7 +56,6 @@ class Engine:
         self._lock = lock
         stopping.draining.clear()
         bell.engine_is_here()
-        scheduling.ensure_sweeper()
         self._listen()
         worker_state.should_stop = worker_state.should_terminate = None
         self._worker = app.WorkController(

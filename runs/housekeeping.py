@@ -7,6 +7,7 @@ import time
 from django.conf import settings
 from django.db import close_old_connections
 
+from flows import scheduling
 from runs import vitals
 from runs.engine import sessions, sweep
 from runs.engine.claims import HOST
@@ -24,7 +25,7 @@ class Housekeeping(threading.Thread):
 
     def run(self) -> None:
         """The thread's work."""
-        shown = float("-inf")
+        shown, has_bell = float("-inf"), False
         while not self._stopping.wait(settings.SWEEP_S):
             try:
                 close_old_connections()
@@ -33,6 +34,9 @@ class Housekeeping(threading.Thread):
                     shown = time.monotonic()
                 sweep.sweep()
                 sessions.expire()
+                if not has_bell:  # so that beat has something to ring, whatever was away when this process began
+                    scheduling.ensure_sweeper()
+                    has_bell = True
             except Exception as error:  # the next round may succeed; a dead sweeper would lose work
                 log.warning("sweep: %s", error)
 

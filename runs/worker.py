@@ -6,7 +6,6 @@ from typing import Any
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
-from flows import scheduling
 from runs import bell
 from runs.engine import sessions, stopping
 from runs.housekeeping import Housekeeping
@@ -17,7 +16,6 @@ _housekeeping: list[Housekeeping] = []
 @worker_ready.connect
 def _began(**_: Any) -> None:
     if not bell.is_engine_here():  # the embedded engine has its own
-        scheduling.ensure_sweeper()  # so that a beat beside the workers has something to ring
         thread = Housekeeping()
         thread.start()
         _housekeeping.append(thread)

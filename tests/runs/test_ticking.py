@@ -4,12 +4,15 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django_celery_beat.models import PeriodicTask
+from django.db import OperationalError
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from flows import scheduling
 from flows.models import Flow
 from flows.ticks import MOST_AT_ONCE
 from nodes.services import delete_flow, pause_flow, restore_flow, save_flow
 from runs import jobs
+from runs.housekeeping import Housekeeping
 from runs.models import Run, Trigger
 from runs.services import start_run
 from runs.states import RunState
@@ -217,6 +220,42 @@ def test_the_page_of_due_times_says_what_became_of_each():
 def bells():
     rows = PeriodicTask.objects.filter(name__startswith="flow:").select_related("crontab")
     return [(row.name, row.args, str(row.crontab.timezone), row.enabled) for row in rows]
+
+
+def test_rows_that_two_processes_made_at_once_stop_neither_workers_nor_editors():
+    """django-celery-beat lets two equal schedules be; with get_or_create no worker would start after that."""
+    flow = sample_flow("Nightly")
+    flow.cron = "0 2 * * *"
+    save_flow(flow)
+    scheduling.ensure_sweeper()
+    for row in (CrontabSchedule.objects.get(), IntervalSchedule.objects.get()):
+        row.pk = None
+        row.save()
+    scheduling.ensure_sweeper()
+    other = sample_flow("Nightly too")
+    other.cron = "0 2 * * *"
+    save_flow(other)
+    assert [row.task for row in PeriodicTask.objects.filter(name="dex:sweep")] == ["dex.sweep"] and len(bells()) == 2
+
+
+def test_a_worker_that_begins_while_the_database_is_away_has_beat_ring_as_soon_as_it_is_back(settings, monkeypatch):
+    settings.SWEEP_S = 0.01
+    answers = iter([OperationalError("the server closed the connection")])
+    rung = threading.Event()
+
+    def ensure():
+        for error in answers:
+            raise error
+        rung.set()
+
+    monkeypatch.setattr(scheduling, "ensure_sweeper", ensure)
+    for name in ("sweep.sweep", "vitals.worker_lives", "vitals.worker_left", "close_old_connections"):
+        monkeypatch.setattr(f"runs.housekeeping.{name}", lambda *_: None)
+    thread = Housekeeping()
+    thread.start()
+    assert rung.wait(10)
+    thread.stop()
+    thread.join(10)
 
 
 def test_beat_has_one_bell_a_flow_and_it_follows_the_schedule():
