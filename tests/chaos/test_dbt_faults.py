@@ -14,14 +14,15 @@ from runs.models import Trigger
 from runs.services import start_run
 start_run(shop_flow(script=False), trigger=Trigger.COMMAND, actor='test')
 """
-# It looks often and from one process: the model takes two seconds, and to start a process for each look takes longer.
+# It looks often, and acts at once, from one process: the model takes two seconds, and to start a process takes longer.
 RUNNING = """
-import time
+import os, time
 from runs.models import Attempt
 until = time.monotonic() + 120
 while time.monotonic() < until:
     found = Attempt.objects.filter(ended_at=None, task_run__identifier='marts.mart_revenue').first()
     if found is not None and found.pid:
+        VICTIM and os.kill(VICTIM, SIGNAL)
         print(found.pid)
         break
     time.sleep(0.02)
@@ -32,9 +33,10 @@ def shell(dex, code):
     return dex.manage("shell", "-v0", "-c", code).stdout
 
 
-def wait_for_the_slow_model(dex):
-    """The pid of the session that builds it."""
-    said = shell(dex, RUNNING).split()
+def wait_for_the_slow_model(dex, victim=None, number=signal.SIGKILL):
+    """The pid of the session that builds it; a signal for a process as soon as it does."""
+    code = RUNNING.replace("VICTIM", str(victim.pid if victim else 0)).replace("SIGNAL", str(int(number)))
+    said = shell(dex, code).split()
     assert said, f"it never ran\n{dex.tail()}"
     return int(said[0])
 
@@ -51,9 +53,8 @@ def test_a_worker_killed_while_a_model_builds_is_replaced_by_another(distributed
     dex = distributed
     shell(dex, FLOW)
     first = dex.worker()
-    session = wait_for_the_slow_model(dex)
+    session = wait_for_the_slow_model(dex, victim=first)
     second = dex.worker()
-    first.kill()
     first.wait()
     answer = ends_well(dex)
     assert answer["lost"] >= 1
@@ -68,8 +69,7 @@ def test_a_worker_frozen_while_a_model_builds_loses_it_to_another(distributed):
     dex = distributed
     shell(dex, FLOW)
     first = dex.worker()
-    wait_for_the_slow_model(dex)
-    first.send_signal(signal.SIGSTOP)
+    wait_for_the_slow_model(dex, victim=first, number=signal.SIGSTOP)
     dex.worker()
     ends_well(dex)
     first.send_signal(signal.SIGCONT)
@@ -81,8 +81,7 @@ def test_an_embedded_engine_killed_while_a_model_builds_finishes_after_its_resta
     dex = embedded
     shell(dex, FLOW)
     engine = dex.spawn("-m", "tests.chaos.engine")
-    wait_for_the_slow_model(dex)
-    engine.kill()
+    wait_for_the_slow_model(dex, victim=engine)
     engine.wait()
     dex.spawn("-m", "tests.chaos.engine")
     assert ends_well(dex)["lost"] >= 1
