@@ -28,6 +28,17 @@ def holder_of_lane(lane_id: int, fence: int) -> str:
     return f"lane:{lane_id}:{fence}"
 
 
+def named_by(holder: str) -> tuple[str, int]:
+    """What such a name stands for: "task" or "lane", and its id."""
+    kind, number = holder.split(":")[:2]
+    return kind, int(number)
+
+
+def wants(name: str) -> Q:
+    """Of task runs: those that need a slot of this pool."""
+    return Q(pool=name) | Q(warehouse_pool=name)
+
+
 def acquire(name: str, holder: str, owner: str) -> bool:
     """Take a slot of pool `name` for `holder` (see above); True when it holds one now.
 
@@ -66,8 +77,7 @@ def ring_next(name: str) -> None:
     """A slot is free now: ring who waits longest for it, a task run or a lane."""
     if not name:
         return
-    wants = Q(pool=name) | Q(warehouse_pool=name)
-    tasks = TaskRun.objects.filter(wants, state=TaskState.QUEUED, lane__isnull=True).order_by("queued_at", "pk")
+    tasks = TaskRun.objects.filter(wants(name), state=TaskState.QUEUED, lane__isnull=True).order_by("queued_at", "pk")
     bell.ring_tasks(tasks.values_list("pk", flat=True)[:1])
     lanes = Lane.objects.filter(pool=name, waits_for_pool=True, owner="").order_by("pk")
     bell.ring_lanes(lanes.values_list("pk", flat=True)[:1])

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Q
-
-from runs.models import Lane, Pool, PoolSlot, Run, TaskRun
+from runs.engine import pools
+from runs.models import Lane, PoolSlot, Run, TaskRun
 from runs.states import RunState, TaskState
 
 FILE = "duckdb:"
@@ -36,24 +35,21 @@ def pool_wait(run: Run) -> PoolWait | None:
     if task is None:
         return None
     for name in filter(None, (task.pool, task.warehouse_pool)):
-        wants = Q(pool=name) | Q(warehouse_pool=name)
-        before = TaskRun.objects.filter(wants, state=TaskState.QUEUED, queued_at__lt=task.queued_at)
+        before = TaskRun.objects.filter(pools.wants(name), state=TaskState.QUEUED, queued_at__lt=task.queued_at)
         if _is_full(name) and (found := _wait(run, name, before.exclude(run=run).values("run").distinct().count())):
             return found
     return None
 
 
 def _is_full(name: str) -> bool:
-    slots = Pool.objects.filter(name=name).values_list("slots", flat=True).first() or 1
-    return PoolSlot.objects.filter(pool=name).exclude(holder="").count() >= slots
+    return PoolSlot.objects.filter(pool=name).exclude(holder="").count() >= pools.slots_of(name)
 
 
 def _wait(run: Run, name: str, ahead: int) -> PoolWait | None:
     ids: dict[str, list[int]] = {"lane": [], "task": []}
     for holder in PoolSlot.objects.filter(pool=name).exclude(holder="").values_list("holder", flat=True):
-        kind, number, *_ = [*holder.split(":"), ""]
-        if kind in ids and number.isdecimal():
-            ids[kind].append(int(number))
+        kind, number = pools.named_by(holder)
+        ids[kind].append(number)
     by_lane = Lane.objects.filter(pk__in=ids["lane"]).values("run")
     by_task = TaskRun.objects.filter(pk__in=ids["task"]).values("run")
     users = Run.objects.filter(pk__in=by_lane) | Run.objects.filter(pk__in=by_task)
