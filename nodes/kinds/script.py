@@ -13,7 +13,7 @@ from nodes.kinds.base import Context, Ended, Expanded, Problem, TaskSpec
 from nodes.manifest import Manifest
 from nodes.models import Node
 from nodes.scripts import FOLDER, packages_of
-from nodes.scripts.running import run_package
+from nodes.scripts.running import Given, run_package
 from nodes.warehouse import profile_of, variables_of
 
 MOST_ARGUMENTS = 256
@@ -57,16 +57,14 @@ def execute(context: Context) -> Ended:
         return Ended("failed", str(error), retryable=False)
     if wrong := list(argument_problems([{"key": key, "value": value} for key, value in arguments])):
         return Ended("failed", wrong[0], retryable=False)
-    return run_package(
-        context,
-        Path(revision.project_dir),
-        spec["package"],
-        arguments,
-        values,
-        variables_of(profile) if profile else {},
-        network=spec["network"],
+    given = Given(
+        arguments=arguments,
+        variables=values,
+        warehouse=variables_of(profile) if profile else {},
         database=Path(profile.database) if profile and profile.database else None,
+        network=spec["network"],
     )
+    return run_package(context, Path(revision.project_dir), spec["package"], given)
 
 
 def nodes_read_by(node: Node) -> list[str]:

@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +35,19 @@ def index() -> Index:
     )
 
 
-def run_package(
-    context: Context,
-    project_dir: Path,
-    package: str,
-    arguments: Sequence[tuple[str, str]],
-    variables: Mapping[str, str],
-    warehouse: Mapping[str, str],
-    *,
-    network: bool = True,
-    database: Path | None = None,
-) -> Ended:
-    """Run dex-custom-scripts/<package> of a project.
+@dataclass(frozen=True)
+class Given:
+    """What a script is given."""
 
-    In: `arguments`, (key, value) in order; `variables`, the script's environment; `warehouse`, how to reach the
-    warehouse, as DEX_WAREHOUSE_*; `database`, its file where it is one. Raises Stopped when the worker ends.
-    """
+    arguments: Sequence[tuple[str, str]]  # (key, value) in order
+    variables: Mapping[str, str]  # its environment
+    warehouse: Mapping[str, str]  # how to reach the warehouse, as DEX_WAREHOUSE_*
+    database: Path | None = None  # the warehouse's file, where it is one
+    network: bool = True
+
+
+def run_package(context: Context, project_dir: Path, package: str, given: Given) -> Ended:
+    """Run dex-custom-scripts/<package> of a project. Raises Stopped when the worker ends."""
     folder = project_dir / FOLDER / package
     if not (folder / "__main__.py").is_file():
         said = f"The script package {package} is gone: this revision has no {FOLDER}/{package}/__main__.py."
@@ -61,7 +59,7 @@ def run_package(
             "Install bubblewrap, or run dex as root so that scripts get another user; see docs/isolation.md."
         )
         return Ended("failed", said, retryable=False)
-    if not network and level < 3:
+    if not given.network and level < 3:
         return Ended(
             "failed", "This machine cannot keep a script from the network: that needs bubblewrap.", retryable=False
         )
@@ -84,21 +82,12 @@ def run_package(
         if context.must_end:
             raise Stopped from error
         return Ended("failed", f"its environment cannot be built: {error}", retryable=error.passing)
-    return _run(context, folder, place, arguments, variables, warehouse, network, database)
+    return _run(context, folder, place, given)
 
 
-def _run(
-    context: Context,
-    folder: Path,
-    place: Path,
-    arguments: Sequence[tuple[str, str]],
-    variables: Mapping[str, str],
-    warehouse: Mapping[str, str],
-    network: bool,
-    database: Path | None,
-) -> Ended:
+def _run(context: Context, folder: Path, place: Path, given: Given) -> Ended:
     uid = process.take_user(settings.SCRIPT_UIDS)
-    work = context.work
+    work, database = context.work, given.database
     try:
         _prepare(work, uid)
         if database is not None:
@@ -111,11 +100,11 @@ def _run(
             writable=(work, *((database.parent,) if database is not None else ())),
             tmp=work / "tmp",
             uid=uid,
-            network=network,
+            network=given.network,
         )
         child = process.start(
-            [str(place / "bin" / "python"), str(folder), *(value for _, value in arguments)],
-            env=_environment(context, place, work, arguments, variables, warehouse),
+            [str(place / "bin" / "python"), str(folder), *(value for _, value in given.arguments)],
+            env=_environment(context, place, given),
             cwd=folder,
             limits=_limits(),
             on_output=context.log,
@@ -181,14 +170,8 @@ def read_output(path: Path) -> dict[str, Any]:
     return value
 
 
-def _environment(
-    context: Context,
-    place: Path,
-    work: Path,
-    arguments: Sequence[tuple[str, str]],
-    variables: Mapping[str, str],
-    warehouse: Mapping[str, str],
-) -> dict[str, str]:
+def _environment(context: Context, place: Path, given: Given) -> dict[str, str]:
+    work = context.work
     own = {
         "DEX_RUN_ID": str(context.run_id),
         "DEX_TASK_ID": str(context.task_run_id),
@@ -202,9 +185,9 @@ def _environment(
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
     }
-    parameters = {f"DEX_PARAM_{key.upper()}": value for key, value in arguments}
+    parameters = {f"DEX_PARAM_{key.upper()}": value for key, value in given.arguments}
     clean = process.clean_environment(home=work / "home")
-    return {**variables, **parameters, **warehouse, **clean, **own}
+    return {**given.variables, **parameters, **given.warehouse, **clean, **own}
 
 
 def _limits() -> process.Limits:
