@@ -33,6 +33,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         *("nodes.add_connection", "nodes.change_connection", "nodes.delete_connection", "nodes.view_connection"),
         *("nodes.view_change", "runs.add_pool", "runs.change_pool", "runs.delete_pool", "runs.view_pool"),
         *("runs.add_channel", "runs.change_channel", "runs.delete_channel", "runs.view_channel"),
+        "flows.view_login",
         *("auth.add_user", "auth.change_user", "auth.delete_user", "auth.view_user"),
         *("auth.add_group", "auth.change_group", "auth.delete_group", "auth.view_group"),
     ),

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 
+from flows.logins.throttle import forget as forget_log_ins
 from flows.models import Environment, Flow, Revision, Tick
 from nodes.dbt.parse import forget
 from runs.history import pruned_until
@@ -67,7 +68,7 @@ def prune(now: datetime, *, dry_run: bool = False, seconds: float | None = None)
     """
     made, budget = Pruned(), _Budget(seconds)
     kept = _kept_runs()
-    for step in (_logs, _runs, _due_times, _messages):
+    for step in (_logs, _runs, _due_times, _messages, _log_ins):
         step(made, now, kept, dry_run, budget)
         if budget.is_spent:
             made.finished = False
@@ -222,6 +223,12 @@ def _messages(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget
             return
     if not dry_run:
         Event.objects.filter(run=None, at__lt=cutoff).delete()  # of due times; those of runs went with them
+
+
+def _log_ins(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
+    """Delete the record of old log-ins; it is small, and never the reason why somebody prunes, so it is not counted."""
+    if not dry_run:
+        forget_log_ins(now)
 
 
 def _revisions(made: Pruned, kept: set[int], dry_run: bool) -> None:

@@ -25,7 +25,7 @@ from dexsite.roles import seed_roles
 from flows import tokens
 from flows.access import ROLES, SYSTEM, acting_as, role_permissions
 from flows.credentials import keep, new_push_secret
-from flows.models import Flow, Token, Variable
+from flows.models import Flow, LogIn, Token, Variable
 from flows.variables.values import save_variable
 from nodes import services as node_services
 from nodes.connections import save_connection
@@ -124,6 +124,7 @@ TABLE = {
     "nodes:connection_delete": (NO, "admin"),
     "runs:ask": (NO, "admin"),
     "runs:probe": ("admin", NO),
+    "runs:sync": ("editor", NO),
     "nodes:variables": ("editor", NO),
     "nodes:new_variable": ("admin", "admin"),
     "nodes:variable": ("editor", "admin"),
@@ -148,6 +149,7 @@ ROWS = {
     "flows_project": ("admin", "admin", "admin", "admin"),
     "flows_environment": ("editor", "admin", "admin", "admin"),
     "flows_revision": ("editor", NOBODY, NOBODY, NOBODY),
+    "flows_login": ("admin", NOBODY, NOBODY, NOBODY),
     "flows_flow": ("viewer", "editor", "editor", "editor"),
     "nodes_node": ("viewer", "editor", "editor", "editor"),
     "nodes_link": ("viewer", "editor", NOBODY, "editor"),
@@ -212,6 +214,7 @@ def world():
         "flows_project": flow.environment.project,
         "flows_environment": flow.environment,
         "flows_revision": flow.environment.current_revision,
+        "flows_login": LogIn.objects.create(account="0" * 32, name="ada"),
         "flows_flow": flow,
         "nodes_node": up,
         "nodes_link": arrow,
@@ -227,6 +230,7 @@ def world():
         "<int:node_id>": up.pk,
         "<int:connection_id>": loads.pk,
         "<int:probe_id>": asked.pk,
+        "<int:environment_id>": flow.environment_id,
         "<slug:connector>": "sql_database",
         "<slug:what>": "test",
         "<int:number>": flow.version,
