@@ -1,12 +1,14 @@
 """Finds at the start what would fail in the night: system checks of what projects and environments name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
+
+MOST_NAMED = 5
 
 
 @register(Tags.database)
@@ -16,15 +18,43 @@ def environments_have_projects(databases: Sequence[str] | None = None, **_: Any)
     A database check, so that a folder that is not mounted cannot keep every command from starting; `up` shows
     it, and `check --database default`. Quiet until every migration is there: older tables are not read.
     """
+    return _found(databases, _without_project)
+
+
+@register(Tags.database)
+def secrets_can_be_read(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """flows.E002: the file of keys is gone while secrets need it; flows.W001: secrets that none of its keys reads."""
+    return _found(databases, _unreadable)
+
+
+def _found(databases: Sequence[str] | None, look: Callable[[], list[CheckMessage]]) -> list[CheckMessage]:
     if "default" not in (databases or ()):
         return []
     try:
         executor = MigrationExecutor(connections["default"])
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             return []
-        return _without_project()
+        return look()
     except DatabaseError:  # no connection: what needs one says so itself
         return []
+
+
+def _unreadable() -> list[CheckMessage]:
+    from flows.variables.encryption import keys_path
+    from flows.variables.sealed import is_anything_sealed, unreadable
+
+    if not keys_path().exists():
+        if not is_anything_sealed():
+            return []
+        said = f"the keys of this installation are gone: {keys_path()} is not there, and secrets need it"
+        return [Error(said, hint="Put the file back from a backup; see docs/variables.md.", id="flows.E002")]
+    rows = [f"{field.name} of {row._meta.verbose_name} {row}" for row, field in unreadable()]
+    if not rows:
+        return []
+    more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+    said = f"secrets cannot be read with the keys of this installation: {', '.join(rows[:MOST_NAMED])}{more}"
+    hint = f"Put the key that they were encrypted with on a line of {keys_path()}, or type them again on their pages."
+    return [Warning(said, hint=hint, id="flows.W001")]
 
 
 def _without_project() -> list[CheckMessage]:

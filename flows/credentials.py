@@ -3,11 +3,10 @@
 import secrets
 from typing import Literal
 
-from django.db import transaction
-
 from flows.access import require
-from flows.models import Project, Variable
-from flows.variables.encryption import Unreadable, is_current, seal, unseal
+from flows.models import Project
+from flows.variables import sealed
+from flows.variables.encryption import Unreadable
 
 Field = Literal["token", "private_key", "push_secret"]
 FIELDS: tuple[Field, ...] = ("token", "private_key", "push_secret")
@@ -16,14 +15,13 @@ FIELDS: tuple[Field, ...] = ("token", "private_key", "push_secret")
 def keep(project: Project, field: Field, value: str) -> None:
     """Encrypt a value into a field of a project that has an id; an empty one forgets it. Raises Unreadable."""
     require("flows.change_project" if project.pk else "flows.add_project")
-    setattr(project, field, seal(_binding(project, field), value, needed=_is_needed) if value else "")
+    sealed.keep(project, field, value)
     project.save(update_fields=[field])
 
 
 def value_of(project: Project, field: Field) -> str:
     """The value in the clear; empty where there is none. Raises Unreadable."""
-    token = getattr(project, field)
-    return unseal(_binding(project, field), token) if token else ""
+    return sealed.value_of(project, field)
 
 
 def all_of(project: Project) -> list[str]:
@@ -42,36 +40,3 @@ def new_push_secret(project: Project) -> str:
     made = secrets.token_urlsafe(32)
     keep(project, "push_secret", made)
     return made
-
-
-def rotate(*, dry_run: bool = False) -> dict[str, int]:
-    """Encrypt everything with the first key of the file; see flows.variables.values.rotate."""
-    made = {"secrets": 0, "rotated": 0, "unreadable": 0}
-    for project in Project.objects.order_by("pk"):
-        for field in FIELDS:
-            token = getattr(project, field)
-            if not token:
-                continue
-            made["secrets"] += 1
-            if is_current(token):
-                continue
-            try:
-                fresh = seal(_binding(project, field), value_of(project, field), needed=_is_needed)
-            except Unreadable:
-                made["unreadable"] += 1
-                continue
-            made["rotated"] += 1
-            if not dry_run:
-                with transaction.atomic():
-                    rows = Project.objects.filter(**{"pk": project.pk, str(field): token})
-                    rows.update(**{str(field): fresh})
-    return made
-
-
-def _binding(project: Project, field: Field) -> dict[str, object]:
-    return {"project": project.pk, "field": field}
-
-
-def _is_needed() -> bool:
-    sealed = Project.objects.exclude(token="", private_key="", push_secret="")
-    return sealed.exists() or Variable.objects.exclude(token="").exists()

@@ -1,7 +1,7 @@
 """Where, what and when: Project, Environment, Revision, Flow."""
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,9 +12,11 @@ from django.db import models
 from django.utils import timezone
 
 from flows.cron import CronError, normalize, zone_of
+from flows.logins.models import LogIn as LogIn
 from flows.parameters import ParameterError, check_declarations
 from flows.retrying import lines_of, problem_of, problem_of_kinds
 from flows.variables.models import Variable as Variable
+from flows.variables.sealed import SealedField
 
 
 class Project(models.Model):
@@ -37,10 +39,10 @@ class Project(models.Model):
     known_hosts = models.TextField(
         max_length=20_000, blank=True, help_text="For SSH: the host's line as ssh-keyscan prints it"
     )
-    # Encrypted, each bound to this row and field; see flows.credentials.
-    token = models.TextField(blank=True, editable=False)
-    private_key = models.TextField(blank=True, editable=False)
-    push_secret = models.TextField(blank=True, editable=False)
+    # See flows.credentials.
+    token = SealedField(binding=lambda row: {"project": row.pk, "field": "token"})
+    private_key = SealedField(binding=lambda row: {"project": row.pk, "field": "private_key"})
+    push_secret = SealedField(binding=lambda row: {"project": row.pk, "field": "push_secret"})
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -327,7 +329,7 @@ class Token(models.Model):
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the secret, in hex")
     hint = models.CharField(max_length=20, help_text="How the secret begins")
     created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Never later than its greatest age; see ends_at")
     last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute")
     revoked_at = models.DateTimeField(null=True, blank=True)
 
@@ -345,6 +347,12 @@ class Token(models.Model):
         return f"{self.name} ({self.hint}...)"
 
     @property
+    def ends_at(self) -> datetime:
+        """When its time is over: as was chosen, and no later than a token of this installation may live."""
+        oldest = self.created_at + timedelta(days=settings.TOKEN_MAX_DAYS)
+        return oldest if self.expires_at is None else min(self.expires_at, oldest)
+
+    @property
     def is_expired(self) -> bool:
         """Whether its time is over."""
-        return self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.ends_at <= timezone.now()

@@ -10,6 +10,7 @@ from flows import credentials
 from flows.git import GitError, check_branch, check_subfolder, check_url, is_repository
 from flows.models import Environment, Project
 from flows.services import check_folder, check_repository
+from flows.variables.sealed import problem_of
 
 SECRET = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
 KEPT = "Kept encrypted and never shown again. Empty: it stays as it is."
@@ -40,6 +41,12 @@ class ProjectForm(forms.ModelForm):
         model = Project
         fields: ClassVar = ["name", "url", "path", "subfolder", "username", "known_hosts"]
         widgets: ClassVar = {"known_hosts": forms.Textarea(attrs={"rows": 2, "spellcheck": "false"})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in ("token", "private_key"):
+            if self.instance.pk and (wrong := problem_of(self.instance, field)):
+                self.fields[f"new_{field}"].help_text = f"What was kept here is lost to dex: {wrong}. Type it again."
 
     def clean_url(self) -> str:
         """A URL that Git may be given."""

@@ -15,6 +15,7 @@ from flows.forms import TokenForm
 from flows.models import Project, Token
 from flows.tokens import TokenError, issue, revoke, tokens_to_see
 from flows.variables.encryption import Unreadable
+from flows.variables.sealed import problem_of
 
 PAGE = 50
 LARGEST_ID = 2**63
@@ -80,6 +81,7 @@ def pushes(request: HttpRequest, project_id: int) -> HttpResponse:
     context = {
         "project": project,
         "secret": secret,
+        "unreadable": "" if secret else problem_of(project, "push_secret"),
         "address": request.build_absolute_uri(reverse("pushed", args=[project.pk])),
         "branches": project.environments.exclude(branch="").values_list("branch", flat=True),
     }

@@ -9,9 +9,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from flows.access import require
-from flows.models import Environment, Project, Revision, Variable
-from flows.variables.encryption import Unreadable, seal, unseal
+from flows.models import Environment, Project, Revision
+from flows.variables.encryption import Unreadable
 from flows.variables.references import ReferenceProblem, fill, references_in
+from flows.variables.sealed import keep, problem_of, value_of
 from flows.variables.values import environment_of
 from nodes.connectors.base import Connector
 from nodes.connectors.catalogue import CATALOGUE
@@ -43,12 +44,13 @@ def connector_of(connection: Connection) -> Connector:
 def save_connection(connection: Connection, typed: Mapping[str, Any]) -> Connection:
     """Keep a connection with the settings that were typed; an empty secret keeps the one that is there.
 
-    In: a row with name, project, dataset and connector set. Raises ConnectionProblem, PermissionDenied, Unreadable.
+    In: a row with name, project, dataset and connector set. Of secrets that cannot be read, what was typed remains.
+    Raises ConnectionProblem, PermissionDenied, and Unreadable where the keys of this installation are gone.
     """
     require("nodes.change_connection" if connection.pk else "nodes.add_connection")
     connector = connector_of(connection)
     secret = {each.name for each in fields_of(connector) if each.secret}
-    kept = secrets_of(connection) if connection.pk else {}
+    kept = secrets_of(connection) if connection.pk and not problem_with_secrets(connection) else {}
     raw = {**typed, **{name: kept[name] for name in secret if not typed.get(name) and name in kept}}
     values, errors = parse(connector, raw)
     errors = {**errors, **_own_errors(connection)}
@@ -59,7 +61,7 @@ def save_connection(connection: Connection, typed: Mapping[str, Any]) -> Connect
     try:
         with transaction.atomic():
             connection.save()  # the secrets are bound to its id
-            connection.sealed = seal(_binding(connection), json.dumps(hidden), needed=_is_needed) if hidden else ""
+            keep(connection, "sealed", json.dumps(hidden) if hidden else "")
             connection.save(update_fields=["sealed"])
     except IntegrityError as error:
         raise ConnectionProblem(
@@ -102,8 +104,13 @@ def accept_changes(connection: Connection, stream: str) -> None:
 
 def secrets_of(connection: Connection) -> dict[str, Any]:
     """The secret settings in the clear. Raises Unreadable."""
-    found: dict[str, Any] = json.loads(unseal(_binding(connection), connection.sealed)) if connection.sealed else {}
+    found: dict[str, Any] = json.loads(value_of(connection, "sealed") or "{}")
     return found
+
+
+def problem_with_secrets(connection: Connection) -> str:
+    """Why the secret settings cannot be read; empty where they can."""
+    return problem_of(connection, "sealed")
 
 
 def secrets_to_mask(project: Project) -> list[str]:
@@ -186,11 +193,3 @@ def _filled(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _filled(each, values) for key, each in value.items()}
     return [_filled(each, values) for each in value] if isinstance(value, list) else value
-
-
-def _binding(connection: Connection) -> dict[str, object]:
-    return {"connection": connection.pk}
-
-
-def _is_needed() -> bool:
-    return Variable.objects.exclude(token="").exists() or Connection.objects.exclude(sealed="").exists()

@@ -7,6 +7,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from flows.models import Environment, Flow, Project, RetryOn, Revision, check_retries
+from flows.variables.sealed import SealedField
 
 
 class Connection(models.Model):
@@ -17,8 +18,8 @@ class Connection(models.Model):
     description = models.TextField(max_length=10_000, blank=True)
     connector = models.CharField(max_length=50, blank=True, help_text="A key of nodes.connectors.catalogue")
     config = models.JSONField(default=dict, blank=True, help_text="Its settings; may hold {{ NAME }}, never a secret")
-    sealed = models.TextField(
-        blank=True, editable=False, help_text="Its secret settings, encrypted and bound to the row"
+    sealed = SealedField(
+        binding=lambda row: {"connection": row.pk}, help_text="Its secret settings, encrypted and bound to the row"
     )
     dataset = models.CharField(max_length=200, help_text="The schema of the warehouse that its tables land in")
     streams = models.JSONField("tables", default=list, blank=True, help_text="Names of the tables that it loads")

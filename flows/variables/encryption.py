@@ -10,10 +10,8 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
-from django.utils.crypto import salted_hmac
 
 from dexsite.configuration import key_file
-from flows.variables.models import Variable
 
 SAID = "this secret cannot be read with the keys of this installation"
 
@@ -34,7 +32,10 @@ def seal(binding: Mapping[str, object], value: str, *, needed: Callable[[], bool
     lost. Raises Unreadable where the file of keys is broken, or gone while it is needed.
     """
     if not keys_path().exists() and needed():
-        raise Unreadable(f"the keys of this installation are gone; put {keys_path()} back from a backup")
+        raise Unreadable(
+            f"the keys of this installation are gone; put {keys_path()} back from a backup; without "
+            "one, put a new key there as docs/variables.md says, and type every secret again"
+        )
     try:
         text = key_file(keys_path(), lambda: Fernet.generate_key().decode())
     except OSError as error:
@@ -55,25 +56,6 @@ def unseal(binding: Mapping[str, object], token: str) -> str:
     return str(envelope["v"])
 
 
-def encrypt(row: Variable, value: str) -> str:
-    """The token for a row that has an id. Raises Unreadable."""
-    return seal(_binding(row), value, needed=lambda: Variable.objects.exclude(token="").exists())
-
-
-def decrypt(row: Variable) -> str:
-    """The value of a secret. Raises Unreadable."""
-    return unseal(_binding(row), row.token)
-
-
-def problem_of(row: Variable) -> str:
-    """Why a secret cannot be read; empty for one that can."""
-    try:
-        decrypt(row)
-    except Unreadable as error:
-        return str(error)
-    return ""
-
-
 def is_current(token: str) -> bool:
     """Whether it was encrypted with the first key."""
     try:
@@ -81,15 +63,6 @@ def is_current(token: str) -> bool:
     except (InvalidToken, ValueError, IndexError):
         return False
     return True
-
-
-def fingerprint(row: Variable, value: str) -> str:
-    """Eight hex digits that differ where values do; of no use without the installation's secret key."""
-    return salted_hmac(f"flows.variables.{row.project_id}", value, algorithm="sha256").hexdigest()[:8]
-
-
-def _binding(row: Variable) -> dict[str, object]:
-    return {"id": row.pk, "name": row.name, "project": row.project_id, "environment": row.environment_id}
 
 
 def _read_keys() -> str:

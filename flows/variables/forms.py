@@ -6,6 +6,7 @@ from django import forms
 
 from flows.models import Environment, Project
 from flows.variables.models import Variable
+from flows.variables.sealed import problem_of
 from flows.variables.values import save_variable
 
 
@@ -53,7 +54,9 @@ class VariableForm(forms.Form):
             del self.fields["name"], self.fields["scope"]
             if row.is_secret:
                 self.fields["value"].label = "New value"
-                self.fields["value"].help_text = "Empty: it keeps the value that it has."
+                wrong = problem_of(row, "token")
+                lost = f"The value that was kept is lost to dex: {wrong}. Type it again, or put the keys back."
+                self.fields["value"].help_text = lost if wrong else "Empty: it keeps the value that it has."
             return
         scope: Any = self.fields["scope"]
         scope.choices = [("", "Choose a project or an environment")]

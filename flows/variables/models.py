@@ -4,6 +4,12 @@ from typing import ClassVar
 
 from django.db import models
 
+from flows.variables.sealed import SealedField
+
+
+def _place(row: "Variable") -> dict[str, object]:
+    return {"id": row.pk, "name": row.name, "project": row.project_id, "environment": row.environment_id}
+
 
 class Variable(models.Model):
     """A value with a name, for a whole project or, where it has one, for an environment alone.
@@ -18,7 +24,7 @@ class Variable(models.Model):
     name = models.CharField(max_length=100)
     value = models.TextField(blank=True)
     is_secret = models.BooleanField("mark as secret", default=False)
-    token = models.TextField(blank=True, editable=False)
+    token = SealedField(binding=_place, rotated_at="rotated_at")
     fingerprint = models.CharField(
         max_length=8, blank=True, editable=False, help_text="Tells two values of secrets apart; says nothing about them"
     )

@@ -6,13 +6,15 @@ from django.contrib.auth.password_validation import CommonPasswordValidator
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from flows.access import acting, require
 from flows.models import Environment, Project
 from flows.redaction import unmaskable
-from flows.variables.encryption import Unreadable, decrypt, encrypt, fingerprint, is_current
+from flows.variables.encryption import Unreadable
 from flows.variables.models import Variable
 from flows.variables.names import problem_with
+from flows.variables.sealed import keep, problem_of, value_of
 
 log = logging.getLogger("dex.variables")
 LONGEST = 10_000  # characters of a value
@@ -23,7 +25,6 @@ COMMON = frozenset(
         *("username", "changeme", "public", "schema", "select"),
     ]
 )
-BATCH = 500
 
 
 class VariableError(ValueError):
@@ -60,6 +61,8 @@ def save_variable(
             raise VariableError("Type the value." if secret else "This variable has no value yet.")
         if not secret:
             raise VariableError("Type the value: dex shows a secret's to nobody, whatever becomes of it.")
+        if wrong := problem_of(row, "token"):
+            raise VariableError(f"Type the value: {wrong}.")
         return row
     if problem := _problem_with_value(value, secret=secret):
         raise VariableError(problem)
@@ -71,7 +74,8 @@ def save_variable(
             if row.pk is None:
                 row.save()  # the token is bound to the row's id
             if secret:
-                row.token, row.fingerprint = encrypt(row, value), fingerprint(row, value)
+                keep(row, "token", value)
+                row.fingerprint = fingerprint(row, value)
             row.save()
     except IntegrityError as error:
         raise VariableError(f"{row.scope} has a {name} already.", "name") from error
@@ -135,31 +139,14 @@ def secrets_in(environment: Environment) -> list[str]:
     return found
 
 
-def rotate(*, dry_run: bool = False) -> dict[str, int]:
-    """Encrypt every secret with the first key of the file, in batches; what is so already is left alone.
+def fingerprint(row: Variable, value: str) -> str:
+    """Eight hex digits that differ where values do; of no use without the installation's secret key."""
+    return salted_hmac(f"flows.variables.{row.project_id}", value, algorithm="sha256").hexdigest()[:8]
 
-    Out: how many there are, were rotated (or would be), and cannot be read. Safe to kill and to repeat.
-    """
-    require("flows.change_variable")
-    made = {"secrets": 0, "rotated": 0, "unreadable": 0}
-    last = 0
-    while batch := list(Variable.objects.filter(is_secret=True, pk__gt=last).order_by("pk")[:BATCH]):
-        last = batch[-1].pk
-        made["secrets"] += len(batch)
-        for row in batch:
-            if is_current(row.token):
-                continue
-            try:
-                fresh = encrypt(row, decrypt(row))
-            except Unreadable as error:
-                log.warning("variable %s of %s: %s", row.name, row.scope, error)
-                made["unreadable"] += 1
-                continue
-            made["rotated"] += 1
-            if not dry_run:  # one that was typed anew meanwhile has the newer token, and keeps it
-                rows = Variable.objects.filter(pk=row.pk, token=row.token)
-                rows.update(token=fresh, rotated_at=timezone.now())
-    return made
+
+def decrypt(row: Variable) -> str:
+    """The value of a secret. Raises Unreadable."""
+    return value_of(row, "token")
 
 
 def _holding_in(environment: Environment) -> QuerySet[Variable]:

@@ -15,8 +15,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from flows.access import require
 from flows.models import Project, Variable
 from flows.switch import chosen_environment
-from flows.variables.encryption import Unreadable, problem_of
+from flows.variables.encryption import Unreadable
 from flows.variables.forms import VariableForm
+from flows.variables.sealed import problem_of
 from flows.variables.values import VariableError, variables_to_see
 from nodes.variables import delete_variable, places_of
 
@@ -75,7 +76,7 @@ def variable(request: HttpRequest, variable_id: int) -> HttpResponse:
     row = _variable_or_404(variable_id)  # as it is, whatever the form says
     context: dict[str, Any] = {"form": form, "row": row, "places": places_of([row])[row.pk]}
     if row.is_secret:
-        context["unreadable"] = problem_of(row)
+        context["unreadable"] = problem_of(row, "token")
     return render(request, "nodes/variable.html", context, status=422 if form.errors else 200)
 
 

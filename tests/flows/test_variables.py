@@ -15,14 +15,15 @@ from django.db import IntegrityError, connection, transaction
 
 from flows.access import acting_as
 from flows.models import Environment, Project, Variable
-from flows.variables import values
-from flows.variables.encryption import Unreadable, decrypt, keys_path
+from flows.variables import sealed
+from flows.variables.encryption import Unreadable, keys_path
 from flows.variables.names import problem_with
+from flows.variables.sealed import rotate
 from flows.variables.values import (
     VariableError,
+    decrypt,
     environment_of,
     plain_values,
-    rotate,
     save_variable,
     secrets_in,
 )
@@ -246,23 +247,23 @@ def test_secrets_are_encrypted_anew_and_the_old_key_is_needed_no_more(shop):
 
 
 def test_a_rotation_that_was_killed_half_way_is_finished_by_the_next(shop, monkeypatch):
-    monkeypatch.setattr(values, "BATCH", 2)
+    monkeypatch.setattr(sealed, "BATCH", 2)
     for number in range(7):
         keep(shop, f"TOKEN_{number}", f"{CANARY}-{number}", secret=True)
     fresh = new_first_key()
-    real, calls = values.encrypt, []
+    real, calls = sealed.seal, []
 
-    def dies_at_the_fourth(row, value):
-        calls.append(row)
+    def dies_at_the_fourth(binding, value, **more):
+        calls.append(binding)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return real(row, value)
+        return real(binding, value, **more)
 
-    monkeypatch.setattr(values, "encrypt", dies_at_the_fourth)
+    monkeypatch.setattr(sealed, "seal", dies_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         rotate()
     assert [decrypt(row)[-1] for row in Variable.objects.order_by("pk")] == list("0123456")
-    monkeypatch.setattr(values, "encrypt", real)
+    monkeypatch.setattr(sealed, "seal", real)
     assert rotate() == {"secrets": 7, "rotated": 4, "unreadable": 0}
     keys_path().write_text(fresh)
     assert [decrypt(row)[-1] for row in Variable.objects.order_by("pk")] == list("0123456")

@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from flows.models import Variable
-from flows.variables.encryption import decrypt
+from flows.variables.values import decrypt
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.journeys.rows import everything, some_variables
 

@@ -1,4 +1,4 @@
-"""manage.py rotate_secrets [--dry-run]: encrypt every secret with the first key of the file."""
+"""manage.py rotate_secrets [--dry-run]: encrypt every secret of every table with the first key of the file."""
 
 import json
 from argparse import ArgumentParser
@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from flows import credentials
-from flows.variables.values import rotate
+from flows.access import require
+from flows.variables.sealed import rotate
 
 
 class Command(BaseCommand):
@@ -17,9 +17,8 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="count only, change nothing")
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
+        require("flows.change_variable")
         made = rotate(dry_run=dry_run)
-        for name, number in credentials.rotate(dry_run=dry_run).items():
-            made[name] += number
         self.stdout.write(json.dumps({"dry_run": dry_run, **made}))
         if made["unreadable"]:
             raise CommandError(f"{made['unreadable']} secrets cannot be read with any key of the file; type them anew.")
