@@ -7,6 +7,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from flows.variables.sealed import SealedField
 from runs.notify.kinds import EventKind
 
 
@@ -27,7 +28,9 @@ class Channel(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField("sent by", max_length=10, choices=Kind)
-    target = models.TextField(max_length=2000, help_text="Email addresses, or the URL that messages are posted to")
+    # Written by runs.notify.targets: a URL that messages are posted to is a secret, of which this is what may be shown.
+    target = models.TextField(max_length=2000, help_text="Email addresses, or what is shown of a URL")
+    sealed = SealedField(binding=lambda row: {"channel": row.pk}, help_text="The address of a webhook, encrypted")
     salt = models.CharField(max_length=32, default=new_salt, editable=False)
     flow = models.ForeignKey(
         "flows.Flow", on_delete=models.CASCADE, null=True, blank=True, related_name="channels", help_text="Empty: all"

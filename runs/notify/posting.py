@@ -1,13 +1,11 @@
-"""One HTTP POST: to the address that was checked, without redirects or proxies, within a time."""
+"""One HTTP POST: to the address that was checked, without redirects or proxies, within a time for all of it."""
 
 import http.client
-import socket
 import ssl
-import time
 
 from runs.notify.address import Place
+from runs.notify.deadline import Deadline, connect, tls_context
 
-TIMEOUT_S = 10.0
 _READ = 500  # bytes of an answer; what went wrong is said at its beginning
 
 
@@ -18,34 +16,32 @@ class PostError(Exception):
 class _Pinned(http.client.HTTPConnection):
     """Connects to the address of `place`, whatever its name resolves to now."""
 
-    def __init__(self, place: Place, timeout: float) -> None:
-        super().__init__(place.host, place.port, timeout=timeout)
-        self.place = place
+    def __init__(self, place: Place, deadline: Deadline) -> None:
+        super().__init__(place.host, place.port)
+        self.place, self.deadline = place, deadline
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self.place.ip, self.place.port), self.timeout)
+        self.sock = connect((self.place.ip, self.place.port), self.deadline)
         if self.place.scheme == "https":
-            context = ssl.create_default_context()
             try:
-                self.sock = context.wrap_socket(self.sock, server_hostname=self.place.host)
+                self.sock = tls_context(self.deadline).wrap_socket(self.sock, server_hostname=self.place.host)
             except BaseException:
                 self.sock.close()
                 raise
 
 
-def post(place: Place, data: bytes, headers: dict[str, str], *, timeout: float = TIMEOUT_S) -> int:
-    """Send it. Out: the status, 2xx. In: `timeout`, seconds for each step of the exchange.
+def post(place: Place, data: bytes, headers: dict[str, str], *, deadline: Deadline) -> int:
+    """Send it. Out: the status, 2xx. In: `deadline`, for connecting, sending and the answer together.
 
     Raises PostError for every other answer, a redirect too, and for none.
     """
-    connection = _Pinned(place, timeout)
-    began = time.monotonic()
+    connection = _Pinned(place, deadline)
     try:
         connection.request("POST", place.path, data, {**headers, "Host": place.netloc, "User-Agent": "dex"})
         answer = connection.getresponse()
         said = answer.read1(_READ) if 400 <= answer.status else b""
     except TimeoutError as error:
-        raise PostError(f"no answer within {time.monotonic() - began:.0f} s") from error
+        raise PostError(f"no answer within {deadline.seconds:g} s") from error
     except ssl.SSLError as error:
         raise PostError(f"no secure connection: {error.reason or error}") from error
     except (OSError, http.client.HTTPException) as error:

@@ -14,17 +14,22 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from flows.variables.encryption import Unreadable
 from runs import bell
 from runs.clock import after
 from runs.notify.address import AddressError, resolve
+from runs.notify.deadline import Deadline
 from runs.notify.kinds import EventKind
+from runs.notify.mail import TimedBackend
 from runs.notify.messages import as_text
 from runs.notify.models import Channel, Delivery
 from runs.notify.posting import PostError, post
 from runs.notify.signing import HEADER, secret_of, signature
+from runs.notify.targets import address_of
 
 log = logging.getLogger("dex.notify")
-CLAIM_S = 120  # longer than the slowest exchange; after it another worker tries
+EXCHANGE_S = 30.0  # for a whole exchange: looking the name up, connecting, sending, the answer
+CLAIM_S = 120  # much longer than that, so that nobody sends a message that somebody else still sends
 CLOCKS_S = 1  # rows are written with the clock of a process and read with that of the database
 BACK_OFF_S = (30, 120, 600, 3600, 6 * 3600)
 MOST_A_ROUND = 100
@@ -64,9 +69,13 @@ def _problem(row: Delivery) -> str:
     if not row.channel.enabled and row.event != EventKind.TEST:
         return "the channel is switched off"
     try:
-        SENDERS[Channel.Kind(row.channel.kind)](row)
+        address = address_of(row.channel).strip()
+    except Unreadable as error:
+        return f"its address is unknown: {error}"
+    try:
+        SENDERS[Channel.Kind(row.channel.kind)](row, address, Deadline(EXCHANGE_S))
     except (AddressError, PostError, smtplib.SMTPException, OSError) as error:
-        return _said(error).replace(row.channel.target.strip(), "the address")
+        return _said(error).replace(address, "the address")
     except Exception as error:  # whatever it is, the message waits for its next try
         log.exception("message %s", row.pk)
         return type(error).__name__
@@ -79,49 +88,55 @@ def _said(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         words = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         return f"the mail server answered {error.smtp_code}: {words}"[:400]
+    if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
+        return f"no answer within {EXCHANGE_S:g} s"
     if isinstance(error, OSError) and not isinstance(error, smtplib.SMTPException):
         return f"no connection: {error.strerror or type(error).__name__}"
     return str(error)[:400] or type(error).__name__
 
 
-def _email(row: Delivery) -> None:
+def _email(row: Delivery, address: str, deadline: Deadline) -> None:
     if not settings.EMAIL_HOST:
         raise PostError("no mail server is set: DEX_EMAIL_URL")
+    smtp = settings.EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend"
     EmailMessage(
         subject=row.subject,
         body=as_text(row.subject, row.body),
-        to=addresses_of(row.channel.target),
+        to=addresses_of(address),
         headers={
             "Message-ID": f"<dex-{settings.INSTALLATION}-{row.pk}@dex.invalid>",
             "Auto-Submitted": "auto-generated",
         },
+        connection=TimedBackend(deadline=deadline) if smtp else None,
     ).send()
 
 
-def _slack(row: Delivery) -> None:
+def _slack(row: Delivery, address: str, deadline: Deadline) -> None:
     text = as_text(row.subject, row.body)
     # Slack's own marks: a text of ours must not become a link or a mention of everybody.
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    _post(row, {"text": text}, {})
+    _post(address, {"text": text}, {}, deadline)
 
 
-def _webhook(row: Delivery) -> None:
+def _webhook(row: Delivery, address: str, deadline: Deadline) -> None:
     data = {
         "id": row.pk,
         "subject": row.subject,
         "created_at": row.created_at.isoformat(timespec="seconds"),
         **row.body,
     }
-    _post(row, data, {"X-Dex-Delivery": str(row.pk), "X-Dex-Event": row.event})
+    headers = {"X-Dex-Delivery": str(row.pk), "X-Dex-Event": row.event}
+    _post(address, data, headers, deadline, secret=secret_of(row.channel.salt))
 
 
-def _post(row: Delivery, data: dict[str, Any], headers: dict[str, str]) -> None:
-    place = resolve(row.channel.target.strip(), private=settings.NOTIFY_PRIVATE, allowed=settings.NOTIFY_ALLOW)
+def _post(address: str, data: dict[str, Any], headers: dict[str, str], deadline: Deadline, *, secret: str = "") -> None:
+    allowed = settings.NOTIFY_ALLOW
+    place = deadline.wait_for(lambda: resolve(address, private=settings.NOTIFY_PRIVATE, allowed=allowed))
     body = json.dumps(data).encode()
     headers = {**headers, "Content-Type": "application/json"}
-    if row.channel.kind == Channel.Kind.WEBHOOK:
-        headers[HEADER] = signature(secret_of(row.channel.salt), int(time.time()), body)
-    post(place, body, headers)
+    if secret:
+        headers[HEADER] = signature(secret, int(time.time()), body)
+    post(place, body, headers, deadline=deadline)
 
 
 def addresses_of(target: str) -> list[str]:
@@ -129,7 +144,7 @@ def addresses_of(target: str) -> list[str]:
     return [address for address in (each.strip() for each in target.replace("\n", ",").split(",")) if address]
 
 
-SENDERS: dict[Channel.Kind, Callable[[Delivery], None]] = {
+SENDERS: dict[Channel.Kind, Callable[[Delivery, str, Deadline], None]] = {
     Channel.Kind.EMAIL: _email,
     Channel.Kind.SLACK: _slack,
     Channel.Kind.WEBHOOK: _webhook,

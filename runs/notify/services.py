@@ -3,6 +3,7 @@
 import secrets
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -14,15 +15,24 @@ from runs.notify.kinds import EventKind
 from runs.notify.models import Channel, Delivery, new_salt
 from runs.notify.sending import send
 from runs.notify.signing import secret_of
+from runs.notify.targets import keep_address
 
 
-def save_channel(channel: Channel) -> Channel:
-    """Save a new or changed channel. One that is switched on again is not told of what happened meanwhile."""
+def save_channel(channel: Channel, address: str = "") -> Channel:
+    """Save a new or changed channel. One that is switched on again is not told of what happened meanwhile.
+
+    In: `address`, where it leads from now on; empty: it stays as it is. Raises encryption.Unreadable where the keys of
+    this installation are gone.
+    """
     require("runs.add_channel" if channel.pk is None else "runs.change_channel")
     before = Channel.objects.filter(pk=channel.pk).first()
     if before is None or (channel.enabled and not before.enabled):
         channel.since = timezone.now()
-    channel.save()
+    with transaction.atomic():
+        channel.save()  # the address is bound to its id
+        if address:
+            keep_address(channel, address)
+            channel.save(update_fields=["target", "sealed"])
     return channel
 
 

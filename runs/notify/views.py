@@ -9,8 +9,10 @@ from django.db.models import OuterRef, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from flows.variables.encryption import Unreadable
 from runs.notify import services
 from runs.notify.forms import ChannelForm
 from runs.notify.models import Channel, Delivery
@@ -48,29 +50,42 @@ def alerts(request: HttpRequest) -> HttpResponse:
     return render(request, "runs/alerts.html", context)
 
 
+@sensitive_post_parameters("target")
+@never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("runs.add_channel", raise_exception=True)
 def new(request: HttpRequest) -> HttpResponse:
     """A new channel."""
     form = ChannelForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
-        channel = services.save_channel(form.save(commit=False))
+    if request.method == "POST" and (channel := _saved(form)):
         messages.success(request, f"The channel {channel} is made. Send a test message to see whether it arrives.")
         return redirect("runs:alert", channel.pk)
     return render(request, "runs/alert.html", {"form": form}, status=422 if form.errors else 200)
 
 
+@sensitive_post_parameters("target")
+@never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @changes
 def alert(request: HttpRequest, channel_id: int) -> HttpResponse:
     """One channel: its settings, and everything that it sent."""
     channel = _channel_or_404(channel_id)
     form = ChannelForm(request.POST if request.method == "POST" else None, instance=channel)
-    if request.method == "POST" and form.is_valid():
-        services.save_channel(form.save(commit=False))
+    if request.method == "POST" and _saved(form):
         messages.success(request, f"The channel {channel} is saved.")
         return redirect("runs:alert", channel.pk)
     return _page(request, channel, form)
+
+
+def _saved(form: ChannelForm) -> Channel | None:
+    """What a form made of its channel; None with what is wrong noted on it."""
+    if not form.is_valid():
+        return None
+    try:
+        return services.save_channel(form.save(commit=False), form.address)
+    except Unreadable as error:
+        form.add_error("target", f"It cannot be encrypted: {error}.")
+    return None
 
 
 def _page(request: HttpRequest, channel: Channel, form: ChannelForm, secret: str = "") -> HttpResponse:

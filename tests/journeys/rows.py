@@ -146,7 +146,7 @@ def everything() -> Rows:
     channel = Channel.objects.create(
         name="Data team",
         kind="webhook",
-        target="https://hooks.example.org/dex",
+        target="https://hooks.example.org/…",
         events=["failure", "recovered", "late"],
     )
     Channel.objects.create(

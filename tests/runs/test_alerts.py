@@ -4,11 +4,15 @@ import hashlib
 import hmac
 import json
 import socket
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
-from django.db import connections
+from django.apps import apps
+from django.db import connection, connections
 from django.utils import timezone
 
 from dexsite.configuration import mail_server
@@ -22,6 +26,7 @@ from runs.notify.kinds import EventKind
 from runs.notify.models import Channel, Delivery, Event
 from runs.notify.sending import BACK_OFF_S, ring_due, send
 from runs.notify.signing import secret_of
+from runs.notify.targets import address_of, keep_address
 from runs.notify.watching import announce, look_again
 from runs.services import start_run
 from runs.states import RunState
@@ -55,7 +60,10 @@ def mail(settings):
 def channel(target="https://example.org/hook", kind="webhook", told=("failure",), **fields):
     fields.setdefault("name", f"channel {Channel.objects.count()}")
     fields.setdefault("since", timezone.now() - timedelta(days=1))
-    return Channel.objects.create(kind=kind, target=target, events=list(told), **fields)
+    made = Channel.objects.create(kind=kind, events=list(told), **fields)
+    keep_address(made, target)
+    made.save()
+    return made
 
 
 THREE = {
@@ -359,7 +367,7 @@ def test_a_redirect_is_not_followed(web):
 
 def test_a_receiver_that_says_nothing_is_given_up_after_a_while(settings, monkeypatch):
     settings.NOTIFY_ALLOW = ["127.0.0.1"]
-    monkeypatch.setattr("runs.notify.posting.post.__kwdefaults__", {"timeout": 0.3})
+    monkeypatch.setattr(sending, "EXCHANGE_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         channel(f"http://127.0.0.1:{silent.getsockname()[1]}/")
         announce(failed_run().pk)
@@ -584,3 +592,107 @@ def test_the_guide_shows_the_message_as_it_is_and_how_to_verify_it(web, settings
 )
 def test_the_mail_server_is_read_from_a_url(url, server):
     assert mail_server(url) == server
+
+
+class Slow:
+    """A receiver that answers a byte every tenth of a second, and is never done."""
+
+    def __init__(self, begin=b"HTTP/1.1 200 OK\r\n", again=b"X"):
+        self.begin, self.again = begin, again
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.over = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with self.socket:
+            taken, _ = self.socket.accept()
+            with taken:
+                try:
+                    taken.sendall(self.begin)
+                    while not self.over.wait(0.1):
+                        taken.sendall(self.again)
+                except OSError:
+                    pass
+
+
+@pytest.mark.parametrize(
+    ("begin", "again"),
+    [(b"", b"H"), (b"HTTP/1.1 200 OK\r\n", b"X"), (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n")],
+    ids=["status", "headers", "continue"],
+)
+def test_a_receiver_that_answers_a_byte_now_and_then_is_given_up_at_the_deadline(begin, again, settings, monkeypatch):
+    settings.NOTIFY_PRIVATE = True
+    monkeypatch.setattr(sending, "EXCHANGE_S", 1.0)
+    slow = Slow(begin, again)
+    row = channel(slow.url)
+    announce(failed_run().pk)
+    began = time.monotonic()
+    assert send(Delivery.objects.get(channel=row).pk) is False
+    assert time.monotonic() - began < 5
+    slow.over.set()
+    assert Delivery.objects.get().last_error == "no answer within 1 s"
+
+
+def test_a_mail_server_that_greets_a_letter_at_a_time_is_given_up_at_the_deadline(settings, monkeypatch):
+    slow = Slow(b"220 ", b"x")
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", slow.port
+    monkeypatch.setattr(sending, "EXCHANGE_S", 1.0)
+    row = channel("ada@example.org", kind="email")
+    announce(failed_run().pk)
+    began = time.monotonic()
+    assert send(Delivery.objects.get(channel=row).pk) is False
+    assert time.monotonic() - began < 5
+    slow.over.set()
+    assert Delivery.objects.get().last_error == "no answer within 1 s"
+
+
+def test_nobody_takes_over_a_message_before_its_sender_has_given_up():
+    assert sending.CLAIM_S > 2 * sending.EXCHANGE_S
+
+
+def test_the_address_of_a_webhook_is_in_no_row_and_on_no_page(tmp_path, settings):
+    settings.DEX_HOME, settings.NOTIFY_PRIVATE = tmp_path, True
+    secret = "/services/T0/B0/a-secret-path"
+    ada = Person("ada", "everything")
+    page = ada.open("/alerts/new/")
+    sent = {"name": "Team", "kind": "slack", "target": f"http://127.0.0.1:9{secret}", "events": ["failure"]}
+    page = ada.post(page, page.form("channel"), sent)
+    row = Channel.objects.get()
+    assert address_of(row) == f"http://127.0.0.1:9{secret}" and row.target == "http://127.0.0.1:9/…"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM runs_channel")
+        assert "secret-path" not in str(cursor.fetchall())
+    again = ada.open(f"/alerts/{row.pk}/")
+    for shown in (page, again, ada.open("/alerts/")):
+        assert shown.status == 200 and "secret-path" not in shown.html
+    assert "http://127.0.0.1:9/…" in again.html
+    ada.post(again, again.form("test"), {})
+    assert "secret-path" not in str(list(Delivery.objects.values()))
+    ada.post(again, again.form("channel"), {"name": "Others"})
+    row.refresh_from_db()
+    assert row.name == "Others" and address_of(row) == f"http://127.0.0.1:9{secret}"
+    asked = ada.post(again, again.form("channel"), {"kind": "email"})
+    assert asked.status == 422 and "Type the addresses" in asked.html
+    ada.post(again, again.form("channel"), {"kind": "email", "target": "ada@example.org"})
+    row.refresh_from_db()
+    assert (row.target, row.sealed) == ("ada@example.org", "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_addresses_that_lay_in_the_clear_are_encrypted_by_the_migration_and_back(tmp_path, settings):
+    settings.DEX_HOME = tmp_path
+    migration = import_module("runs.migrations.0013_channel_sealed")
+    url = "https://hooks.slack.com/services/T0/B0/x"
+    old = Channel.objects.create(name="old", kind="slack", target=url)
+    mail = Channel.objects.create(name="mail", kind="email", target="ada@example.org")
+    migration.encrypt(apps, None)
+    old.refresh_from_db()
+    assert old.target == "https://hooks.slack.com/…" and address_of(old) == url
+    migration.encrypt(apps, None)
+    migration.decrypt(apps, None)
+    old.refresh_from_db()
+    mail.refresh_from_db()
+    assert (old.target, old.sealed, mail.target) == (url, "", "ada@example.org")

@@ -1,11 +1,14 @@
 """A data catalogue hears of every run and model, in order, and nothing is lost while it is away."""
 
 import json
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from runs import lineage
 from runs.lineage import run_uuid, send_lineage
 from runs.models import Pulse
 from tests.runs.engines import make_flow, run_to_end, write_project
@@ -115,3 +118,30 @@ def test_a_model_is_told_with_what_it_reads_what_it_makes_its_sql_and_the_run_it
     assert b["run"]["facets"]["parent"]["run"]["runId"] == run_uuid("run", run.pk)
     whole = made[flow.name, "COMPLETE"]
     assert whole["run"]["runId"] == run_uuid("run", run.pk)
+
+
+@pytest.mark.django_db
+def test_a_receiver_that_answers_a_letter_at_a_time_does_not_hold_up_the_process(receiver, settings, monkeypatch):
+    send_lineage(settled_s=0)
+    drain(open_graph({"a": ()}))
+    rest_is_over()
+    slow = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        taken, _ = slow.accept()
+        with taken:
+            try:
+                for _ in range(200):
+                    taken.sendall(b"H")
+                    time.sleep(0.1)
+            except OSError:
+                pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    settings.OPENLINEAGE_URL = f"http://127.0.0.1:{slow.getsockname()[1]}"
+    monkeypatch.setattr(lineage, "EXCHANGE_S", 1.0)
+    began = time.monotonic()
+    assert send_lineage(settled_s=0) == 0
+    assert time.monotonic() - began < 5
+    assert Pulse.objects.get(pk="lineage").detail["tries"] == 1
+    slow.close()
