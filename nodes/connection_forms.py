@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from nodes.connections import secrets_of
+from nodes.connections import problem_with_secrets, secrets_of
 from nodes.connectors.base import Connector
 from nodes.connectors.form import Field, fields_of
 from nodes.connectors.streams import MODES, POLICIES
@@ -16,7 +16,7 @@ from nodes.models import Connection, Load
 PREFIX = "c_"
 PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
 _OPS = ("is not null", "is null", "not in", "in", "<=", ">=", "!=", "=", "<", ">", "like")
-_CONDITION = re.compile(rf"\s*(.+?)\s+({'|'.join(map(re.escape, _OPS))})(?:\s+(.*))?\s*$", re.IGNORECASE)
+LONGEST_CONDITION = 2000  # characters
 
 
 class ConnectionForm(forms.Form):
@@ -35,14 +35,15 @@ class ConnectionForm(forms.Form):
     )
 
     def __init__(self, data: Any = None, *, connector: Connector, row: Connection) -> None:
-        kept = set(secrets_of(row)) if row.pk and row.sealed else set()
+        wrong = problem_with_secrets(row) if row.pk else ""
+        kept = set(secrets_of(row)) if row.pk and row.sealed and not wrong else set()
         initial: dict[str, Any] = {"name": row.name, "dataset": row.dataset, "description": row.description}
         initial["parallel"] = row.parallel
         super().__init__(data, initial=initial)
         self.connector, self.row = connector, row
         self.described = fields_of(connector)
         for each in self.described:
-            self.fields[f"{PREFIX}{each.name}"] = _field(each, each.name in kept)
+            self.fields[f"{PREFIX}{each.name}"] = _field(each, each.name in kept, wrong)
             value = row.config.get(each.name, each.default)
             self.initial[f"{PREFIX}{each.name}"] = _shown(each, value)
 
@@ -82,9 +83,11 @@ class ConnectionForm(forms.Form):
         )
 
 
-def _field(each: Field, is_kept: bool) -> forms.Field:
+def _field(each: Field, is_kept: bool, wrong: str) -> forms.Field:
     said = each.help
-    if each.secret:
+    if each.secret and wrong:
+        said = f"{said} What was kept here is lost to dex: {wrong}. Type it again, or put the keys back.".strip()
+    elif each.secret:
         said = f"{said} Kept encrypted, never shown again.{' Empty: it stays as it is.' if is_kept else ''}".strip()
     common: dict[str, Any] = {"label": each.label, "required": False, "help_text": said}
     match each.kind:
@@ -181,15 +184,25 @@ def _words(text: str) -> list[str]:
 
 
 def _condition(line: str) -> dict[str, Any]:
-    found = _CONDITION.match(line)
-    if found is None:
-        raise ValueError(f"{line.strip()[:80]} is no condition; write a column, one of {', '.join(_OPS)}, and a value.")
-    column, op, value = found[1], found[2].lower(), (found[3] or "").strip()
+    column, op, value = _split_condition(line.strip())
     if op in ("is null", "is not null"):
         return {"column": column, "op": op}
     if op in ("in", "not in"):
         return {"column": column, "op": op, "value": [_value(word) for word in _words(value)]}
     return {"column": column, "op": op, "value": _value(value) if value else None}
+
+
+def _split_condition(text: str) -> tuple[str, str, str]:
+    """Column, operator and value of a condition: the first operator that stands between blanks divides it."""
+    if len(text) > LONGEST_CONDITION:
+        raise ValueError(f"A condition has at most {LONGEST_CONDITION:,} characters: {text[:80]}…")
+    lowered = text.lower()
+    for gap in re.finditer(r"\s+", text):
+        for op in _OPS:
+            end = gap.end() + len(op)
+            if lowered.startswith(op, gap.end()) and (end == len(text) or text[end].isspace()):
+                return text[: gap.start()], op, text[end:].strip()
+    raise ValueError(f"{text[:80]} is no condition; write a column, one of {', '.join(_OPS)}, and a value.")
 
 
 def _value(text: str) -> Any:

@@ -66,21 +66,23 @@ def said(done: Finished, access: Access, home: Path, timeout: float) -> str:
     """What Git said, in a sentence of ours where it is known, without secrets and places of this machine."""
     if done.exit_code is None:
         return f"The repository did not answer within {timeout:g} seconds."
-    text = done.errors.decode(errors="replace")
+    text = done.errors[-LONGEST_SAID:].decode(errors="replace")
     for secret in (access.token, *access.private_key.splitlines()):
         if len(secret) >= 6:
             text = text.replace(secret, "[MASKED]")
     text = text.replace(str(home), "")
     for sign, words in _KNOWN:
-        if re.search(sign, text, re.IGNORECASE):
+        if sign.search(text):
             return words
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1] if lines else "")
     return f"Git said: {printable(told)[:300]}" if told else f"Git ended with exit code {done.exit_code}."
 
 
-_KNOWN = (
-    (r"couldn't find remote ref|remote branch .* not found", "The repository has no branch of this name."),
+LONGEST_SAID = 64 * 1024  # bytes of what Git and the host said; the end of it tells
+# The host chooses what it says, so no pattern here looks further than a few hundred characters from where it begins.
+_SAID = (
+    (r"couldn't find remote ref|remote branch .{0,300}? not found", "The repository has no branch of this name."),
     (
         r"authentication failed|invalid username or (password|token)|could not read (username|password)"
         r"|HTTP 40[13]|error: 40[13]",
@@ -91,11 +93,11 @@ _KNOWN = (
         "The repository refused the SSH key. Add its public half to the repository.",
     ),
     (
-        r"host key verification failed|no .* host key is known",
+        r"host key verification failed|no .{0,50}? host key is known",
         "The host's SSH key is not known. Put its line of known_hosts (ssh-keyscan) into the project.",
     ),
     (
-        r"repository .*not found|does not appear to be a git repository|HTTP 404|error: 404",
+        r"repository .{0,300}?not found|does not appear to be a git repository|HTTP 404|error: 404",
         "There is no such repository, or it may not be read.",
     ),
     (r"could not resolve host", "The host of the repository is not found."),
@@ -105,6 +107,7 @@ _KNOWN = (
         "The host of the repository does not answer.",
     ),
     (r"dubious ownership", "The repository belongs to another user of this machine than the one that dex runs as."),
-    (r"transport '.*' not allowed", "This way to a repository is not allowed: use https or ssh."),
+    (r"transport '[^']{0,50}' not allowed", "This way to a repository is not allowed: use https or ssh."),
     (r"file (size limit|too large)|File size limit exceeded", "The repository is larger than dex takes."),
 )
+_KNOWN = tuple((re.compile(sign, re.IGNORECASE), words) for sign, words in _SAID)

@@ -135,7 +135,7 @@ def _cleaned(known: Field, value: Any) -> Any:
     if _holds(text) and known.kind != "list":
         return text if known.kind != "json" else _json(text)
     if known.kind == "integer":
-        if not re.fullmatch(r"[+-]?\d+", text):
+        if not re.fullmatch(r"[+-]?\d{1,30}", text):
             raise ValueError("This must be a whole number.")
         return int(text)
     if known.kind == "boolean":

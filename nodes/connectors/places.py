@@ -72,8 +72,25 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def _fits(parts: list[str], patterns: list[str]) -> bool:
-    if not patterns:
-        return not parts
-    if patterns[0] == "**":
-        return any(_fits(parts[count:], patterns[1:]) for count in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _fits(parts[1:], patterns[1:])
+    # places: the parts so far can be read as so many first parts of the pattern. Every part is looked at once for each.
+    places = _behind_stars({0}, patterns)
+    for part in parts:
+        step = set()
+        for place in places:
+            if place == len(patterns):
+                continue
+            if patterns[place] == "**":
+                step.add(place)
+            elif fnmatchcase(part, patterns[place]):
+                step.add(place + 1)
+        places = _behind_stars(step, patterns)
+    return len(patterns) in places
+
+
+def _behind_stars(places: set[int], patterns: list[str]) -> set[int]:
+    reached = set(places)
+    for place in places:
+        while place < len(patterns) and patterns[place] == "**":
+            place += 1
+            reached.add(place)
+    return reached

@@ -11,8 +11,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 LARGEST = 256 * 1024  # bytes
 MOST = 500
+LONGEST_LINE = 10_000  # characters, hashes too
 _COMMENT = re.compile(r"(^|\s)#.*$")
-_HASH = re.compile(r"\s+--hash[= ](?:sha256|sha384|sha512):[0-9a-fA-F]+")
+_HASH = re.compile(r"(?<!\s)\s+--hash[= ](?:sha256|sha384|sha512):[0-9a-fA-F]+")
 
 
 class RequirementsError(ValueError):
@@ -63,6 +64,10 @@ def _lines(text: str) -> list[tuple[int, str]]:
 
 def _check(number: int, line: str) -> None:
     short = line[:100]
+    if len(line) > LONGEST_LINE:
+        raise RequirementsError(
+            f"requirements.txt, line {number}: at most {LONGEST_LINE:,} characters are read of a line."
+        )
     if line.startswith("-"):
         raise RequirementsError(
             f"requirements.txt, line {number}: options are not allowed ({short}). Write names of packages alone; "

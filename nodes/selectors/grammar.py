@@ -47,7 +47,8 @@ def read(text: str) -> tuple[Selector | None, list[SelectorError]]:
     stripped = text.strip(" ")
     if not stripped:
         return Selector(text, ()), [SelectorError("The value is empty", "Take it away, or type a name", text)]
-    pieces = [piece for piece in re.sub(r" *& *", "&", stripped).split(" ") if piece]
+    joined = "&".join(part.strip(" ") for part in stripped.split("&"))  # blanks beside & mean nothing
+    pieces = [piece for piece in joined.split(" ") if piece]
     terms: list[tuple[Atom, ...]] = []
     errors: list[SelectorError] = []
     warnings: list[str] = []

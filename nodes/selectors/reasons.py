@@ -108,8 +108,8 @@ def _absent(manifest: Manifest, name: str) -> Obstacle:
             return Obstacle("disabled", f"{row.unique_id} is disabled", f"Look for enabled: false; {row.path}")
     known = {row.identifier: row for row in manifest.rows}
     names = {row.name for row in manifest.rows}
-    close = difflib.get_close_matches(name.split(".")[-1], names, n=3)
-    close = close or difflib.get_close_matches(name, known, n=3)
+    close = difflib.get_close_matches(name.split(".")[-1][:200], names, n=3)
+    close = close or difflib.get_close_matches(name[:500], known, n=3)
     return Obstacle(
         "unknown",
         f"The project has nothing called {name!r}",

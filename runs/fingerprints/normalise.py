@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 
 LONGEST = 500
 _READ = 20_000  # characters; an error's first line stands at its beginning
@@ -12,18 +13,32 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _DAY = r"\d{4}[-/]\d{2}[-/]\d{2}"
 _CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?"
 _ZONE = r"(?:\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
-#: In this order: what is longer and more telling first, bare numbers last.
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+_WORD = re.compile(r"[^\s'\"`:,;)\]]+")
+_NUMBERED = re.compile(r"/(?:runs|sessions|revisions|targets?)/")  # folders in which each run has a place of its own
+
+
+def _without_place(found: re.Match[str]) -> str:
+    """A word, its path replaced where it leads through a folder of numbered places to something with a number."""
+    word = found[0]
+    numbered = _NUMBERED.search(word)
+    if numbered is None or not any(letter.isdecimal() for letter in word[numbered.end() :]):
+        return word
+    start = numbered.start()
+    while start and (word[start - 1].isalnum() or word[start - 1] in "_.~/-"):
+        start -= 1
+    return f"{word[:start]}<path>"
+
+
+#: In this order: what is longer and more telling first, bare numbers last. Each is linear in the length of the text: an
+#: error message is whatever somebody made a warehouse say, and a process that matches does nothing else.
+_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.I), "<uuid>"),
     (re.compile(rf"\b{_DAY}[T ]{_CLOCK}{_ZONE}(?!\w)"), "<time>"),
     (re.compile(rf"\b{_DAY}\b"), "<date>"),
     (re.compile(r"(?<![\w.])/(?:tmp|var/tmp|var/folders|private/tmp|dev/shm)(?:/[^\s'\"`:,;)\]]+)+"), "<path>"),
-    (
-        re.compile(r"(?<![\w.])[\w.~/-]*/(?:runs|sessions|revisions|targets?)/[^\s'\"`:,;)\]]*\d[^\s'\"`:,;)\]]*"),
-        "<path>",
-    ),
+    (_WORD, _without_place),
     (re.compile(r"(?<![\w:.])(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?![\w.]*\d)"), "<address>"),
-    (re.compile(r"\[(?=[0-9a-f:.]*:[0-9a-f:.]*\])[0-9a-f:.]+\](?::\d{1,5})?", re.I), "<address>"),
+    (re.compile(r"\[(?=[0-9a-f.]*:)[0-9a-f:.]+\](?::\d{1,5})?", re.I), "<address>"),
     (
         re.compile(r"(?<![\w:])(?:[0-9a-f]{1,4}:){2,7}(?::?[0-9a-f]{1,4})(?![\w:])(?<!\d\d:\d\d:\d\d)", re.I),
         "<address>",
@@ -41,7 +56,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=[A-Za-z._-]):\d{2,5}\b"), ":<port>"),
     (
         re.compile(
-            r"(?<![A-Za-z])[-+]?\d+(?:[.,_]\d+)*(?:e[-+]?\d+)?(?:st|nd|rd|th|[kmgt]i?b?|%)?(?![A-Za-z\d])", re.I
+            # Not from within a run of digits: what follows it was looked at when it began.
+            r"(?<![A-Za-z])(?:(?<!\d)|(?=[-+]))[-+]?\d+(?:[.,_]\d+)*(?:e[-+]?\d+)?(?:st|nd|rd|th|[kmgt]i?b?|%)?"
+            r"(?![A-Za-z\d])",
+            re.I,
         ),
         "<n>",
     ),

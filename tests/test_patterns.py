@@ -1,0 +1,205 @@
+"""Every regular expression of dex is fed with hostile text: while one is looked for, its process does nothing else."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nodes.connection_forms import _condition
+from nodes.connectors.places import matches
+from nodes.connectors.streams import identifier
+from nodes.scripts.requirements import RequirementsError, read
+from nodes.selectors.grammar import read as read_selector
+from runs.fingerprints.normalise import first_error_line, normalise
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted(
+    path for app in ("dexsite", "flows", "nodes", "runs") for path in (ROOT / app).rglob("*.py")
+    if "migrations" not in path.parts
+)  # fmt: skip
+CALLS = ("compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer")
+#: Patterns that are put together when they are needed, as they look then.
+PUT_TOGETHER = {
+    ("runs/calendar/overlap.py", "1+(?:0{0,15}1+)*"),
+    ("nodes/selectors/paths.py", r"(?s:(?>.*?a)(?>.*?a)(?>.*?a).*b)\Z"),
+    ("runs/fingerprints/normalise.py", ""),  # of parts of the module; its compiled patterns are found in it
+    ("nodes/connectors/failures.py", ""),
+    ("flows/git/access.py", ""),
+}
+CHILD = r"""
+import json, re, signal, sys, time
+LIMIT_S, SIZE = 2.0, 100_000
+GENERIC = ["a", "1", " ", "\t", "/", ".", ":", "-", "_", "a1", "a ", "1 ", "1.", "1,", "a.", "{{ ", "\x1b[", "\x1b[0;",
+           "0", "0f", "[::", "[:", "(", "'", '"', "`", "=", "\\", "A", "aA", "Aa", "\u00e9", "a/", "/1", "..",
+           "--", "%", "1-"]
+
+def late(*_):
+    raise TimeoutError
+
+signal.signal(signal.SIGVTALRM, late)
+worst, slow = 0.0, []
+for place, pattern, flags in json.load(sys.stdin):
+    compiled = re.compile(pattern, flags)
+    bare = re.sub(r"\\[AbBdDsSwWZ]|\(\?[P<>:=!a-z]*|[\[\](){}|*+?^$\\]|\d+,\d*", "\n", pattern)
+    pieces = list(dict.fromkeys(piece for piece in bare.split("\n") if piece))[:12]
+    texts = [piece * (SIZE // len(piece)) for piece in [*GENERIC, *pieces]]
+    texts += [piece + other * SIZE for piece in pieces for other in ("a", "1", " ", ":")]
+    texts += [text[:-1] + "!" for text in texts[: len(GENERIC)]]
+    for text in texts:
+        signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_S)
+        began = time.process_time()
+        try:
+            compiled.search(text)
+            compiled.fullmatch(text)
+            sum(1 for _ in compiled.finditer(text))
+        except TimeoutError:
+            slow.append([place, pattern, text[:30]])
+            break
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        worst = max(worst, time.process_time() - began)
+print(json.dumps({"slow": slow, "worst": worst}))
+"""
+
+
+def constants():
+    """(place, pattern, flags) of every call of re with a pattern that is written there, and the places of others."""
+    found, others = [], set()
+    for path in SOURCES:
+        name = path.relative_to(ROOT).as_posix()
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS
+            if not is_call or ast.unparse(node.func.value) != "re":
+                continue
+            flags = re.I if "IGNORECASE" in ast.unparse(node) or "re.I)" in ast.unparse(node) else 0
+            if isinstance(node.args[0], ast.Constant):
+                found.append((f"{name}:{node.lineno}", node.args[0].value, int(flags)))
+            else:
+                others.add(name)
+    return found, others
+
+
+def compiled():
+    """Every compiled pattern that a module of dex holds, however deep in its tables."""
+    import importlib
+
+    def inside(value, depth=0):
+        if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
+            yield value
+        elif isinstance(value, (tuple, list, set, frozenset)) and depth < 4:
+            for each in value:
+                yield from inside(each, depth + 1)
+        elif isinstance(value, dict) and depth < 4:
+            for each in value.values():
+                yield from inside(each, depth + 1)
+
+    found = {}
+    for path in SOURCES:
+        name = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        if name.startswith("nodes.dbt.internals") or name.endswith(("_child", ".child", ".wsgi", ".asgi")):
+            continue  # processes of their own, which import dbt and dlt; what is written in them is read as text
+        module = importlib.import_module(name)
+        for value in vars(module).values():
+            for pattern in inside(value):
+                found[(pattern.pattern, pattern.flags)] = name
+    return [(name, pattern, flags & (re.I | re.S | re.M | re.A)) for (pattern, flags), name in found.items()]
+
+
+def fed(patterns):
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD], input=json.dumps(patterns), capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_pattern_is_done_with_a_hundred_kilobytes_of_hostile_text_at_once():
+    written, _ = constants()
+    made = [(name, pattern, 0) for name, pattern in sorted(PUT_TOGETHER) if pattern]
+    unique = {(pattern, flags): place for place, pattern, flags in [*written, *compiled(), *made]}
+    assert len(unique) > 80
+    assert fed([(place, pattern, flags) for (pattern, flags), place in unique.items()])["slow"] == []
+
+
+def test_the_feeding_finds_patterns_that_are_not_linear():
+    bad = [("x", r"(a+)+$", 0), ("x", r"\s*(.+?)\s+(in)(?:\s+(.*))?\s*$", 0), ("x", r"[\w/]*/runs/\w*\d", 0)]
+    assert len(fed(bad)["slow"]) == 3
+
+
+def test_patterns_that_are_put_together_are_known():
+    _, others = constants()
+    assert others == {name for name, _ in PUT_TOGETHER}, "say in PUT_TOGETHER how such a pattern looks"
+
+
+HOSTILE = ["/runs/" * 17_000, " " * 100_000, "a" * 100_000, "[" + ":" * 100_000, "1" * 100_000 + "x", "**/" * 30_000]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_whatever_a_user_types_or_a_warehouse_says_is_read_at_once(text, tmp_path):
+    def row_filter():
+        try:
+            _condition(text + "in")
+        except ValueError as error:
+            assert len(str(error)) < 300
+
+    def requirements():
+        (tmp_path / "requirements.txt").write_text(text)
+        try:
+            read(tmp_path / "requirements.txt")
+        except RequirementsError:
+            pass
+
+    for look in (
+        lambda: normalise(text),
+        lambda: first_error_line(text),
+        lambda: identifier(text[:5000]),
+        lambda: read_selector(text),
+        row_filter,
+        requirements,
+    ):
+        began = time.process_time()
+        look()
+        assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("line", "condition"),
+    [
+        ("amount > 5", {"column": "amount", "op": ">", "value": 5}),
+        ("  amount   IS NOT NULL  ", {"column": "amount", "op": "is not null"}),
+        ("state in a, b", {"column": "state", "op": "in", "value": ["a", "b"]}),
+        ("the column not in 1, 2", {"column": "the column", "op": "not in", "value": [1, 2]}),
+        ("name = 'in between'", {"column": "name", "op": "=", "value": "in between"}),
+        (" " * 400 + "a = b", {"column": "a", "op": "=", "value": "b"}),
+    ],
+)
+def test_row_filters_are_read_as_before(line, condition):
+    assert _condition(line) == condition
+
+
+def test_a_file_pattern_with_many_stars_is_matched_at_once():
+    name = "/".join(["a"] * 30) + "/x.csv"
+    began = time.process_time()
+    assert not matches(name, "**/" * 8 + "*.parquet")
+    assert matches(name, "**/" * 8 + "*.csv")
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("line", "normalised"),
+    [
+        ("cannot open /srv/dex/runs/12/out.log: gone", "cannot open <path>: gone"),
+        ("path=/x/sessions/a1/b, other", "path=<path>, other"),
+        ("see /runs/list and models/targets/x", "see /runs/list and models/targets/x"),
+        ("of 3-4 rows, 1.5e10 and 12abc 7th 2.5%", "of <n><n> rows, <n> and 12abc <n> <n>"),
+        ("at [::1]:5432 and [a]", "at <address> and [a]"),
+        ("12345x 12.3a", "12345x <n>.3a"),
+    ],
+)
+def test_failures_are_told_apart_as_before(line, normalised):
+    assert normalise(line) == normalised
