@@ -1,6 +1,7 @@
 """Reads an exported form: every mistake is found and named, at its place."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -20,6 +21,7 @@ from nodes.document.value import (
 from nodes.models import Node
 
 MOST_NODES = 500
+MOST_PROBLEMS = 50  # that are told; looking for what was meant takes time for each
 
 
 class DocumentError(ValueError):
@@ -101,10 +103,12 @@ def _read_node(given: Any, number: int, problems: list[str]) -> Document:
 
 
 def _unknown(where: str, given: Mapping[Any, Any], known: tuple[str, ...]) -> Iterator[str]:
-    for key in given:
-        if key not in known:
-            close = get_close_matches(str(key), known, n=1)
-            yield f"{where}: {str(key)[:60]}: is not known here." + (f" Did you mean {close[0]}?" if close else "")
+    unknown = [key for key in given if key not in known]
+    for key in unknown[:MOST_PROBLEMS]:
+        close = get_close_matches(str(key)[:60], known, n=1)
+        yield (f"{where}: {str(key)[:60]}: is not known here." + (f" Did you mean {close[0]}?" if close else ""))
+    if len(unknown) > MOST_PROBLEMS:
+        yield f"{where}: {len(unknown) - MOST_PROBLEMS:,} more keys are not known here."
 
 
 def _wrong_types(where: str, made: Document, row: type[Flow] | type[Node], names: tuple[str, ...]) -> Iterator[str]:
@@ -142,14 +146,19 @@ def _place(value: Any) -> bool:
 
 
 def _wrong_names(nodes: list[Document]) -> Iterator[str]:
-    names = [node["name"] for node in nodes if "name" in node]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    names = Counter(node["name"] for node in nodes if "name" in node)
+    for name in sorted(name for name, count in names.items() if count > 1):
         yield f"node {name[:60]}: there are two of this name."
+    told = 0
     for node in nodes:
-        for up in node.get("runs_after", ()):
+        for up in dict.fromkeys(node.get("runs_after", ())):
+            if told >= MOST_PROBLEMS:
+                return
             if up == node["name"]:
+                told += 1
                 yield f"node {node['name'][:60]}: runs_after: a node cannot run after itself."
             elif up not in names:
-                close = get_close_matches(up, names, n=1)
+                told += 1
+                close = get_close_matches(up[:150], names, n=1)
                 hint = f" Did you mean {close[0]}?" if close else ""
                 yield f"node {node['name'][:60]}: runs_after: there is no node {up[:60]}.{hint}"

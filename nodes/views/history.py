@@ -1,6 +1,5 @@
 """The history of a flow, and the flow as YAML: out, in, and what an import would change."""
 
-from difflib import Differ
 from typing import Any
 
 from django.contrib import messages
@@ -14,6 +13,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from flows.access import acting
 from nodes import services
 from nodes.document import DocumentError, differences, document_of, from_yaml, to_yaml
+from nodes.document.lines import compare
+from nodes.document.text import too_large
 from nodes.editing import Base, EditConflict
 from nodes.views.editor import flow_or_404, page_context, sees_flows
 
@@ -64,12 +65,8 @@ def version(request: HttpRequest, flow_id: int, number: int) -> HttpResponse:
 
 def _compared(before: str, after: str) -> list[tuple[str, str]]:
     """The lines of a text with what they are in comparison with an earlier one: "same", "came" or "went"."""
-    names = {"  ": "same", "+ ": "came", "- ": "went"}
-    return [
-        (names[line[:2]], line[2:])
-        for line in Differ().compare(before.splitlines(), after.splitlines())
-        if line[:2] in names
-    ]
+    names = {" ": "same", "+": "came", "-": "went"}
+    return [(names[sign], line) for sign, line in compare(before.splitlines(), after.splitlines())]
 
 
 @require_POST
@@ -111,6 +108,8 @@ def import_yaml(request: HttpRequest) -> HttpResponse:
         return render(request, "nodes/import.html", {"text": ""})
     text = request.POST.get("text", "")
     if (sent := request.FILES.get("file")) is not None:
+        if problem := too_large(sent.size or 0):  # before it is read, and it is not sent back
+            return render(request, "nodes/import.html", {"text": text, "file_problem": problem}, status=422)
         text = sent.read().decode(errors="replace")
     context: dict[str, Any] = {"text": text}
     try:

@@ -1,10 +1,10 @@
 """Two runs side by side: which tasks are in one alone, and what is different in the others."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import unified_diff
 from itertools import islice
 
+from nodes.document.lines import compare as compare_lines
+from nodes.document.lines import with_context
 from runs.models import Run, TaskRun
 from runs.states import TaskState
 from runs.watch.detail import compiled_sql
@@ -69,17 +69,8 @@ def sql_difference(before: str, after: str) -> list[Line]:
     old, new = before.splitlines(), after.splitlines()
     if max(len(old), len(new)) > LONGEST:
         return []
-    return [_line(text) for text in islice(_changes(old, new), MOST_LINES)]
-
-
-def _changes(old: list[str], new: list[str]) -> Iterable[str]:
-    return islice(unified_diff(old, new, lineterm=""), 2, None)  # without the names of two files
-
-
-def _line(text: str) -> Line:
-    if text.startswith("@@"):
-        return Line("@", "")
-    return Line(text[0].strip(), text[1:])
+    shown = islice(with_context(compare_lines(old, new)), MOST_LINES)
+    return [Line("@", "") if line is None else Line(line[0].strip(), line[1]) for line in shown]
 
 
 def _notes(one: TaskRun | None, other: TaskRun | None, codes: tuple[str, str] | None) -> list[str]:

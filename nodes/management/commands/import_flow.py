@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from nodes.document import Document, DocumentError, from_yaml
+from nodes.document.text import LARGEST, too_large
 from nodes.services import check_import, import_flow, preview_import
 
 CHANGES = 2  # exit code of --check when an import would change something
@@ -41,8 +42,11 @@ class Command(BaseCommand):
 
     def _read(self, name: str) -> Document:
         try:
-            text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-            return from_yaml(text)
+            if name == "-":
+                return from_yaml(sys.stdin.read(LARGEST + 1))
+            if problem := too_large(Path(name).stat().st_size):
+                raise CommandError(f"{name}:\n  {problem}")
+            return from_yaml(Path(name).read_text(encoding="utf-8"))
         except OSError as error:
             raise CommandError(f"{name} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
