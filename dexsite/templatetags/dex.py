@@ -1,6 +1,5 @@
 """What every page shows the same way: icons, states, times, durations, long names."""
 
-import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -10,12 +9,10 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from runs.logview.ansi import plain
 from runs.states import TaskState
 
 register = template.Library()
-ANSI = re.compile(
-    r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])"
-)  # ECMA-48: CSI, OSC, and two-byte codes
 
 # A run's states are among these.
 STATE_ICONS = {
@@ -75,8 +72,8 @@ def state_icon(state: str) -> SafeString:
 
 @register.filter
 def without_ansi(text: str) -> str:
-    """A piece of a log without the codes that colour a terminal."""
-    return ANSI.sub("", text)
+    """A piece of a log without the codes that colour a terminal, and with what cannot be seen written out."""
+    return plain(text)
 
 
 @register.simple_tag

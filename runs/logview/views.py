@@ -99,5 +99,6 @@ def download(request: HttpRequest, run_id: int, task_run_id: int, fence: int) ->
         raise Http404("There is no such log.") from error
     if not path.is_file():
         raise Http404("This log is not there any more.")
-    name = f"run-{run_id}-{attempt.task_run.identifier}-{fence}.log"
+    task = "".join(letter if letter.isprintable() else "_" for letter in attempt.task_run.identifier)
+    name = f"run-{run_id}-{task}-{fence}.log"
     return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="text/plain; charset=utf-8")

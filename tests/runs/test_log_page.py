@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from flows.redaction import Redactor
 from runs import logs
 from runs.logview import reading
-from runs.logview.ansi import line_to_html
+from runs.logview.ansi import line_to_html, plain
 from runs.models import Attempt, Run, TaskRun, Trigger
 from runs.services import start_run
 from tests.pages import Page, Person, sample_flow
@@ -31,6 +31,17 @@ from tests.waiting import within
         ("10 %\r50 %\r100 %", "100 %"),
         ("bell\x07 nul\x00 back\x08", "bell nul back"),
         ("tab\tstays", "tab\tstays"),
+        ("\x1b[" + "1" * 5000 + "mstill here", "still here"),
+        ("\x1b[" + ";1" * 5000 + "mbold", '<span class="ansi-bold">bold</span>'),
+        ("\x1b[1;38:5:208mbold", '<span class="ansi-bold">bold</span>'),
+        ("a\u202etxt.exe", 'a<span class="log-control">U+202E</span>txt.exe'),
+        ("c1 \x9b31m", 'c1 <span class="log-control">U+009B</span>31m'),
+        (
+            "zero\u200bwidth \u2066x\u2069",
+            'zero<span class="log-control">U+200B</span>width '
+            '<span class="log-control">U+2066</span>x<span class="log-control">U+2069</span>',
+        ),
+        ("half \ud800", 'half <span class="log-control">U+D800</span>'),
         ("\x1b[31", "\x1b[31"[1:]),
     ],
 )
@@ -178,3 +189,43 @@ def test_an_attempt_that_is_not_there_is_not_found(attempt):
     ):
         assert ann.client.get(path).status_code == 404
     assert Run.objects.count() == 1
+
+
+CODES = st.sampled_from(
+    ["\x1b[", "\x1b]", "\x9b", "m", ";", ":", "38", "48", "5", "2", "9" * 5000, "\u0661", "²", "\r", "\u202e"]
+)
+
+
+@given(st.lists(st.one_of(CODES, st.text(max_size=20), st.characters(categories=["Cs", "Cc", "Cf"])), max_size=40))
+def test_nothing_that_is_printed_keeps_a_log_from_being_shown(pieces):
+    line = "".join(pieces)
+    for made in (line_to_html(line), plain(line)):
+        made.encode()  # as an answer is
+        assert not {letter for letter in made if ord(letter) < 32} - {"\t", "\n"}
+        assert "\u202e" not in made and "\x9b" not in made
+
+
+@pytest.mark.django_db
+def test_a_hostile_log_opens_on_every_page_that_shows_it(settings, tmp_path):
+    settings.DEX_HOME = tmp_path
+    run = Run.objects.create(
+        flow=sample_flow("Daily shop"), flow_name="Daily shop", trigger=Trigger.TEST, state="running"
+    )
+    task = TaskRun.objects.create(run=run, kind="script", unique_id="s", identifier="bad\nname", state="running")
+    Attempt.objects.create(task_run=task, fence=1, owner="w", started_at=timezone.now(), log_path=f"{run.pk}/1.log")
+    path = tmp_path / "logs" / str(run.pk) / "1.log"
+    path.parent.mkdir(parents=True)
+    hostile = "\x1b[" + "7" * 5000 + "m needle \u202eevil\u2066\x85 \x1b[38;5mX\n"
+    path.write_bytes(hostile.encode() + b"\xff\xfe \xed\xa0\x80 \x9b31m\n" + b"\x1b[" * 20_000 + b"\n")
+    ada = Person("ada", "everything")
+    log = f"/runs/{run.pk}/tasks/{task.pk}/log/1/"
+    for address in (
+        *(log, f"{log}?q=needle", f"{log}tail/?from=0&line=1", f"/runs/{run.pk}/trial/"),
+        *(f"/runs/{run.pk}/tasks/{task.pk}/", f"/runs/{run.pk}/?task={task.pk}"),
+    ):
+        answer = ada.client.get(address)
+        assert answer.status_code == 200, address
+        assert "\u202e" not in answer.content.decode(), address
+    download = ada.client.get(f"{log}text/")
+    assert download.status_code == 200 and b"".join(download.streaming_content).startswith(b"\x1b[")
+    assert "U+202E" in ada.open(log).html
