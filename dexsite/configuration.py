@@ -2,8 +2,10 @@
 
 import os
 import secrets
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -107,6 +109,21 @@ def mail_server(url: str) -> tuple[str, int, str, str, bool, bool] | None:
     secure = parts.scheme == "smtps"
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     return parts.hostname, port, user, password, given.get("tls") == "1" and not secure, secure
+
+
+def broker_tls(url: str) -> dict[str, Any] | None:
+    """What a broker with TLS must show: a certificate for its name. None without TLS, or where the URL says itself.
+
+    Left to themselves, kombu and py-amqp encrypt and check nothing.
+    """
+    parts = urlsplit(url)
+    if "ssl_" in parts.query:
+        return None
+    if parts.scheme == "rediss":
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    if parts.scheme == "amqps":
+        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname}
+    return None
 
 
 def new_key() -> str:

@@ -9,6 +9,9 @@ from django.db.models import QuerySet
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 
+from dexsite.passwords import OthersPassword
+from flows.tokens import revoke_all
+
 #: Permissions of other apps exist because Django makes them; dex asks for none of them.
 APPS = ("auth", "flows", "nodes", "runs")
 
@@ -44,6 +47,7 @@ class RoleAdmin(GroupAdmin):
 class PersonAdmin(UserAdmin):
     """Users. Only a superuser makes superusers, or touches one: who manages users would else be one."""
 
+    change_password_form = OthersPassword
     list_display = ("username", "first_name", "last_name", "email", "member_of", "is_active", "last_login")
     list_filter = ("is_active", "groups", "is_superuser")
     readonly_fields = ("last_login", "date_joined")
@@ -56,6 +60,18 @@ class PersonAdmin(UserAdmin):
 
     def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
         return super().formfield_for_manytomany(db_field, request, **{**kwargs, **_readable(db_field)})
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Who is switched off keeps no API token, also for the day on which they are switched on again."""
+        super().save_model(request, obj, form, change)
+        if not obj.is_active and (number := revoke_all(obj)):
+            self.message_user(request, f"{number} API token{'' if number == 1 else 's'} of {obj} revoked.")
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """What is noted of a change; after that of a password, also what became of tokens is told."""
+        if said := getattr(form, "said", ""):
+            self.message_user(request, said)
+        return super().construct_change_message(request, form, formsets, add)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")

@@ -7,7 +7,7 @@ from typing import Any
 
 import dj_database_url
 
-from dexsite.configuration import Reader, key_file, mail_server
+from dexsite.configuration import Reader, broker_tls, key_file, mail_server
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _read = Reader(os.environ)
@@ -99,6 +99,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "flows.tokens.RevokedWithPassword"},
 ]
 
 # --- the database ----------------------------------------------------------------------------------------
@@ -167,6 +168,10 @@ if CELERY_BROKER_URL.startswith("redis"):
     }
 elif EMBEDDED:
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.05}
+if (_tls := broker_tls(CELERY_BROKER_URL)) is not None:
+    CELERY_BROKER_USE_SSL = _tls
+# Whoever reaches the broker may not stop workers, or make them tell what they do; dex needs neither.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = "UTC"
@@ -188,6 +193,7 @@ TASK_TIMEOUT_S = _read.number("DEX_TASK_TIMEOUT_S", 3600, least=0.1)
 SESSION_OPEN_TIMEOUT_S = _read.number("DEX_SESSION_OPEN_TIMEOUT_S", 300, least=1)
 SESSION_WARM_S = _read.number("DEX_SESSION_WARM_S", 600)
 PARSE_TIMEOUT_S = _read.number("DEX_PARSE_TIMEOUT_S", 600, least=1)
+PLAN_TIMEOUT_S = _read.number("DEX_PLAN_TIMEOUT_S", 1200, least=1)
 API_STARTS_PER_MINUTE = _read.count("DEX_API_STARTS_PER_MINUTE", 60)
 # --- connections: where they may connect to, and which folders of this machine they may read; see docs/connections.md
 CONNECT_PRIVATE = _read.flag("DEX_CONNECT_PRIVATE")
@@ -284,14 +290,26 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
+BEHIND_PROXY = _read.flag("DEX_BEHIND_PROXY")
 if PRODUCTION:
     SECURE_SSL_REDIRECT = _read.flag("DEX_SSL_REDIRECT", True)
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _read.flag("DEX_BEHIND_PROXY") else None
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
     SECURE_HSTS_SECONDS = 31536000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-dex", "__Host-dexcsrf"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+AUTHENTICATION_BACKENDS = ["flows.logins.backend.ThrottledBackend"]
+PASSWORD_HASHERS = [
+    "flows.logins.hashing.TurnHasher",
+    "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+]
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # a flow has half of that at most; beyond it the request is refused
+FILE_UPLOAD_HANDLERS = ["dexsite.uploads.SmallFiles"]
+TOKEN_MAX_DAYS = _read.count("DEX_TOKEN_MAX_DAYS", 365)
+if TOKEN_MAX_DAYS > 36500:
+    _read.complain("DEX_TOKEN_MAX_DAYS is at most 36500")
+    TOKEN_MAX_DAYS = 365
 METRICS_OPEN = _read.flag("DEX_METRICS_OPEN")
 OPENLINEAGE_URL = _read.text("DEX_OPENLINEAGE_URL")
 OPENLINEAGE_API_KEY = _read.text("DEX_OPENLINEAGE_API_KEY")

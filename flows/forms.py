@@ -4,6 +4,7 @@ from datetime import datetime, time, timedelta
 from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
@@ -337,17 +338,17 @@ class TokenForm(forms.Form):
         error_messages={"required": "Say what will use the token."},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    days = forms.TypedChoiceField(
-        label="Expires",
-        choices=[("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"), ("", "Never")],
-        coerce=int,
-        empty_value=None,
-        required=False,
-        initial="90",
-    )
+    days = forms.TypedChoiceField(label="Expires", coerce=int, help_text="It also ends when you change your password.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        most = settings.TOKEN_MAX_DAYS
+        offered = sorted({*(days for days in (30, 90, 365) if days < most), most})
+        days: Any = self.fields["days"]
+        days.choices = [(str(each), "In a year" if each == 365 else f"In {each:,} days") for each in offered]
+        self.initial["days"] = str(max(each for each in offered if each <= max(90, offered[0])))
 
     @property
-    def expires_at(self) -> datetime | None:
-        """When the token ends, counted from now; None: never."""
-        days = self.cleaned_data["days"]
-        return timezone.now() + timedelta(days=days) if days else None
+    def expires_at(self) -> datetime:
+        """When the token ends, counted from now."""
+        return timezone.now() + timedelta(days=self.cleaned_data["days"])

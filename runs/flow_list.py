@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import F, OuterRef, QuerySet, Subquery, Window
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 
 from flows.cron import CronError, describe, next_times
@@ -53,8 +53,8 @@ def flows_with(
     rows = Flow.objects.select_related("environment__project").annotate(
         latest_state=Subquery(latest.values("state")[:1])
     )
-    for word in asked.split():
-        rows = rows.filter(name__icontains=word) | rows.filter(description__icontains=word)
+    for word in asked.split():  # one condition a word; two sets of rows united would double with each of them
+        rows = rows.filter(Q(name__icontains=word) | Q(description__icontains=word))
     if environment is not None:
         rows = rows.filter(environment=environment)
     if state == "none":

@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from dexsite.configuration import Reader, key_file
+from dexsite.configuration import Reader, broker_tls, key_file
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD_KEY = "jV3xkq0Zt9-WmLr5_yB7nHc2EoP8sUdFa4TgXi6K1v-0qLz8Rb"
@@ -189,3 +190,37 @@ def test_every_setting_is_in_the_table_of_settings():
     names = set(re.findall(r'_read\.\w+\(\s*"([A-Z_]+)"', (ROOT / "dexsite" / "settings.py").read_text()))
     table = (ROOT / "docs" / "settings.md").read_text()
     assert names - set(re.findall(r"`([A-Z_]+)`", table)) == set()
+
+
+@pytest.mark.parametrize(
+    ("url", "tls"),
+    [
+        ("memory://", None),
+        ("redis://:p@broker:6379/0", None),
+        ("rediss://dex:p@broker:6379/0", {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}),
+        ("rediss://dex:p@broker/0?ssl_cert_reqs=required&ssl_ca_certs=/etc/ca.pem", None),
+        ("amqps://dex:p@broker//", {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "broker"}),
+    ],
+)
+def test_a_broker_with_tls_must_show_a_certificate_for_its_name(url, tls):
+    assert broker_tls(url) == tls
+
+
+def test_what_kombu_makes_of_such_a_broker_checks_its_certificate(tmp_path):
+    code = (
+        "from dexsite.celery import app; from kombu import Connection; c = app.connection_for_write(); "
+        "print(c.ssl, app.conf.worker_enable_remote_control, c.as_uri())"
+    )
+    done = started(tmp_path, "-c", code, CELERY_BROKER_URL="rediss://dex:secret@broker:6379/0")
+    assert "CERT_REQUIRED" in done.stdout and " False rediss://dex:**@broker" in done.stdout, done.stderr
+
+
+def test_the_example_for_growing_has_a_password_and_tls_for_every_server():
+    example = (ROOT / "README.md").read_text().split("## Growing")[1].split("```")[1]
+    assert "rediss://dex:PASSWORD@" in example and "sslmode=verify-full" in example and "redis://broker" not in example
+
+
+def test_nothing_promises_that_no_work_is_ever_repeated():
+    texts = [path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))]
+    assert not [text for text in texts if re.search(r"run twice|runs twice|never twice|exactly once", text)]
+    assert "may run again" in texts[0]

@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import connection
@@ -62,13 +63,92 @@ def test_the_database_never_holds_the_secret():
     assert Token.objects.get().digest == hashlib.sha256(secret.encode()).hexdigest()
 
 
-def test_ninety_days_is_what_nobody_chose_and_never_must_be_chosen():
+def test_ninety_days_is_what_nobody_chose_and_a_year_is_the_most():
     ada = someone()
     make(ada)
-    make(ada, name="for ever", days="Never")
+    make(ada, name="a year", days="In a year")
     ninety = Token.objects.get(name="nightly loader").expires_at - timezone.now()
     assert timedelta(days=89) < ninety <= timedelta(days=90)
-    assert Token.objects.get(name="for ever").expires_at is None
+    year = Token.objects.get(name="a year").expires_at - timezone.now()
+    assert timedelta(days=364) < year <= timedelta(days=365)
+    assert "Never" not in ada.open("/tokens/").html.replace('<span class="muted">Never</span>', "")
+
+
+def test_no_token_lives_longer_than_the_installation_lets_it(settings):
+    ada = someone()
+    token, secret = made_by(ada.user, expires_at=timezone.now() + timedelta(days=4000))
+    assert token.expires_at <= timezone.now() + timedelta(days=365)
+    Token.objects.filter(pk=token.pk).update(expires_at=None)  # from before there was a greatest age
+    assert holder_of(secret) == ada.user
+    Token.objects.filter(pk=token.pk).update(created_at=timezone.now() - timedelta(days=366))
+    assert holder_of(secret) is None and "Expired" in ada.open("/tokens/").html
+    settings.TOKEN_MAX_DAYS = 400
+    assert holder_of(secret) == ada.user
+    settings.TOKEN_MAX_DAYS = 7
+    page = ada.open("/tokens/")
+    assert list(page.form("new-token").choices["days"]) == ["In 7 days"]
+
+
+NEW = "correct horse battery"
+
+
+def own_change(person, **fields):
+    person.user.set_password("an old password 1")
+    person.user.save()
+    person.client.force_login(person.user)
+    _, secret = made_by(person.user)
+    page = person.open("/admin/password_change/")
+    assert "API tokens are revoked when the password changes" in page.html
+    typed = {"old_password": "an old password 1", "new_password1": NEW, "new_password2": NEW}
+    return secret, person.post(page, page.form("password-form"), {**typed, **fields})
+
+
+def test_tokens_end_with_the_password_that_they_were_made_under():
+    ada = someone()
+    secret, page = own_change(ada)
+    assert page.messages == ["1 API token revoked."] and holder_of(secret) is None
+    ada.user.refresh_from_db()
+    assert ada.user.check_password(NEW)
+
+
+def test_tokens_are_kept_where_that_was_asked_for():
+    secret, page = own_change(someone(), keep_tokens="on")
+    assert page.messages == ["1 API token kept."] and holder_of(secret) is not None
+
+
+def test_a_password_that_an_administrator_or_a_command_sets_ends_tokens_too():
+    bob, admin = someone("bob"), Person("root", "everything")
+    _, secret = made_by(bob.user)
+    page = admin.open(f"/admin/auth/user/{bob.user.pk}/password/")
+    page = admin.post(page, page.form("user_form"), {"password1": NEW, "password2": NEW, "set-password": "1"})
+    assert page.status == 200 and holder_of(secret) is None
+    _, secret = made_by(bob.user, name="another")
+    bob.user.refresh_from_db()
+    bob.user.set_password("yet another password")  # what `manage.py changepassword` does
+    bob.user.save()
+    assert holder_of(secret) is None
+
+
+def test_a_better_hash_of_the_same_password_ends_nothing(settings):
+    ada = someone()
+    ada.user.set_password(NEW)
+    ada.user.save()
+    _, secret = made_by(ada.user)
+    ada.user.password = make_password(NEW, hasher="pbkdf2_sha1")
+    ada.user.save()
+    before = ada.user.password
+    assert ada.user.check_password(NEW) and ada.user.password != before
+    assert holder_of(secret) == ada.user
+
+
+def test_who_was_switched_off_in_the_admin_has_no_token_when_switched_on_again():
+    bob, admin = someone("bob"), Person("root", "everything")
+    _, secret = made_by(bob.user)
+    page = admin.open(f"/admin/auth/user/{bob.user.pk}/change/")
+    page = admin.post(page, page.form("user_form"), {"is_active": []})
+    assert any("1 API token of bob revoked." in said for said in page.messages)
+    type(bob.user).objects.filter(pk=bob.user.pk).update(is_active=True)
+    assert holder_of(secret) is None
 
 
 def test_a_reload_of_the_answer_makes_no_second_token():
