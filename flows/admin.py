@@ -5,13 +5,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dexsite.admin import ObjectActions
 from flows import scheduling
-from flows.models import Environment, Project, Revision
+from flows.models import Environment, LogIn, Project, Revision
 from flows.project_forms import EnvironmentForm, ProjectForm
 from flows.variables.encryption import Unreadable
 
@@ -77,9 +78,9 @@ class EnvironmentAdmin(ObjectActions):
     """Environments: what was parsed last, and what is wrong with it. nodes.admin adds the warehouse and the sync."""
 
     form = EnvironmentForm
-    list_display = ("__str__", "branch", "current_revision", "subject", "synced_at", "parses")
+    list_display = ("__str__", "branch", "current_revision", "subject", "progress")
     list_select_related = ("project", "current_revision")
-    readonly_fields = ("commit", "synced_at", "sync_error", "left_out")
+    readonly_fields = ("progress", "commit", "synced_at", "sync_error", "left_out")
     search_fields = ("name", "project__name")
 
     @admin.display(description="commit")
@@ -101,15 +102,40 @@ class EnvironmentAdmin(ObjectActions):
         """What the commit holds that dex does not take."""
         return "\n".join(environment.sync_notes) or "Nothing."
 
-    @admin.display(boolean=True, description="parses")
-    def parses(self, environment: Environment) -> bool | None:
-        """Whether the last sync succeeded; unknown before the first."""
-        return not environment.sync_error if environment.synced_at else None
+    @admin.display(description="sync")
+    def progress(self, environment: Environment) -> SafeString:
+        """Whether it is being synced, or what came of the last time; it follows by itself."""
+        return render_to_string("runs/_sync.html", {"row": environment})
 
     def save_model(self, request: HttpRequest, obj: Environment, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if set(form.changed_data) - {"name", "sync_every", "threads"}:
             _say_to_sync(self, request, f"Sync {obj}")
+
+
+@admin.register(LogIn)
+class LogInAdmin(admin.ModelAdmin):
+    """Who tried to log in, to look at."""
+
+    list_display = ("at", "who", "address", "outcome", "refused")
+    list_filter = ("outcome",)
+    search_fields = ("name", "address")
+    date_hierarchy = "at"
+    fields = ("at", "who", "address", "outcome", "refused")
+
+    @admin.display(description="user", ordering="name")
+    def who(self, row: LogIn) -> str:
+        """The user; a name that nobody has is not kept."""
+        return row.name or "a name that nobody has"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(Revision)

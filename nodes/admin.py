@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from dexsite.admin import ObjectActions
 from flows.forms import FlowForm
 from flows.models import Environment, Flow
-from nodes import expansion, services, sync
+from nodes import expansion, services
 from nodes.admin_forms import LinkForm, NodeForm
 from nodes.environment_forms import NAMES, WarehouseForm, field_names
 from nodes.models import Change, Link, Node
@@ -138,25 +138,13 @@ class ChangeAdmin(admin.ModelAdmin):
         return False
 
 
-@admin.action(description="Sync now", permissions=["change"])
-def sync_environments(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Environment]) -> None:
-    """Parse the chosen environments; errors are shown and the last good revision stays."""
-    for environment in queryset.select_related("project"):
-        try:
-            revision = sync.sync(environment)
-            model_admin.message_user(request, f"{environment} is at {revision}.")
-        except (sync.SyncError, OSError) as error:  # OSError: a disk that is full, a file that may not be read
-            model_admin.message_user(request, f"{environment} does not parse: {error}", messages.ERROR)
-
-
-# flows cannot import nodes, so what needs a parser or knows warehouses is added to its page from here.
+# flows cannot import nodes, so what knows warehouses is added to its page from here.
 _environments = admin.site.get_model_admin(Environment)
-_environments.actions = [sync_environments]
 _environments.form = WarehouseForm
 _parts: list[Any] = [
     (None, {"fields": ["project", "name", "branch", "sync_every", "threads"]}),
     ("Warehouse", {"fields": ["warehouse_type", "target"]}),
     *((NAMES[kind], {"classes": [f"when-warehouse_type-{kind}"], "fields": field_names(kind)}) for kind in NAMES),
-    ("What flows run on", {"fields": ["commit", "synced_at", "sync_error", "left_out"]}),
+    ("What flows run on", {"fields": ["commit", "synced_at", "progress", "sync_error", "left_out"]}),
 ]
 _environments.get_fieldsets = lambda request, obj=None: _parts  # type: ignore[method-assign]

@@ -12,6 +12,7 @@ from flows.variables.values import secret_names, variable_names
 from nodes.kinds.script import argument_problems
 from nodes.models import Connection, Node
 from nodes.scripts import packages_of
+from nodes.scripts.packages import reads_of_packages
 from nodes.selectors import split_values
 from nodes.services import check_node
 
@@ -225,8 +226,7 @@ class ScriptForm(StepForm):
         there, secrets = variable_names(self.flow.environment), secret_names(self.flow.environment)
         known = {name: "secret" if name in secrets else "variable" for name in there}
         made = []
-        for package in self.packages:
-            reads = package.reads
+        for package, reads in zip(self.packages, reads_of_packages(self.packages), strict=True):
             made.append(
                 {
                     "package": package,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -18,7 +17,7 @@ from flows.sources import SourceError, source_of
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError, plain_values
 from nodes.dbt.parse import ParsedProject, ParseError, parse_project
-from nodes.dbt.profiles import ProfileError, profile_name
+from nodes.dbt.profiles import ProfileError, UnreadableProfile, profile_name, project_of
 from nodes.expansion import refresh_environment
 from nodes.manifest import ManifestError, decode
 from nodes.warehouse import TARGET, WarehouseError, database_dir, dbt_environment, profiles_dir
@@ -28,6 +27,7 @@ PROBLEMS = (
     *(ParseError, ManifestError, GitError, SourceError, ProfileError, WarehouseError, VariableError, Unreadable),
 )
 log = logging.getLogger("dex.sync")
+MOST_MANIFEST = 512 * 1024**2  # bytes; 50,000 models have less
 
 
 class SyncError(Exception):
@@ -89,15 +89,15 @@ def sync(environment: Environment, variables: dict[str, Any] | None = None) -> R
 def vars_of(folder: Path, values: Mapping[str, str]) -> dict[str, str]:
     """Variables of dex as vars of dbt: under their own names, and under those of dbt_project.yml that differ in case.
 
-    `REGION` is var("REGION"), and also var("region") where the project's `vars:` has a `region`.
+    `REGION` is var("REGION"), and also var("region") where the project's `vars:` has a `region`. Raises
+    UnreadableProfile where the file takes more to read than dex spends on it.
     """
     try:
-        declared = (yaml.safe_load((folder / "dbt_project.yml").read_text()) or {}).get("vars") or {}
-    except (OSError, yaml.YAMLError, AttributeError):  # what is wrong with the file, dbt says better
-        declared = {}
-    names = [name for name in declared if isinstance(name, str)] if isinstance(declared, dict) else []
-    for inner in declared.values() if isinstance(declared, dict) else ():  # vars of one package
-        names += [name for name in inner if isinstance(name, str)] if isinstance(inner, dict) else []
+        names = project_of(folder, settings.DBT_ENVIRONMENT).vars
+    except UnreadableProfile:
+        raise
+    except ProfileError:  # what else is wrong with the file, dbt says better
+        names = ()
     return {**values, **{name: values[name.upper()] for name in names if name.upper() in values}}
 
 
@@ -129,6 +129,10 @@ def _revision(
     known = Revision.objects.filter(environment=environment, key=key).first()
     if known is not None and known.exists_on_disk:
         return known, False
+    if (size := parsed.manifest_path.stat().st_size) > MOST_MANIFEST:
+        raise ManifestError(
+            f"dbt's manifest has {size // 1024**2:,} MiB; at most {MOST_MANIFEST // 1024**2:,} are read"
+        )
     data = parsed.manifest_path.read_bytes()
     manifest = decode(data)
     compact = parsed.target_dir / "manifest.compact"

@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -17,12 +18,13 @@ from django.utils.safestring import SafeString
 
 from dexsite.admin import ObjectActions
 from dexsite.templatetags.dex import state_badge
-from flows.models import Flow
+from flows.models import Environment, Flow
 from flows.parameters import ParameterError
 from runs import logs, reruns, services
 from runs.forms import StartForm
 from runs.models import Attempt, Pool, Run, TaskRun, Trigger
 from runs.states import RunState
+from runs.syncing import ask_to_sync
 
 LARGEST_ID = 2**63
 
@@ -242,5 +244,17 @@ def run_now(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: Query
     return TemplateResponse(request, "admin/runs/start.html", context)
 
 
+@admin.action(description="Sync now", permissions=["change"])
+def sync_environments(
+    model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Environment]
+) -> HttpResponse | None:
+    """Ask a worker to sync the chosen environments; their pages show how far it is, and what came of it."""
+    rows = list(queryset.select_related("project"))
+    ask_to_sync(Environment.objects.filter(pk__in=[row.pk for row in rows]))
+    model_admin.message_user(request, f"A worker syncs {', '.join(map(str, rows[:5]))}{' ...' if rows[5:] else ''}.")
+    return redirect("admin:flows_environment_change", rows[0].pk) if len(rows) == 1 else None
+
+
 # flows cannot import runs, so what starts them is added to their page from here.
 admin.site.get_model_admin(Flow).actions = [run_now]
+admin.site.get_model_admin(Environment).actions = [sync_environments]

@@ -1,10 +1,12 @@
 """Turns a flow, now, into the task runs and dependencies of a run."""
 
 import logging
+import threading
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
+from django.db import connection as own_connection
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -35,15 +37,34 @@ def plan_run(run_id: int) -> None:
     """Plan a QUEUED run and let its first tasks go; a run that cannot be planned ends FAILED with the reason.
 
     Safe to call twice and at once: the plan and the run's move to RUNNING are one transaction, and only one
-    planner's move counts.
+    planner's move counts. One that takes longer than PLAN_TIMEOUT_S ends FAILED too.
     """
     held = heart.hold(Held("plan", run_id, 0, on_lost=lambda: None))
     try:
         if _take(run_id):
-            with about(run=run_id):
-                _plan_run(run_id)
+            late = threading.Timer(settings.PLAN_TIMEOUT_S, _give_up, [run_id, held])
+            late.daemon = True
+            late.start()
+            try:
+                with about(run=run_id):
+                    _plan_run(run_id)
+            finally:
+                late.cancel()
     finally:
         heart.drop(held)
+
+
+def _give_up(run_id: int, held: Held) -> None:
+    """The time for planning is up: the run fails now; what its planner still does comes too late to count."""
+    heart.drop(held)
+    minutes = f"{settings.PLAN_TIMEOUT_S:g} seconds (DEX_PLAN_TIMEOUT_S)"
+    try:
+        _fail(run_id, f"planning took longer than {minutes}; its log and that of dex say what was done meanwhile")
+        log.error("planning run %s took longer than %s", run_id, minutes)
+    except DatabaseError as error:  # the lease is not renewed any more: another planner tries, with a time of its own
+        log.warning("could not fail run %s: %s", run_id, error)
+    finally:
+        own_connection.close()  # of this thread
 
 
 def _take(run_id: int) -> bool:

@@ -1,4 +1,5 @@
-"""When environments are synced without anybody asking: after a push, and at an interval. Any process may call."""
+"""When environments are synced: after a push, at an interval, or because somebody clicked; always by a worker. What a
+repository says is never read by the process that answers requests."""
 
 import hashlib
 import hmac
@@ -7,13 +8,14 @@ import logging
 from datetime import timedelta
 from urllib.parse import parse_qs
 
-from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.decorators import login_not_required, permission_required
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from flows import credentials
 from flows.models import Environment, Project
@@ -44,6 +46,10 @@ def sync_if_asked(environment_id: int) -> None:
         sync(row)
     except SyncError as error:  # noted on the environment, which keeps its last good revision
         log.info("%s does not sync: %s", row, error)
+    except Exception as error:  # a full disk, a fault of dex: whoever waits for it must see an end
+        log.exception("%s could not be synced", row)
+        said = f"It could not be synced: {type(error).__name__}: {error}"
+        Environment.objects.filter(pk=row.pk).update(sync_error=said[:2000], synced_at=timezone.now())
     Environment.objects.filter(pk=row.pk, sync_asked_at=row.sync_asked_at).update(sync_asked_at=None)
 
 
@@ -56,6 +62,20 @@ def sync_what_is_due() -> None:
         ask_to_sync(Environment.objects.filter(pk__in=due))
     late = Environment.objects.filter(sync_asked_at__lt=now - PATIENCE).exclude(pk__in=due)
     bell.ring_sync(late.values_list("pk", flat=True))
+
+
+@require_safe
+@permission_required("flows.view_environment", raise_exception=True)
+def sync_state(request: HttpRequest, environment_id: int) -> HttpResponse:
+    """How far the sync of an environment is; a part of a page that asks until it is over."""
+    rows = Environment.objects.select_related("current_revision")
+    row = get_object_or_404(rows, pk=environment_id if environment_id < LARGEST_ID else None)
+    return render(request, "runs/_sync.html", {"row": row, "late": is_late(row)})
+
+
+def is_late(row: Environment) -> bool:
+    """Whether a sync was asked for so long ago that one may wonder about workers."""
+    return row.sync_asked_at is not None and timezone.now() - row.sync_asked_at > PATIENCE
 
 
 @csrf_exempt  # no cookie is looked at: the signature says who asks

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs import due, probing, trials, views
+from runs import due, probing, syncing, trials, views
 from runs.calendar import views as calendar_views
 from runs.fingerprints import views as failure_views
 from runs.listing import views as listing
@@ -20,6 +20,7 @@ urlpatterns = [
     path("flows/<int:flow_id>/plan/", due.plan, name="plan"),
     path("flows/<int:flow_id>/due/<int:tick_id>/withdraw/", due.withdraw, name="withdraw"),
     path("flows/<int:flow_id>/states/", views.states, name="states"),
+    path("environments/<int:environment_id>/sync/", syncing.sync_state, name="sync"),
     path("runs/bulk/", listing.bulk, name="bulk_runs"),
     path("runs/<int:run_id>/", watch.run_page, name="run"),
     path("runs/<int:run_id>/live/", watch.live, name="live"),

@@ -88,6 +88,7 @@ def parse_project(
                 _forget_old(cache_dir)
                 shutil.rmtree(entry, ignore_errors=True)
                 try:
+                    _look_at_profile(order)
                     warnings = _parse(order, entry)
                 except BaseException:
                     shutil.rmtree(entry, ignore_errors=True)
@@ -193,6 +194,22 @@ def _parse(order: _Order, entry: Path) -> list[str]:
     marker.write_text(json.dumps({"warnings": warnings}))
     marker.rename(entry / "parsed.json")
     return warnings
+
+
+def _look_at_profile(order: _Order) -> None:
+    """Refuse before dbt reads them what dex could not read afterwards: dbt would be busy with it until its time is up.
+
+    What else is wrong with them, dbt says better.
+    """
+    used = order.profiles_dir or order.project_dir
+    try:
+        name = profiles.profile_name(order.project_dir, order.env)
+        if (used / "profiles.yml").is_file():
+            profiles.describe(used, name, order.target, env=order.env, variables=order.vars)
+    except profiles.UnreadableProfile:
+        raise
+    except profiles.ProfileError:
+        return
 
 
 def _kept(entry: Path) -> list[str] | None:

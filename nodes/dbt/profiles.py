@@ -1,4 +1,5 @@
-"""Which profiles.yml a project runs with, and what it says, without importing dbt."""
+"""Which profiles.yml a project runs with, and what it says, without importing dbt. Both files are other people's,
+and are read in a process of their own: see nodes.dbt.reader."""
 
 import re
 from collections.abc import Mapping
@@ -7,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2.exceptions import TemplateError
-from jinja2.nativetypes import NativeEnvironment
-from jinja2.sandbox import SandboxedEnvironment
+
+from nodes.dbt import reader
 
 _SECRET_KEY = re.compile(r"pass|secret|token|private_key|keyfile_json|api_key|credential", re.IGNORECASE)
 
 
 class ProfileError(Exception):
     """The profile cannot be used; the message says why."""
+
+
+class UnreadableProfile(ProfileError):
+    """Reading it takes more than dex spends on what a repository says."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +35,37 @@ class Profile:
     secrets: tuple[str, ...] = field(repr=False, default=())
 
 
-def profile_name(project_dir: Path, env: Mapping[str, str] | None = None) -> str:
-    """The profile that dbt_project.yml asks for."""
+@dataclass(frozen=True)
+class Project:
+    """What a dbt_project.yml says: the profile that it asks for, or why none can be told, and the names of its vars."""
+
+    profile: str
+    problem: str
+    vars: tuple[str, ...]
+
+
+def project_of(project_dir: Path, env: Mapping[str, str] | None = None) -> Project:
+    """What the project's dbt_project.yml says. Raises ProfileError, UnreadableProfile where it is too much."""
     path = project_dir / "dbt_project.yml"
     try:
-        content = yaml.safe_load(path.read_text())
+        found = reader.ask("project", path.name, reader.read_file(path), env=dict(env or {}))
     except FileNotFoundError:
         raise ProfileError(f"{project_dir} has no dbt_project.yml") from None
-    except yaml.YAMLError as error:
-        raise ProfileError(f"dbt_project.yml is not valid YAML: {_short(error)}") from None
-    if not isinstance(content, dict):
-        raise ProfileError("dbt_project.yml is empty")
-    name = _render(content.get("profile") or content.get("name") or "", env or {}, {})
-    if not name:
+    except reader.TooMuch as error:
+        raise UnreadableProfile(str(error)) from error
+    except (reader.ReadError, OSError) as error:
+        raise ProfileError(str(error)) from error
+    return Project(found["profile"], found["problem"], tuple(found["vars"]))
+
+
+def profile_name(project_dir: Path, env: Mapping[str, str] | None = None) -> str:
+    """The profile that dbt_project.yml asks for. Raises ProfileError."""
+    found = project_of(project_dir, env)
+    if found.problem:
+        raise ProfileError(found.problem)
+    if not found.profile:
         raise ProfileError("dbt_project.yml names no profile")
-    return str(name)
+    return found.profile
 
 
 def directory_for(
@@ -83,22 +103,17 @@ def describe(
     database_dir: Path | None = None,
 ) -> Profile:
     """What the profile says; a relative path of a DuckDB file counts from `database_dir`."""
+    path = profiles_dir / "profiles.yml"
+    order = {"profile": profile, "target": target, "env": dict(env or {}), "variables": dict(variables or {})}
     try:
-        content = yaml.safe_load((profiles_dir / "profiles.yml").read_text())
+        found = reader.ask("profile", path.name, reader.read_file(path), **order)
     except FileNotFoundError:
         raise ProfileError(f"{profiles_dir} has no profiles.yml") from None
-    except yaml.YAMLError as error:
-        raise ProfileError(f"profiles.yml is not valid YAML: {_short(error)}") from None
-    chosen = content.get(profile) if isinstance(content, dict) else None
-    if not isinstance(chosen, dict) or not isinstance(chosen.get("outputs"), dict):
-        raise ProfileError(f"profiles.yml has no profile {profile!r} with outputs")
-    env, variables = env or {}, variables or {}
-    name = str(target or _render(chosen.get("target") or "default", env, variables))
-    output = chosen["outputs"].get(name)
-    if not isinstance(output, dict):
-        known = ", ".join(sorted(map(str, chosen["outputs"])))
-        raise ProfileError(f"profile {profile!r} has no target {name!r}; it has {known}")
-    filled = {key: _render(value, env, variables) for key, value in output.items()}
+    except reader.TooMuch as error:
+        raise UnreadableProfile(str(error)) from error
+    except (reader.ReadError, OSError) as error:
+        raise ProfileError(str(error)) from error
+    name, filled = found["target"], found["output"]
     kind = str(filled.get("type") or "")
     threads = filled.get("threads")
     return Profile(
@@ -125,46 +140,3 @@ def _secrets(value: Any, key: str = "") -> list[str]:
     if isinstance(value, list):
         return [secret for each in value for secret in _secrets(each, key)]
     return [str(value)] if value not in (None, "") and _SECRET_KEY.search(key.rpartition(".")[2]) else []
-
-
-class _Environment(SandboxedEnvironment, NativeEnvironment):
-    """Jinja as in profiles.yml, without reach into dex: the file is other people's."""
-
-
-def _render(value: Any, env: Mapping[str, str], variables: Mapping[str, Any]) -> Any:
-    if isinstance(value, dict):
-        return {key: _render(each, env, variables) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_render(each, env, variables) for each in value]
-    if not isinstance(value, str) or "{" not in value:
-        return value
-
-    def env_var(name: str, default: str | None = None) -> str:
-        if name in env:
-            return env[name]
-        if default is None:
-            raise ProfileError(f"the environment variable {name} is required and not set")
-        return default
-
-    def var(name: str, default: Any = None) -> Any:
-        return variables.get(name, default)
-
-    jinja = _Environment(autoescape=False)  # a value of YAML, never shown as HTML
-    jinja.filters |= {"as_number": _number, "as_bool": _truth, "as_native": yaml.safe_load, "as_text": str}
-    try:
-        return jinja.from_string(value).render(env_var=env_var, var=var)
-    except TemplateError as error:
-        raise ProfileError(f"{value!r} cannot be filled in: {error}") from None
-
-
-def _number(text: Any) -> Any:
-    number = float(text)
-    return int(number) if number.is_integer() else number
-
-
-def _truth(text: Any) -> bool:
-    return str(text).strip().lower() in ("true", "1", "yes", "on")
-
-
-def _short(error: yaml.YAMLError) -> str:
-    return " ".join(str(error).split())[:300]

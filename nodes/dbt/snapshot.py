@@ -21,8 +21,11 @@ class SnapshotError(Exception):
 
 def fingerprint(folder: Path) -> str:
     """Changes when, and only when, something changes that dbt would read."""
-    total = hashlib.sha256()
+    total, size = hashlib.sha256(), 0
     for relative, path in sorted(_files(folder)):
+        size += path.stat().st_size
+        if size > MOST_BYTES:
+            raise SnapshotError(f"{folder} holds more than {MOST_BYTES // 1024**2} MiB beside its data")
         total.update(f"{relative}\0".encode(errors="surrogateescape"))
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())

@@ -1,10 +1,11 @@
 """The script packages of a revision: `dex-custom-scripts/<name>/__main__.py`."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes.scripts.reading import Reads, reads_of
+from nodes.scripts.reading import Reads, reads_of_all
 
 FOLDER = "dex-custom-scripts"
 README_LENGTH = 20_000
@@ -20,11 +21,6 @@ class Package:
     readme: str
     folder: Path
 
-    @property
-    def reads(self) -> Reads:
-        """The parameters and variables that its __main__.py reads."""
-        return reads_of(self.folder / "__main__.py")
-
 
 def packages_of(project_dir: Path) -> list[Package]:
     """The packages in a project's folder, by name. Links that lead out of the folder are not followed."""
@@ -36,9 +32,17 @@ def packages_of(project_dir: Path) -> list[Package]:
         return []
 
 
+def reads_of_packages(packages: Sequence[Package]) -> list[Reads]:
+    """The parameters and variables that the __main__.py of each package reads."""
+    return reads_of_all([package.folder / "__main__.py" for package in packages])
+
+
 def _package(folder: Path) -> Package:
     readme = next((path for name in ("README.md", "README.txt", "README") if _is_file(path := folder / name)), None)
-    text = readme.read_bytes()[:README_LENGTH].decode(errors="replace") if readme else ""
+    text = ""
+    if readme is not None:
+        with readme.open("rb") as file:
+            text = file.read(README_LENGTH).decode(errors="replace")
     return Package(folder.name, _is_file(folder / "requirements.txt"), text, folder)
 
 

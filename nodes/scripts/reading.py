@@ -1,11 +1,15 @@
-"""What a script's code reads, as far as its text says so: parameters by place, variables by name. Nothing is run."""
+"""What a script's code reads, as far as its text says so: parameters by place, variables by name. Nothing is
+run, and the text is read in a process of its own."""
 
-import ast
-import warnings
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LARGEST = 512 * 1024  # bytes of a file that is looked at
+from nodes.dbt import reader
+
+LARGEST = 256 * 1024  # bytes of a file that is looked at
+MOST_AT_ONCE = 20  # scripts that one process reads
 
 
 @dataclass(frozen=True)
@@ -16,33 +20,36 @@ class Reads:
     names: tuple[str, ...] = ()
 
 
-def reads_of(path: Path) -> Reads:
-    """What the code at `path` reads; nothing for what is no Python."""
+def reads_of_all(paths: Sequence[Path]) -> list[Reads]:
+    """What the code at each of the paths reads; nothing for what is no Python, or takes too long to be understood.
+
+    All are read by one process, unless one of them keeps it from that.
+    """
+    texts = [_text(path) for path in paths]
+    found: list[Reads] = []
+    for start in range(0, len(texts), MOST_AT_ONCE):
+        some = texts[start : start + MOST_AT_ONCE]
+        together = _asked(some)
+        found += together or [(_asked([text]) or [Reads()])[0] for text in some]
+    return found
+
+
+def _text(path: Path) -> str:
     try:
-        if path.is_symlink() or path.stat().st_size > LARGEST:
-            return Reads()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the script's own text
-            tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return Reads()
-    places, names = set(), set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Subscript(value=value, slice=ast.Constant(value=int(place))) if _is(value, "argv") and place > 0:
-                places.add(place)
-            case ast.Subscript(value=value, slice=ast.Constant(value=str(name))) if _is(value, "environ"):
-                names.add(name)
-            case ast.Call(func=func, args=[ast.Constant(value=str(name)), *_]) if _asks(func):
-                names.add(name)
-    return Reads(tuple(sorted(places)), tuple(sorted(name for name in names if not name.startswith("DEX_"))))
+        return "" if path.is_symlink() else reader.read_file(path, LARGEST).decode()
+    except (OSError, UnicodeDecodeError, reader.ReadError):
+        return ""
 
 
-def _is(node: ast.expr, name: str) -> bool:
-    return (isinstance(node, ast.Attribute) and node.attr == name) or (isinstance(node, ast.Name) and node.id == name)
-
-
-def _asks(node: ast.expr) -> bool:
-    if _is(node, "getenv"):
-        return True
-    return isinstance(node, ast.Attribute) and node.attr == "get" and _is(node.value, "environ")
+def _asked(texts: Sequence[str]) -> list[Reads]:
+    """What they read; an empty list where that cannot be told."""
+    if not any(texts):
+        return [Reads()] * len(texts)
+    try:
+        found = reader.ask("scripts", "__main__.py", json.dumps(texts).encode())
+    except reader.ReadError:
+        return []
+    return [
+        Reads(tuple(each["places"]), tuple(name for name in each["names"] if not name.startswith("DEX_")))
+        for each in found["reads"]
+    ]

@@ -16,6 +16,7 @@ from flows import checks
 from flows.models import Environment, Flow, Project
 from nodes.models import Node
 from nodes.services import save_node
+from runs.syncing import sync_if_asked
 from tests.pages import SAMPLE, Page, Person, sample_flow
 from tests.runs.engines import write_project
 from tests.runs.graphs import drain, open_graph
@@ -71,15 +72,22 @@ def test_an_environment_is_added_and_synced_and_a_broken_project_keeps_its_last_
 
     page = ada.act(ENVIRONMENTS, "sync_environments", environment)
     environment.refresh_from_db()
+    state = f"/environments/{environment.pk}/sync/"
+    assert page.messages == ["A worker syncs small / main."] and page.url == f"{ENVIRONMENTS}{environment.pk}/change/"
+    assert environment.current_revision is None and state in page.html  # the page asks until a worker has done it
+    assert "A worker syncs it" in ada.open(state).html
+    sync_if_asked(environment.pk)
+    environment.refresh_from_db()
     good = environment.current_revision
-    assert page.messages == [f"Small / main is at {good}."]  # the admin begins with a capital
+    assert f"At {good}" in ada.open(state).html and "hx-get" not in ada.open(state).html
 
     (folder / "models" / "b.sql").write_text("select * from {{ ref('<script>gone</script>') }}")
     page = ada.open(f"{ENVIRONMENTS}{environment.pk}/change/")
     page = ada.press(page, "sync_environments")
-    (said,) = page.messages
-    assert "mall / main does not parse" in said and "gone" in said
     assert page.inline == []
+    sync_if_asked(environment.pk)
+    said = ada.open(state)
+    assert "The last sync failed" in said.html and "gone" in said.html and "<script>gone" not in said.html
     environment.refresh_from_db()
     assert environment.current_revision == good
     page = ada.open(f"{ENVIRONMENTS}{environment.pk}/change/")
@@ -87,8 +95,9 @@ def test_an_environment_is_added_and_synced_and_a_broken_project_keeps_its_last_
     assert str(good) in page.shown("commit")
 
     shutil.rmtree(folder)
-    page = ada.act(ENVIRONMENTS, "sync_environments", environment)
-    assert "no dbt_project.yml" in page.messages[0]
+    ada.act(ENVIRONMENTS, "sync_environments", environment)
+    sync_if_asked(environment.pk)
+    assert "no dbt_project.yml" in ada.open(state).html
 
 
 def test_an_environment_with_flows_is_not_deleted_under_them(ada):

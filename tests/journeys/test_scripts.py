@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from flows.models import Environment
 from nodes.models import Node
+from runs.syncing import sync_if_asked
 from tests.flows.git_hosts import Clone
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.pages import Person
@@ -46,7 +47,9 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     expect(page.get_by_label("Host", exact=True)).to_be_hidden()
     page.get_by_role("button", name="Save and continue editing").click()
     page.get_by_role("button", name="Sync now").click()
-    expect(page.get_by_text(f"is at {sha[:10]}")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("A worker syncs shop / main.")).to_be_visible()
+    sync_if_asked(Environment.objects.get().pk)  # what a worker does
+    expect(page.get_by_text(f"At {sha[:10]}")).to_be_visible(timeout=60_000)
     page.goto(f"/admin/flows/environment/{Environment.objects.get().pk}/change/")
     expect(page.get_by_text("The guide's script, by Ada")).to_be_visible()
 

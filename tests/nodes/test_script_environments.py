@@ -13,7 +13,7 @@ import pytest
 
 from nodes.scripts.environments import Index, SetupFailed, environment_for, find, key_of, root
 from nodes.scripts.packages import packages_of
-from nodes.scripts.reading import reads_of
+from nodes.scripts.reading import reads_of_all
 from nodes.scripts.requirements import RequirementsError, read
 from tests.waiting import patience, within
 
@@ -162,7 +162,7 @@ def test_what_a_script_reads_is_found_in_its_text(tmp_path):
         "os.getenv('A'); getenv('B', 'x'); os.environ['C']; environ.get('D'); os.getenv(name)\n"
         "os.environ['DEX_RUN_ID']\n"
     )
-    found = reads_of(path)
+    (found,) = reads_of_all([path])
     assert (found.places, found.names) == ((1, 3), ("A", "B", "C", "D"))
     path.write_text("this is ( no python")
-    assert reads_of(path).places == ()
+    assert reads_of_all([path])[0].places == ()
