@@ -4,21 +4,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.installed
 
-.PHONY: setup demo test check format bench screens lock clean
+.PHONY: setup demo test test-levels test-stress check format bench screens lock clean
 
 setup: $(MARK)
 
 $(MARK): requirements-dev.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dex needs Python 3.11 or newer; name one: make setup PYTHON=python3.12"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@touch $(MARK)
+	@bin/setup $(PYTHON)
 
 demo: setup
-	$(BIN)/python manage.py demo
+	$(BIN)/python manage.py demo $(if $(PORT),--port $(PORT)) $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
+
+# Scripts, the demo and `up` at the levels of isolation below this machine's own.
+test-levels: setup
+	bin/test-levels $(ARGS)
+
+# What depends on real processes and a browser, five times in a row, beside four busy processes.
+test-stress: setup
+	bin/test-stress $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

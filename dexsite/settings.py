@@ -8,6 +8,7 @@ from typing import Any
 import dj_database_url
 
 from dexsite.configuration import Reader, broker_tls, key_file, mail_server
+from flows.private import close_to_others
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _read = Reader(os.environ)
@@ -130,6 +131,8 @@ elif _database["ENGINE"].endswith("postgresql"):
     _database["OPTIONS"].setdefault("connect_timeout", 5)
 elif _database["ENGINE"]:
     _read.complain("DATABASE_URL must name SQLite or PostgreSQL")
+DATABASE_FILE = Path(_database["NAME"]) if _database["ENGINE"].endswith("sqlite3") else None
+close_to_others(DEX_HOME, DATABASE_FILE)
 _database["CONN_MAX_AGE"] = 60
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -208,6 +211,7 @@ GIT_TIMEOUT_S = _read.number("DEX_GIT_TIMEOUT_S", 300, least=1)
 ISOLATION = _read.count("DEX_ISOLATION", 2 if PRODUCTION else 0, least=0)
 if ISOLATION > 3:
     _read.complain("DEX_ISOLATION is at most 3")
+BUBBLEWRAP = _read.flag("DEX_BUBBLEWRAP", True)
 _uids = _read.text("DEX_SCRIPT_UIDS", "61184-65519").partition("-")
 if not (_uids[0].isdecimal() and _uids[2].isdecimal() and 0 < int(_uids[0]) <= int(_uids[2]) < 2**31):
     _read.complain("DEX_SCRIPT_UIDS must be a range of user ids, such as 61184-65519")

@@ -31,6 +31,8 @@ class Worker:
     level: int | None
     other_user: bool
     is_low: bool
+    missing: str
+    exposed: tuple[str, ...]
 
     @property
     def words(self) -> str:
@@ -66,6 +68,8 @@ def _worker(detail: dict[str, Any]) -> Worker:
         level=level,
         other_user=bool(detail.get("other_user")),
         is_low=level is not None and level < settings.ISOLATION,
+        missing=str(detail.get("missing", "")),
+        exposed=tuple(str(path) for path in detail.get("exposed", ())),
     )
 
 

@@ -7,5 +7,9 @@ class FlowsConfig(AppConfig):
     name = "flows"
 
     def ready(self) -> None:
-        """Registers the system checks."""
-        from flows import checks  # noqa: F401 - importing registers them
+        """Registers the system checks, and tells what starts processes how this installation is configured."""
+        from django.conf import settings
+
+        from flows import checks, process  # noqa: F401 - importing registers the checks
+
+        process.configure(home=settings.DEX_HOME, bubblewrap=settings.BUBBLEWRAP)

@@ -19,6 +19,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from flows.logins.throttle import forget as forget_log_ins
 from flows.models import Environment, Flow, Revision, Tick
 from nodes.dbt.parse import forget
+from runs.engine.work import left_over
 from runs.history import pruned_until
 from runs.logs import path_of
 from runs.models import Attempt, Delivery, Dependency, Event, Lane, Pulse, Run, TaskRun, Transition
@@ -42,6 +43,7 @@ class Pruned:
     messages: int = 0
     revisions: int = 0
     sessions: int = 0
+    working_folders: int = 0
     finished: bool = True
 
     def as_dict(self) -> dict[str, int | bool]:
@@ -75,6 +77,10 @@ def prune(now: datetime, *, dry_run: bool = False, seconds: float | None = None)
             return made
     _revisions(made, kept, dry_run)
     _sessions(made, now, dry_run)
+    for folder in left_over(now):
+        made.working_folders += 1
+        if not dry_run:
+            shutil.rmtree(folder, ignore_errors=True)
     return made
 
 

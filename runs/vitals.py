@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from flows import process
 from flows.models import Environment, Flow, Tick
+from flows.private import exposed
 from runs.clock import ago
 from runs.models import Pulse, Run
 from runs.states import RUN_ACTIVE
@@ -40,6 +41,8 @@ def worker_lives(owner: str, host: str) -> None:
         threads=settings.WORKER_THREADS,
         isolation=keeps.level,
         other_user=keeps.other_user,
+        missing=keeps.missing,
+        exposed=[str(path) for path in exposed(settings.DEX_HOME, settings.DATABASE_FILE)],
     )
     Pulse.objects.filter(pk__startswith=WORKER, at__lt=ago(FORGOTTEN_AFTER_S)).delete()
 

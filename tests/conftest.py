@@ -1,24 +1,30 @@
+import os
+
 import pytest
+from django.conf import settings
 from django.db.models.signals import post_migrate
 
 from dexsite.roles import seed_roles
 from runs.engine.heart import heart
+from tests import forks, parses
 from tests.chaos.servers import Postgres, postgres_programs, require
 
-#: Files that take a minute or more, the longest first: begun last, one of them would be waited for alone.
-LONG = (
-    *("runs/test_dbt_runs", "chaos/test_dbt_faults", "chaos/test_faults", "test_up", "journeys/test_every_page"),
-    *("journeys/test_watching", "journeys/test_editor", "runs/test_commands", "chaos/test_schedule_faults"),
-    *("runs/test_environments_from_git", "test_access", "runs/test_scripts_in_runs", "runs/test_connections_in_runs"),
-    *("chaos/test_engine_on_postgresql", "runs/test_variables_in_runs", "connectors/test_killed"),
-    *("runs/test_state_machine", "connectors/test_databases", "runs/test_ticking_at_scale"),
-)
+if settings.DATABASE_FILE is not None:  # a test's database need not survive the machine
+    options = settings.DATABASES["default"]["OPTIONS"]
+    options["init_command"] = options["init_command"].replace("synchronous=NORMAL", "synchronous=OFF")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first; all else stays in its order."""
-    place = {f"tests/{name}.py": number for number, name in enumerate(LONG)}
-    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
+@pytest.fixture(scope="session", autouse=True)
+def cheap_children():
+    """Children of this process that run dbt or dlt are forked, and what was parsed once is not parsed again."""
+    if os.environ.get("DEX_TEST_FORKS") == "0":
+        yield
+        return
+    started = forks.Forks()
+    forks.install(started)
+    parses.install()
+    yield
+    started.close()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from dexsite.configuration import Reader, broker_tls, key_file
+from tests.waiting import patience
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD_KEY = "jV3xkq0Zt9-WmLr5_yB7nHc2EoP8sUdFa4TgXi6K1v-0qLz8Rb"
@@ -153,7 +154,7 @@ def test_two_first_starts_at_once_end_with_one_key(tmp_path):
         subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
         for _ in range(4)
     ]
-    answers = [process.communicate(b"x", timeout=30)[0] for process in processes]
+    answers = [process.communicate(b"x", timeout=patience(30))[0] for process in processes]
     assert len(set(answers)) == 1 and len(answers[0]) > 40
 
 

@@ -76,7 +76,7 @@ class Dex:
         """(status, headers, text), following redirects with the session's cookies."""
         body = urllib.parse.urlencode(data).encode() if data is not None else None
         try:
-            with self.opener.open(f"http://127.0.0.1:{self.port}{path}", body, timeout=10) as answer:
+            with self.opener.open(f"http://127.0.0.1:{self.port}{path}", body, timeout=patience(10)) as answer:
                 return answer.status, answer.headers, answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:
             return error.code, error.headers, error.read().decode(errors="replace")

@@ -6,12 +6,15 @@ docs/decisions/0003-child-processes-in-flows.md.
 
 from flows.process.child import PIPE, Child, Finished, kill_leftover, run, start
 from flows.process.launch import Limits, clean_environment, isolation_level
-from flows.process.sandbox import Isolation, Sandbox, interpreter, isolation, take_user
+from flows.process.lending import WAREHOUSES, WORK, lend, let_pass
+from flows.process.sandbox import Isolation, Sandbox, configure, interpreter, isolation, take_user
 from flows.process.table import boot_id, start_time
 from flows.process.users import give_uid_back, kill_leftover_of
 
 __all__ = [
     "PIPE",
+    "WAREHOUSES",
+    "WORK",
     "Child",
     "Finished",
     "Isolation",
@@ -19,12 +22,15 @@ __all__ = [
     "Sandbox",
     "boot_id",
     "clean_environment",
+    "configure",
     "give_uid_back",
     "interpreter",
     "isolation",
     "isolation_level",
     "kill_leftover",
     "kill_leftover_of",
+    "lend",
+    "let_pass",
     "run",
     "start",
     "start_time",

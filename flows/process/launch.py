@@ -41,7 +41,7 @@ class Limits:
 
 
 def _bubblewrap() -> str | None:
-    return tool("bwrap", *_BUBBLEWRAP, "true")
+    return tool("bwrap", *_BUBBLEWRAP, "true") if sandbox.bubblewrap_program() else None
 
 
 def isolation_level() -> str:

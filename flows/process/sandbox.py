@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from flows.process.configuration import current
 from flows.process.tools import passes, tool
 from flows.process.users import take_uid
 
@@ -51,10 +52,11 @@ class Sandbox:
 
 @dataclass(frozen=True)
 class Isolation:
-    """What this machine can do."""
+    """What this machine can do; `missing` says why it is not more, in one sentence with a cure (empty at level 3)."""
 
     level: int
     other_user: bool
+    missing: str = ""
 
     @property
     def words(self) -> str:
@@ -63,18 +65,48 @@ class Isolation:
         return f"A script runs in {WORDS[self.level]}{user}." if self.level != 2 else f"A script runs as {WORDS[2]}."
 
 
+_TRIAL_USER = 61184
+# Python found a library of the same version: as another user it would otherwise fall back to one that is not its own.
+_TRIAL = (
+    "import json, os, sys; own = os.path.realpath(sys.argv[1]); "
+    "[os.stat(path) for path in sys.argv[2:]]; sys.exit(not os.path.realpath(json.__file__).startswith(own + os.sep))"
+)
+
+
+def configure(*, home: Path, bubblewrap: bool) -> None:
+    """Say once, at the start of a process, where dex keeps its files and whether bubblewrap may be used."""
+    current.home, current.bubblewrap = home, bubblewrap
+    isolation.cache_clear()
+
+
+def bubblewrap_program() -> str | None:
+    """The path of bubblewrap, unless it is not installed or switched off (DEX_BUBBLEWRAP=0)."""
+    return tool("bwrap") if current.bubblewrap else None
+
+
 @cache
 def isolation() -> Isolation:
-    """The highest level that passes a trial on this machine, tried once."""
+    """The highest level that passes a trial on this machine, tried once in a process."""
     # A module of its library, which another user must be able to read; `pass` alone would run without.
-    python = [str(Path(sys.executable).resolve()), "-I", "-c", "import json"]
-    trial = Sandbox(readable=interpreter(), uid=61184 if os.getuid() == 0 else None, network=False)
+    base = str(Path(sys.base_prefix).resolve())
+    python = [str(Path(sys.executable).resolve()), "-I", "-c", _TRIAL, base]
+    root = os.getuid() == 0
+    trial = Sandbox(readable=interpreter(), uid=_TRIAL_USER if root else None, network=False)
     command = bubblewrap(trial)
     if command and passes([*command, *other_user(trial.uid), *python]):
-        return Isolation(3, other_user=trial.uid is not None)
-    if trial.uid is not None and passes([*other_user(trial.uid), *python]):
-        return Isolation(2, other_user=True)
-    return Isolation(1, other_user=False)
+        return Isolation(3, other_user=root)
+    without = "bubblewrap does not work here" if command else "bubblewrap is not installed"
+    if not current.bubblewrap:
+        without = "DEX_BUBBLEWRAP is off"
+    if not root:
+        return Isolation(1, False, f"{without}, and only root can run scripts as another user. Install bubblewrap.")
+    if not passes([*other_user(trial.uid), *python]):
+        cure = "Install bubblewrap, or use a Python that every user can read, such as the system's."
+        return Isolation(1, False, f"{without}, and other users cannot read the Python of dex at {base}. {cure}")
+    if current.home is not None and not passes([*other_user(trial.uid), *python, str(current.home)]):
+        cure = "Install bubblewrap, or set DEX_HOME to a folder such as /var/lib/dex."
+        return Isolation(1, False, f"{without}, and other users cannot pass to DEX_HOME at {current.home}. {cure}")
+    return Isolation(2, True, f"{without}. Install it for the highest level.")
 
 
 def interpreter() -> tuple[Path, ...]:
@@ -85,7 +117,7 @@ def interpreter() -> tuple[Path, ...]:
 
 def bubblewrap(sandbox: Sandbox) -> list[str]:
     """The command in front that makes the sandbox; empty where bubblewrap is not installed."""
-    program = tool("bwrap")
+    program = bubblewrap_program()
     if program is None:
         return []
     command = [program, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session"]

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from flows.process import lending
+from flows.process.configuration import current
 from flows.process.table import PROC
 
 _taken: dict[int, int] = {}  # uid -> descriptor of its lock
@@ -31,6 +33,7 @@ def take_uid(uids: Sequence[int]) -> int:
                 os.close(lock)
                 continue
             _taken[uid] = lock
+            _take_back(uid)  # of a worker that died with its machine, perhaps
             return uid
     raise RuntimeError(f"all {len(uids)} users for scripts are taken")
 
@@ -44,24 +47,35 @@ def name_child(uid: int | None, pid: int, pid_start: int) -> None:
 
 
 def give_uid_back(uid: int | None) -> None:
-    """The child has ended, and with it whatever it started."""
+    """The child has ended, and with it whatever it started; nothing that was lent to it stays with it."""
     if uid is not None:
         _kill_all(uid)
+        _take_back(uid)
         with _lock:
             if (lock := _taken.pop(uid, None)) is not None:
                 os.close(lock)
 
 
 def kill_leftover_of(uid: int, pid: int | None, pid_start: int | None) -> None:
-    """End what a child with this user left, when its worker died or is frozen; nothing if another child has it now."""
+    """End what a child with this user left, when its worker died or is frozen; nothing if another child has it now.
+
+    What was lent to it is taken back.
+    """
     lock = _reserve(uid)
     if lock is not None:  # nobody has it: whatever is alive was left behind
         try:
             _kill_all(uid)
+            _take_back(uid)
         finally:
             os.close(lock)
     elif _named(uid) == [str(pid), str(pid_start)]:  # its worker still holds it, and does not move
         _kill_all(uid)
+        _take_back(uid)
+
+
+def _take_back(uid: int) -> None:
+    if current.home is not None:
+        lending.take_back(current.home, uid)
 
 
 def _reserve(uid: int) -> int | None:

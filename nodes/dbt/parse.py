@@ -77,7 +77,7 @@ def parse_project(
         raise ParseError(f"{project_dir} has no dbt_project.yml")
     try:
         beside = [folder for folder in beside if folder.is_dir() and not (project_dir / folder.name).exists()]
-        order = _Order(project_dir, profiles_dir, target, vars, env, database_dir, home, timeout, tuple(beside), commit)
+        order = _Order(project_dir, profiles_dir, target, vars, env, home, timeout, tuple(beside), commit)
         found = " ".join(snapshot.fingerprint(folder) for folder in (project_dir, *beside))
         found = found if not beside else hashlib.sha256(found.encode()).hexdigest()
         links = snapshot.outside_links(project_dir)
@@ -120,7 +120,6 @@ class _Order:
     target: str | None
     vars: dict[str, Any]
     env: dict[str, str]
-    database_dir: Path
     home: Path
     timeout: float
     beside: tuple[Path, ...]
@@ -131,7 +130,7 @@ class _Order:
         own = b""
         if self.profiles_dir and (self.profiles_dir / "profiles.yml").is_file():
             own = (self.profiles_dir / "profiles.yml").read_bytes()
-        parts = [found, own.hex(), self.target, self.vars, self.env, str(self.database_dir), _versions()]
+        parts = [found, own.hex(), self.target, self.vars, self.env, _versions()]
         parts += [self.commit] if self.commit else []
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -144,7 +143,7 @@ def _parse(order: _Order, entry: Path) -> list[str]:
     for folder in order.beside:
         snapshot.take(folder, copy / folder.name)
     used = order.profiles_dir or profiles.directory_for(
-        copy, entry / "profiles", database=order.database_dir / "warehouse.duckdb", env=order.env
+        copy, entry / "profiles", database=Path("warehouse.duckdb"), env=order.env
     )
     common = ["--project-dir", str(copy), "--profiles-dir", str(used), "--log-path", str(entry / "logs")]
     common += [

@@ -120,6 +120,7 @@ def _build(
         if uid is not None:
             for path in (building, asked, building / "tmp"):
                 os.chown(path, uid, uid)
+            process.let_pass(building, home)
         uv = _Uv(index, home, building, uid, log, timeout, stop)
         uv.run("venv", "--relocatable", "--no-project", "--python", str(Path(sys.executable).resolve()), str(place))
         if requirements:
@@ -156,7 +157,7 @@ class _Uv:
             self.log(data)
 
         child = process.start(
-            [_uv(), *command, *self._options(command[0])],
+            [self._program(), *command, *self._options(command[0])],
             env=process.clean_environment(self._environment(), home=self.building / "tmp"),
             cwd=self.building,
             limits=process.Limits(memory=WORKING_MEMORY, nice=10, processes=256),
@@ -171,6 +172,18 @@ class _Uv:
         if code != 0:
             text = said.decode(errors="replace")
             raise SetupFailed(_reason(text) or f"uv ended with exit code {code}", passing=_is_passing(text))
+
+    def _program(self) -> str:
+        """uv, where whoever runs it can reach it: dex's own environment may lie in a closed folder."""
+        if self.uid is None or process.isolation().level == 3:
+            return _uv()
+        program = self.building / "uv"
+        if not program.exists():
+            try:
+                program.hardlink_to(_uv())
+            except OSError:  # on another disk
+                shutil.copy2(_uv(), program)
+        return str(program)
 
     def _options(self, command: str) -> list[str]:
         options = ["--no-progress", "--color", "never", "--no-config", "--system-certs"]

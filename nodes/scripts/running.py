@@ -6,7 +6,6 @@ import shutil
 import stat
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +54,8 @@ def run_package(context: Context, project_dir: Path, package: str, given: Given)
     level = process.isolation().level
     if level < settings.ISOLATION:
         said = (
-            f"This machine isolates scripts at level {level}, and DEX_ISOLATION asks for {settings.ISOLATION}. "
-            "Install bubblewrap, or run dex as root so that scripts get another user; see docs/isolation.md."
+            f"This machine isolates scripts at level {level}, and DEX_ISOLATION asks for {settings.ISOLATION}: "
+            f"{process.isolation().missing} See docs/isolation.md."
         )
         return Ended("failed", said, retryable=False)
     if not given.network and level < 3:
@@ -90,11 +89,12 @@ def _run(context: Context, folder: Path, place: Path, given: Given) -> Ended:
     work, database = context.work, given.database
     try:
         _prepare(work, uid)
-        if database is not None:
-            _open_database(database, uid)
+        if database is not None and uid is not None:
+            _lend_database(context, database, uid)
         if process.isolation().level == 2:
-            for path in (folder, place, work):
-                _let_pass(path, Path(settings.DEX_HOME))
+            for path in (folder, place, work, *((database.parent,) if database is not None else ())):
+                if path.is_relative_to(settings.DEX_HOME):
+                    process.let_pass(path, Path(settings.DEX_HOME))
         box = process.Sandbox(
             readable=(*process.interpreter(), place, folder.parents[1]),
             writable=(work, *((database.parent,) if database is not None else ())),
@@ -209,21 +209,16 @@ def _prepare(work: Path, uid: int | None) -> None:
             os.chown(path, uid, uid)
 
 
-def _open_database(database: Path, uid: int | None) -> None:
-    """Let another user write a warehouse's file that dex made; its folder's own folder lets nobody but dex in."""
-    ours = Path(settings.DEX_HOME).resolve() / "warehouses"
-    if uid is None or process.isolation().level < 3 or not database.resolve().is_relative_to(ours):
+def _lend_database(context: Context, database: Path, uid: int) -> None:
+    """Let the script's user write the file of its environment's warehouse until the script has ended."""
+    database = database.resolve()
+    if not database.is_relative_to(Path(settings.DEX_HOME).resolve() / process.WAREHOUSES):
+        context.log(
+            f"dex: {database} is outside of dex's own folder; this script runs as user {uid}, "
+            "which must be able to write it\n".encode()
+        )
         return
-    database.parent.chmod(0o777)
-    for path in database.parent.glob(f"{database.name}*"):
-        with suppress(OSError):
-            path.chmod(0o666)
-
-
-def _let_pass(path: Path, home: Path) -> None:
-    """Let other users pass through dex's folders to one that they may use, without letting them look around."""
-    for folder in (home, *reversed([p for p in path.parents if p.is_relative_to(home) and p != home])):
-        folder.chmod(folder.stat().st_mode | 0o011)
+    process.lend(database.parent, (database, database.with_name(f"{database.name}.wal")), uid)
 
 
 def _how(child: process.Child, code: int | None) -> str:

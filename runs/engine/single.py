@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +16,7 @@ from nodes.kinds import connection, noop, script
 from nodes.kinds.base import Context, Ended, Stopped
 from nodes.models import Node
 from runs import logs
-from runs.engine import pools
+from runs.engine import pools, work
 from runs.engine.claims import Claim, claim, finish, lose, waiting
 from runs.engine.heart import Held, heart, surely
 from runs.engine.stopping import draining, working
@@ -110,7 +109,7 @@ class _Attempt:
             revision=run.revision,
             parameters=run.parameters,
             outputs=lambda node: _output_of(run.pk, node),
-            work=Path(settings.DEX_HOME) / "work" / f"{claimed.task_run_id}.{claimed.fence}",
+            work=work.folder_of(claimed.task_run_id, claimed.fence),
             timeout=float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S),
         )
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from flows import process
 from runs import bell
 from runs.clock import ago
+from runs.engine import work
 from runs.engine.claims import HOST, lose
 from runs.engine.release import queue_due, release
 from runs.following import follow_all
@@ -111,6 +112,8 @@ def reap() -> int:
             _kill(attempt.host, attempt.pid, attempt.pid_start, attempt.boot_id)
             if attempt.uid is not None and attempt.host == HOST and attempt.boot_id == process.boot_id():
                 process.kill_leftover_of(attempt.uid, attempt.pid, attempt.pid_start)
+            if attempt.host == HOST:
+                work.remove(row.pk, row.fence)
         if not TaskRun.objects.filter(pk=row.pk, fence=row.fence, lease_until__lt=Now()).exists():
             continue  # its holder woke up and renewed the lease; if it was killed it will say so itself
         log.warning("taking back %s from %s", row.identifier, row.owner)

@@ -8,6 +8,7 @@ import pytest
 
 from nodes.connectors.client import CODE
 from nodes.connectors.network import Guard, Policy, Refused, is_public, parse_allow
+from tests.waiting import patience
 
 PRIVATE = [
     "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255",
@@ -113,5 +114,7 @@ print("held")
 
 
 def test_every_socket_of_the_child_is_held_to_it():
-    done = subprocess.run([sys.executable, "-c", INSTALLED], cwd=CODE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", INSTALLED], cwd=CODE, capture_output=True, text=True, timeout=patience(60)
+    )
     assert (done.stdout, done.returncode) == ("held\n", 0), done.stderr

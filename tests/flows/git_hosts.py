@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.chaos.servers import free_port, require
+from tests.waiting import patience
 
 BACKEND = Path("/usr/lib/git-core/git-http-backend")
 USER, TOKEN = "dex", "a-token-that-nobody-may-see"
@@ -151,4 +152,4 @@ def ssh_host(folder: Path) -> Iterator[tuple[str, str, str]]:
         yield f"ssh://{me}@127.0.0.1:{port}", (folder / "user").read_text(), f"[127.0.0.1]:{port} {host_key}"
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(patience(10))

@@ -12,14 +12,12 @@ import pytest
 
 from flows import process
 from flows.process.table import descendants
+from tests.levels import needs_level
 from tests.waiting import comes, patience, within
 
 ROOT = Path(__file__).resolve().parents[2]
 
-needs_namespace = pytest.mark.skipif(
-    process.isolation_level() != "namespace" and os.environ.get("CI") != "true",
-    reason="bubblewrap is not usable here: install bubblewrap to run this test",
-)
+needs_namespace = needs_level(3)
 
 # Ends up with four processes: a child, a daemon, and a daemon with an empty environment that hears no TERM.
 DAEMONISER = """

@@ -1,6 +1,5 @@
 """Several workers, or several installations, give scripts of one machine users of their own; real processes."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,8 @@ import pytest
 
 from flows.process import users
 from flows.process.table import start_time
-from tests.waiting import comes
+from tests.levels import needs_root
+from tests.waiting import comes, patience
 
 ROOT = Path(__file__).resolve().parents[2]
 UIDS = range(65480, 65490)
@@ -18,9 +18,7 @@ from flows.process import users
 print(users.take_uid(range({UIDS.start}, {UIDS.stop})), flush=True)
 input()
 """
-pytestmark = pytest.mark.skipif(
-    os.getuid() != 0 and os.environ.get("CI") != "true", reason="only root has other users: run the tests as root"
-)
+pytestmark = needs_root()
 
 
 @pytest.fixture
@@ -67,7 +65,7 @@ def test_what_a_lost_child_left_is_ended_but_not_a_later_child_with_its_user(som
     users.kill_leftover_of(taken, child.pid, start_time(child.pid) - 1)  # another, longer ago
     assert child.poll() is None
     users.kill_leftover_of(taken, child.pid, start_time(child.pid))  # its worker is frozen
-    assert child.wait(10) == -9
+    assert child.wait(patience(10)) == -9
 
 
 def test_a_user_with_a_process_of_a_dead_worker_is_free_when_that_was_ended(somebody):
@@ -76,7 +74,7 @@ def test_a_user_with_a_process_of_a_dead_worker_is_free_when_that_was_ended(some
     with pytest.raises(RuntimeError, match="taken"):
         users.take_uid([uid])
     users.kill_leftover_of(uid, None, None)
-    assert child.wait(10) == -9
+    assert child.wait(patience(10)) == -9
     users.give_uid_back(users.take_uid([uid]))
 
 

@@ -79,7 +79,7 @@ class Window:
             locale="en-GB",
             permissions=["clipboard-read", "clipboard-write"],
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(patience(30_000))
         context.add_init_script(LISTEN)
         self.contexts.append(context)
         page = context.new_page()

@@ -13,6 +13,7 @@ from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
 from tests.runs.engines import write_project
 from tests.runs.shop_loads import MODELS, SOURCES
+from tests.waiting import patience
 
 
 @pytest.fixture
@@ -59,18 +60,18 @@ def test_a_database_is_connected_asked_loaded_and_declared(engine, window, tmp_p
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("Shop is kept.")).to_be_visible()
     page.get_by_role("button", name="Test").click()
-    expect(page.locator("#probe .notice.error")).to_be_visible(timeout=30_000)
+    expect(page.locator("#probe .notice.error")).to_be_visible(timeout=patience(30_000))
     page.get_by_role("link", name="Settings").click()
     judge("connection", gallery=False)  # it shows where the test keeps its file
     page.get_by_label("File").fill(str(tmp_path / "shop.sqlite"))
     page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Test").click()
-    expect(page.locator("#probe .notice.success")).to_be_visible(timeout=30_000)
+    expect(page.locator("#probe .notice.success")).to_be_visible(timeout=patience(30_000))
 
     # Tables
     page.get_by_role("link", name="Tables").click()
     page.get_by_role("button", name="Read which tables there are").click()
-    expect(page.get_by_label("orders")).to_be_visible(timeout=30_000)
+    expect(page.get_by_label("orders")).to_be_visible(timeout=patience(30_000))
     page.get_by_label("orders").check()
     orders = page.locator(".table-choice", has_text="orders")
     orders.get_by_label("How").select_option("merge")
@@ -103,7 +104,7 @@ def test_a_database_is_connected_asked_loaded_and_declared(engine, window, tmp_p
     page.get_by_role("button", name="Save").click()
     page.goto(f"/flows/{flow.pk}/")
     page.get_by_role("button", name="Run now").click()
-    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=60_000)
+    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=patience(60_000))
     page.get_by_role("link", name="shop_raw.orders").first.click()
     panel = page.locator("#task-panel")
     expect(panel).to_contain_text("Rows99")
@@ -126,7 +127,7 @@ def test_a_database_is_connected_asked_loaded_and_declared(engine, window, tmp_p
     expect(page.get_by_role("row", name="shop_raw.*")).to_be_visible()
     page.goto(f"/flows/{flow.pk}/")
     page.get_by_role("button", name="Run now").click()
-    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=60_000)
+    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=patience(60_000))
     page.get_by_role("link", name="shop_raw.*").first.click()
     told = page.get_by_role("region", name="Tables of this task")
     expect(told.get_by_role("row", name="customers")).to_contain_text("0")

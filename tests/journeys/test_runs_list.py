@@ -4,6 +4,7 @@ from playwright.sync_api import expect
 
 from runs.engine.single import execute_task_run
 from tests.journeys.rows import everything
+from tests.waiting import patience
 
 
 def test_the_list_follows_a_run_and_keeps_what_was_chosen_and_typed(window):
@@ -18,7 +19,7 @@ def test_the_list_follows_a_run_and_keeps_what_was_chosen_and_typed(window):
     note.fill("The source was loaded again")
     for pk in rows.running.task_runs.filter(state="queued").values_list("pk", flat=True):
         execute_task_run(pk)
-    expect(going).to_contain_text("4 / 5", timeout=15_000)
+    expect(going).to_contain_text("4 / 5", timeout=patience(15_000))
     expect(box).to_be_checked()
     expect(note).to_have_value("The source was loaded again")
     expect(page.locator("[data-chosen]")).to_have_text("1 chosen")

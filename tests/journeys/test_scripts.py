@@ -13,6 +13,7 @@ from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
 from tests.runs.test_scripts_in_runs import GUIDE
+from tests.waiting import patience
 
 README = "# data_transfer\n\nMoves what it is told to move.\n"
 
@@ -49,7 +50,7 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     page.get_by_role("button", name="Sync now").click()
     expect(page.get_by_text("A worker syncs shop / main.")).to_be_visible()
     sync_if_asked(Environment.objects.get().pk)  # what a worker does
-    expect(page.get_by_text(f"At {sha[:10]}")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(f"At {sha[:10]}")).to_be_visible(timeout=patience(60_000))
     page.goto(f"/admin/flows/environment/{Environment.objects.get().pk}/change/")
     expect(page.get_by_text("The guide's script, by Ada")).to_be_visible()
 
@@ -85,7 +86,7 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     panel.get_by_label("Key of parameter 2").fill("target")
     panel.get_by_label("Value of parameter 2").fill("{{ MY_VAR }} $(x)")
     panel.get_by_role("button", name="Run once").click()
-    expect(panel.locator("#trial")).to_contain_text("Parameter 2: mine $(x)", timeout=30_000)
+    expect(panel.locator("#trial")).to_contain_text("Parameter 2: mine $(x)", timeout=patience(30_000))
     expect(panel.locator("#trial")).to_contain_text("Succeeded")
     for suffix in ("", "-dark", "-phone"):
         look_like(page, suffix)
@@ -104,7 +105,7 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     # It runs as part of the flow; its log says what it got, and hides the secret
     page.get_by_role("button", name="Run now").click()
     page.wait_for_url(re.compile(r"/runs/\d+/"))
-    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=60_000)
+    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=patience(60_000))
     expect(page.locator("#run-head")).to_contain_text(sha[:10])
     page.get_by_role("link", name="data_transfer").first.click()
     said = page.locator("#task-panel")

@@ -13,7 +13,7 @@ from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
 from tests.runs.engines import finished, make_flow, start, write_project
 from tests.runs.test_dbt_runs import SLOW
-from tests.waiting import until
+from tests.waiting import patience, until
 
 MODELS = {
     "stg_a": "select 1 as id",
@@ -37,7 +37,7 @@ def test_a_run_turns_green_before_the_eyes_of_who_watches_it(engine, window, tmp
     page.goto(f"/flows/{flow.pk}/")
     page.get_by_role("button", name="Run now").click()
     page.wait_for_url(re.compile(r"/runs/\d+/"))
-    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=60_000)
+    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=patience(60_000))
     for name in MODELS:
         expect(row(page, name)).to_contain_text("Succeeded")
     expect(page).to_have_title(re.compile("succeeded"))
@@ -55,7 +55,7 @@ def test_the_graph_takes_the_states_of_a_run_as_it_goes(engine, window, tmp_path
     page = window.open(boss)
     page.goto(f"/runs/{run.pk}/?tab=graph")
     expect(page.locator(".model-card.state-running")).to_have_count(1)
-    expect(page.locator(".model-card.state-succeeded")).to_have_count(3, timeout=60_000)
+    expect(page.locator(".model-card.state-succeeded")).to_have_count(3, timeout=patience(60_000))
 
 
 def test_a_broken_model_is_seen_first_mended_and_rerun_from_the_failure(engine, window, tmp_path, boss):  # noqa: F811
@@ -80,7 +80,7 @@ def test_a_broken_model_is_seen_first_mended_and_rerun_from_the_failure(engine, 
     expect(foreseen).to_contain_text("read again when the rerun starts")
     page.get_by_role("button", name="Rerun").click()
     page.wait_for_url(lambda url: f"/runs/{first.pk}/" not in url)
-    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=60_000)
+    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=patience(60_000))
     for name, state in (("stg_a", "Reused"), ("stg_b", "Reused"), ("mart", "Succeeded"), ("report", "Succeeded")):
         expect(row(page, name)).to_contain_text(state)
     tries = page.get_by_role("navigation", name="Tries of this run")
@@ -101,7 +101,7 @@ def test_a_long_run_is_cancelled_and_says_by_whom(engine, window, tmp_path, boss
     expect(row(page, "slow")).to_contain_text(re.compile(r"\d+ s"))  # how long it has been running
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.locator("#run-head")).to_contain_text("ancelled by boss")
-    expect(page.locator("#run-head .badge").first).to_contain_text("Cancelled", timeout=30_000)
+    expect(page.locator("#run-head .badge").first).to_contain_text("Cancelled", timeout=patience(30_000))
     run.refresh_from_db()
     assert run.state == RunState.CANCELLED and run.cancel_requested_by == "boss"
     assert not cancel_run(run.pk, actor="late")

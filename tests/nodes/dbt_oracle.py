@@ -52,7 +52,7 @@ class Oracle:
     ) -> None:
         assert self._child.stdin is not None and self._child.stdout is not None
         self._child.stdin.close()
-        self._child.wait(timeout=120)
+        self._child.wait(timeout=600)
         self._child.stdout.close()
 
     def ask(self, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:

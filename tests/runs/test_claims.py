@@ -10,7 +10,7 @@ from runs.services import start_run
 from runs.states import TaskState
 from runs.transitions import IllegalMoveError, move
 from tests.runs.graphs import bench_flow, drain, open_graph
-from tests.waiting import until
+from tests.waiting import patience, until
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +76,7 @@ def test_a_doorbell_that_rings_twice_frees_no_slot_of_what_it_started(monkeypatc
 
     def seen_by_both(task_run_id):
         row = waiting(task_run_id)
-        both.wait(10)
+        both.wait(patience(10))
         return row
 
     monkeypatch.setattr(single, "waiting", seen_by_both)

@@ -1,6 +1,8 @@
 """Custom scripts in runs: parameters, variables, outputs, ends; real processes in this machine's sandbox."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from runs.models import Attempt, Channel, Run, TaskRun
 from runs.notify.events import note_runs
 from runs.services import cancel_run
 from runs.states import RunState, TaskState
+from tests.levels import needs_level
 from tests.pages import Person
 from tests.runs.engines import finished, run_to_end, start
 from tests.runs.scripts import log_of, package, variable
@@ -59,6 +62,30 @@ package(
     "duck",
     "import duckdb, os\nwith duckdb.connect(os.environ['DEX_WAREHOUSE_PATH']) as db:\n"
     "    db.execute('create or replace table extra as select id + 1 as id from main.a')\n    print('made')",
+    requirements="duckdb\n",
+)
+package(
+    "looker",
+    """
+import duckdb, json, os, sys
+home, other = sys.argv[1:3]
+found = {}
+for name, path in {
+    "keys": os.path.join(home, "keys", "variables"), "database": sys.argv[3], "another warehouse": other,
+}.items():
+    try:
+        open(path, "rb").read(1)
+        found[name] = "read"
+    except OSError as error:
+        found[name] = type(error).__name__
+try:
+    found["home"] = os.listdir(home)
+except OSError as error:
+    found["home"] = type(error).__name__
+with duckdb.connect(os.environ["DEX_WAREHOUSE_PATH"]) as db:
+    db.execute("create or replace table looked as select 1 as id")
+print("FOUND=" + json.dumps(found))
+""",
     requirements="duckdb\n",
 )
 ENDS = {
@@ -219,6 +246,31 @@ def test_models_and_scripts_of_one_flow_share_a_duckdb_file(engine, script_flow)
     assert run.state == RunState.SUCCEEDED, log_of(run)
     assert "made" in log_of(run)
     assert run_to_end(flow).state == RunState.SUCCEEDED  # the warm session lets the file go, and takes it again
+
+
+@needs_level(2)
+def test_a_script_writes_its_own_warehouse_and_reads_no_other_nor_dexs_keys_and_database(engine, script_flow, settings):
+    home = Path(settings.DEX_HOME)
+    other = home / "warehouses" / "environment-0" / "other.duckdb"
+    other.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+    other.touch(mode=0o600)
+    database = str(settings.DATABASES["default"]["NAME"])
+    values = [str(home), str(other), database if "/" in database else str(home / "keys")]
+    flow = script_flow("looker", arguments=[(f"p{n}", value) for n, value in enumerate(values)])
+    variable(flow, "TOKEN", "a-value-to-keep", secret=True)  # so that there are keys
+    models = save_node(Node(flow=flow, name="models", include=["a"]))
+    Link.objects.create(flow=flow, up=models, down=flow.nodes.get(name="job"))
+    run = run_to_end(flow)
+    assert run.state == RunState.SUCCEEDED, log_of(run)
+    line = next(line for line in log_of(run).splitlines() if line.startswith("FOUND="))
+    found = json.loads(line.removeprefix("FOUND="))
+    hidden = {"PermissionError", "FileNotFoundError"}
+    assert found["keys"] in hidden and found["database"] in hidden and found["another warehouse"] in hidden
+    assert found["home"] == "PermissionError" or not {"keys", "logs"} & set(found["home"])
+    warehouse = home / "warehouses" / f"environment-{flow.environment_id}"
+    assert not [path for path in (warehouse, *warehouse.iterdir()) if path.stat().st_mode & 0o077]  # lent no longer
+    assert {path.stat().st_uid for path in warehouse.iterdir()} == {os.getuid()}
+    assert not list((home / "work").iterdir())
 
 
 def test_the_process_of_a_script_that_lost_its_worker_is_ended_before_it_runs_again(engine, script_flow):

@@ -19,6 +19,7 @@ from runs.states import RunState
 from runs.ticking import tick_all
 from runs.transitions import move_run
 from tests.pages import Person, sample_flow
+from tests.waiting import patience
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
@@ -253,7 +254,7 @@ def test_a_worker_that_begins_while_the_database_is_away_has_beat_ring_as_soon_a
         monkeypatch.setattr(f"runs.housekeeping.{name}", lambda *_: None)
     thread = Housekeeping()
     thread.start()
-    assert rung.wait(10)
+    assert rung.wait(patience(10))
     thread.stop()
     thread.join(10)
 

@@ -21,6 +21,16 @@ class Command(BaseCommand):
         require_tables()
         made = prune(timezone.now(), dry_run=dry_run).as_dict()
         self.stderr.write("would be deleted:" if dry_run else "deleted:")
-        for name in ("logs", "log_bytes", "runs", "task_runs", "due_times", "messages", "revisions"):
-            self.stderr.write(f"  {name.replace('_', ' '):<10} {made[name]:>12,}")
+        for name in (
+            "logs",
+            "log_bytes",
+            "runs",
+            "task_runs",
+            "due_times",
+            "messages",
+            "revisions",
+            "sessions",
+            "working_folders",
+        ):
+            self.stderr.write(f"  {name.replace('_', ' '):<16} {made[name]:>12,}")
         self.stdout.write(json.dumps({"dry_run": dry_run, **made}))

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from flows import process
 from runs import bell
 from runs.embedded import Engine, EngineRunningError
 
+FIRST_PORT, PORTS_TRIED = 8000, 100
 DEATHS = 5  # so many ends of the web server within a minute are no accident
 ALREADY = "dex is already running on this DEX_HOME. Stop it first, or set another DEX_HOME."
 
@@ -32,14 +34,37 @@ def check_free(port: int) -> None:
         raise CommandError(ALREADY)
     if not 0 < port < 65536:
         raise CommandError(f"--port {port} is no port; choose one from 1 to 65535.")
+    if error := _can_be_bound(port):
+        raise CommandError(
+            f"Port {port} cannot be used ({error.strerror}); is another program on it? --port chooses another."
+        )
+
+
+def choose_port(say: Callable[[str], object]) -> int:
+    """8000, or the next port that is free on loopback; says so when it is not 8000.
+
+    Raises CommandError when there is none, or when dex runs on this DEX_HOME already.
+    """
+    if bell.knock("sweep", []):
+        raise CommandError(ALREADY)
+    for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
+        if _can_be_bound(port) is None:
+            if port != FIRST_PORT:
+                say(f"*** Port {FIRST_PORT} is taken by another program: dex will be at http://127.0.0.1:{port}/ ***")
+            return port
+    last = FIRST_PORT + PORTS_TRIED - 1
+    raise CommandError(f"The ports {FIRST_PORT} to {last} are all taken. --port chooses another.")
+
+
+def _can_be_bound(port: int) -> OSError | None:
+    """Why the port of loopback cannot be had; None if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise CommandError(
-                f"Port {port} cannot be used ({error.strerror}); is another program on it? --port chooses another."
-            ) from error
+            return error
+    return None
 
 
 def start_engine() -> Engine:
@@ -72,7 +97,7 @@ class Command(BaseCommand):
     help = "Run everything in one command on this machine: web, worker, beat and engine. Ctrl-C stops it cleanly."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--port", type=int, default=FIRST_PORT)
         parser.add_argument("--grace", type=float, help="seconds that running tasks may take to end at Ctrl-C")
 
     def handle(self, *args: Any, port: int, grace: float | None, **options: Any) -> None:
