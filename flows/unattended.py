@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from django.db.models import Exists, OuterRef
+
 from flows.models import Environment, Flow, Follow, Tick
 from flows.parameters import Declarations, ParameterError, check_values, without_a_value
 
@@ -36,11 +38,11 @@ def refusal_of_planned(flow: Flow, declared: Declarations) -> str:
 
 
 def cannot_start(environment: Environment | None = None) -> Iterator[tuple[Flow, str]]:
-    """Flows whose starts by themselves would all be refused, by name, and why. Two queries."""
+    """Flows whose starts by themselves would all be refused, by name, and why. One query."""
     rows = Flow.objects.filter(paused=False).exclude(parameters=[]).order_by("name")
+    rows = rows.annotate(after_others=Exists(Follow.objects.filter(flow=OuterRef("pk"))))
     if environment is not None:
         rows = rows.filter(environment=environment)
-    after = set(Follow.objects.values_list("flow_id", flat=True))
     for flow in rows:
-        if said := refusal(flow.parameters, cron=flow.cron, follows=flow.pk in after):
+        if said := refusal(flow.parameters, cron=flow.cron, follows=flow.after_others):
             yield flow, said

@@ -138,8 +138,12 @@ class _Name:
         commit = source.commit
         if commit is None:
             return cls("", "", "", lambda: False)
-        changed = (lambda: False) if source.is_pinned else (lambda: _has_changed(source, commit.sha))
-        return cls(commit.sha, commit.subject, commit.author, changed)
+        sha = commit.sha
+
+        def changed() -> bool | None:
+            return False if source.is_pinned else _has_changed(source, sha)
+
+        return cls(sha, commit.subject, commit.author, changed)
 
 
 def _has_changed(source: Source, sha: str) -> bool | None:

@@ -134,7 +134,7 @@ def _was_not_rung(job: str, arguments: list[Any]) -> None:
     if rows is None:
         return
     try:
-        rows.objects.filter(pk__in=arguments).update(rung_at=None)
+        rows._default_manager.filter(pk__in=arguments).update(rung_at=None)
     except DatabaseError as error:  # then it is waited for
         log.warning("could not note that %s%s was not rung: %s", job, arguments, error)
 

@@ -334,7 +334,7 @@ def test_under_all_environments_the_models_of_all_are_found_and_listed_each_with
     (models,) = [group["items"] for group in groups if group["title"] == "Models"]
     assert [hit["note"] for hit in models] == [f"model in {here}", f"model in {there}"]
     assert [ada.client.get(hit["url"]).status_code for hit in models] == [200, 200]
-    assert found(ada, "invoices")["Models"] == ["invoices"]
+    assert [name.split(".")[-1] for name in found(ada, "invoices")["Models"]] == ["invoices"]
     listed = ada.open("/models/")
     rows = re.findall(r"<tr>.*?</tr>", listed.html.partition("<tbody>")[2], re.S)
     assert ["stg_orders" in row for row in rows].count(True) == 2 and f"1 to {len(rows)} of 4" in listed.html
