@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.installed
 
-.PHONY: setup demo test test-levels test-stress check format bench screens lock clean
+.PHONY: setup demo test test-levels test-stress check format bench chaos screens lock clean
 
 setup: $(MARK)
 
@@ -49,6 +49,10 @@ bench: setup
 	$(BIN)/python manage.py bench logs --size 1024
 	$(BIN)/python manage.py bench scripts --size 20
 	$(BIN)/python manage.py bench ingest --size 1000000
+
+# Workers are killed at random for some minutes; witnesses outside dex count overlaps. Needs PostgreSQL and Redis.
+chaos: setup
+	$(BIN)/python -m tests.chaos.killing $(ARGS)
 
 # Renews the pictures of docs/screens; needs Chromium.
 screens: setup

@@ -1,6 +1,7 @@
 """What the search of the top bar finds: flows, models, runs by number, pages and actions."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -112,29 +113,25 @@ def _runs(request: HttpRequest, asked: str) -> list[Hit]:
 def _models(request: HttpRequest, words: list[str]) -> list[Hit]:
     if not request.user.has_perm("flows.view_flow"):
         return []
-    environment = _environment(request)
-    if environment is None or environment.current_revision is None:
-        return []
-    try:
-        names = _names(manifest_of(environment.current_revision))
-    except FileNotFoundError:
-        return []
-    fitting = [named for named in names if all(word in named.lower for word in words)]
-    fitting.sort(key=lambda named: (_rank(named.leaf, words), named.identifier))
+    chosen = chosen_environment(request)
+    places = [chosen] if chosen else environments(request)
+    fitting: list[tuple[_Named, Environment]] = []
+    for place in places:
+        if place.current_revision is None:
+            continue
+        with suppress(FileNotFoundError):
+            names = _names(manifest_of(place.current_revision))
+            fitting += [(named, place) for named in names if all(word in named.lower for word in words)]
+    fitting.sort(key=lambda found: (_rank(found[0].leaf, words), found[0].identifier))
     return [
         Hit(
             named.identifier,
-            named.resource_type,
-            model_url(named.unique_id),
+            named.resource_type if chosen else f"{named.resource_type} in {place}",
+            model_url(named.unique_id, None if chosen else place.pk),
             MODEL_ICONS.get(named.resource_type, "table"),
         )
-        for named in fitting[:MOST]
+        for named, place in fitting[:MOST]
     ]
-
-
-def _environment(request: HttpRequest) -> Environment | None:
-    """The environment whose models the page Models shows."""
-    return chosen_environment(request) or next((row for row in environments(request) if row.current_revision), None)
 
 
 def _names(manifest: Manifest) -> list[_Named]:

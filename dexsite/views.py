@@ -15,6 +15,7 @@ from dexsite.search import as_json
 from dexsite.search import search as find
 from flows.models import Environment, Flow, Project
 from flows.switch import choose_environment, chosen_environment, environments
+from flows.unattended import cannot_start
 from runs import queries, vitals
 from runs.calendar.views import viewers_zone
 from runs.overview.coming import next_starts
@@ -58,7 +59,10 @@ def home(request: HttpRequest) -> HttpResponse:
 def _trouble(environment: Environment | None, signs: vitals.Vitals) -> dict[str, Any]:
     """What keeps flows from starting: nobody who looks, due times that nobody decided, starts that failed."""
     late = list(vitals.overdue(environment))
+    refused = list(cannot_start(environment))
     return {
+        "cannot_start": refused[:MOST],
+        "more_cannot_start": max(len(refused) - MOST, 0),
         "silent": signs.scheduler_is_silent and vitals.something_waits_for_the_engine(environment),
         "last_sign": signs.sweeper,
         "embedded": settings.EMBEDDED,

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -17,6 +18,11 @@ from flows.project_forms import EnvironmentForm, ProjectForm
 from flows.variables.encryption import Unreadable
 
 scheduling.hide_from_admin()
+
+
+def _forget_what_was_wrong(environments: QuerySet[Environment]) -> None:
+    """What was wrong at the last sync was about other settings; until the next one nobody knows."""
+    environments.exclude(sync_error="").update(sync_error="", synced_at=None)
 
 
 def _say_to_sync(model_admin: admin.ModelAdmin, request: HttpRequest, who: str) -> None:
@@ -69,6 +75,8 @@ class ProjectAdmin(admin.ModelAdmin):
             form.keep_secrets(obj)  # type: ignore[attr-defined]
         except Unreadable as error:
             self.message_user(request, f"Token and key were not kept: {error}.", messages.ERROR)
+        if change and set(form.changed_data) - {"name"}:
+            _forget_what_was_wrong(obj.environments.all())
         if change and {"path", "url", "subfolder"} & set(form.changed_data):
             _say_to_sync(self, request, f"Sync the environments of {obj}")
 
@@ -110,6 +118,7 @@ class EnvironmentAdmin(ObjectActions):
     def save_model(self, request: HttpRequest, obj: Environment, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if set(form.changed_data) - {"name", "sync_every", "threads"}:
+            _forget_what_was_wrong(Environment.objects.filter(pk=obj.pk))
             _say_to_sync(self, request, f"Sync {obj}")
 
 

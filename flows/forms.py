@@ -15,6 +15,7 @@ from flows.follows import circle_said, circle_through
 from flows.models import Flow
 from flows.parameters import TYPES, ParameterError, check_declarations
 from flows.retrying import KINDS, problem_of_kinds
+from flows.unattended import refusal, refusal_of_planned
 
 
 def _count(number: int, unit: str) -> str:
@@ -138,7 +139,26 @@ class FlowForm(forms.ModelForm):
             check_declarations(declared)
         except ParameterError as error:
             raise ValidationError(str(error)) from error
+        if planned := refusal_of_planned(self.instance, declared):
+            raise ValidationError(planned)
         return declared
+
+    def clean(self) -> dict[str, Any]:
+        """What starts by itself has a value for each parameter; said beside the parameters or where else it began."""
+        cleaned = super().clean() or {}
+        if "parameters" in cleaned:
+            cron, follows = self.starts_by_itself(cleaned)
+            if said := refusal(cleaned["parameters"], cron=cron, follows=follows):
+                self.add_error(self.where_it_began(cleaned), said)
+        return cleaned
+
+    def starts_by_itself(self, cleaned: dict[str, Any]) -> tuple[str, bool]:
+        """The schedule, and whether the flow starts after others."""
+        return self.instance.cron, bool(self.instance.pk and self.instance.follows.exists())
+
+    def where_it_began(self, cleaned: dict[str, Any]) -> str:
+        """The field beside which it is said that nobody gives a value to a parameter."""
+        return "parameters"
 
 
 class TagsField(forms.CharField):
@@ -242,7 +262,7 @@ class SettingsForm(FlowForm):
         super().__init__(*args, **kwargs)
         self.initial.setdefault("version", getattr(flow, "version", 0))
         self.initial.setdefault("tags", [])
-        cron = getattr(flow, "cron", "")
+        self._cron_before = cron = getattr(flow, "cron", "")
         preset = preset_of(cron) if cron else None
         self.initial.setdefault("write_cron", bool(cron and preset is None))
         shown = preset or Preset()
@@ -291,12 +311,24 @@ class SettingsForm(FlowForm):
 
     def clean(self) -> dict[str, Any]:
         """The schedule, whichever way it was typed, as `cron`; what is left empty has its default."""
-        cleaned = super().clean() or {}
+        given = self.cleaned_data
         for name in ("retries", "retry_delay", "retry_on", "missed", "overlap", "spread"):
-            if name not in self.errors and cleaned.get(name) in (None, ""):
-                cleaned[name] = getattr(Flow(), name)
-        cleaned["cron"] = self._cron(cleaned)
-        return cleaned
+            if name not in self.errors and given.get(name) in (None, ""):
+                given[name] = getattr(Flow(), name)
+        given["cron"] = self._cron(given)
+        return super().clean()
+
+    def starts_by_itself(self, cleaned: dict[str, Any]) -> tuple[str, bool]:
+        """As it is typed."""
+        return str(cleaned.get("cron") or ""), bool(cleaned.get("after"))
+
+    def where_it_began(self, cleaned: dict[str, Any]) -> str:
+        """Beside the schedule or the flows before it where the parameters have been there for long."""
+        if not self.instance.pk or "parameters" in self.changed_data:
+            return "parameters"
+        if cleaned.get("cron") and cleaned["cron"] != self._cron_before:
+            return "cron" if cleaned.get("write_cron") else "frequency"
+        return "after" if "after" in self.changed_data and not cleaned.get("cron") else "parameters"
 
     def _cron(self, cleaned: dict[str, Any]) -> str:
         if cleaned.get("write_cron"):

@@ -18,6 +18,8 @@ from flows.retrying import lines_of, problem_of, problem_of_kinds
 from flows.variables.models import Variable as Variable
 from flows.variables.sealed import SealedField
 
+SHORT = 10  # letters of a hash that name it
+
 
 class Project(models.Model):
     """A repository, or a local folder, with a dbt project and, beside it, `dex-custom-scripts/`. Never written to."""
@@ -108,6 +110,11 @@ class Revision(models.Model):
     key = models.CharField(max_length=64)
     fingerprint = models.CharField(max_length=64)
     commit = models.CharField(max_length=64, blank=True)
+    local_changes = models.BooleanField(
+        null=True,
+        default=False,
+        help_text="Whether the folder held something else than its commit; unknown where nobody could say",
+    )
     subject = models.CharField(max_length=200, blank=True, help_text="The first line of the commit's message")
     author = models.CharField(max_length=200, blank=True)
     project_dir = models.CharField(max_length=1000)
@@ -127,7 +134,22 @@ class Revision(models.Model):
         ]
 
     def __str__(self) -> str:
-        return (self.commit or self.fingerprint)[:10]
+        if not self.commit:
+            return self.fingerprint[:SHORT]
+        if self.local_changes is False:
+            return self.commit[:SHORT]
+        what = "local changes" if self.local_changes else "folder"
+        return f"{self.commit[:SHORT]} + {what} {self.fingerprint[:SHORT]}"
+
+    @property
+    def in_full(self) -> str:
+        """What it is called, with nothing cut off: its commit, and what the folder held where that differs."""
+        if not self.commit:
+            return f"content {self.fingerprint}"
+        if self.local_changes is False:
+            return f"commit {self.commit}"
+        known = "with local changes" if self.local_changes else "perhaps with local changes"
+        return f"commit {self.commit} {known}: content {self.fingerprint}"
 
     @property
     def exists_on_disk(self) -> bool:

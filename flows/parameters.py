@@ -11,6 +11,7 @@ KEYS = ("name", "type", "default", "required")
 MOST = 256
 LONGEST_VALUE = 32 * 1024
 LARGEST = 2**63  # beyond it no warehouse has whole numbers
+Declarations = Sequence[Mapping[str, Any]]
 
 
 class ParameterError(ValueError):
@@ -102,6 +103,11 @@ def check_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]
             continue
         values[name] = _convert(name, entry.get("type", "text"), value)
     return values
+
+
+def without_a_value(declared: Declarations) -> list[str]:
+    """The parameters that a start must give a value to, because they are required and have no default."""
+    return [entry["name"] for entry in declared if entry.get("required") and entry.get("default") is None]
 
 
 def wrong_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, str]:

@@ -75,7 +75,7 @@ def _picture(flow: Flow) -> dict[str, Any]:
             "detail": detail_of(node),
             "url": reverse("nodes:node", args=[flow.pk, node.pk]),
             "models": [
-                {"id": unique_id, "name": identifier, "type": kind, "url": model_url(unique_id)}
+                {"id": unique_id, "name": identifier, "type": kind, "url": model_url(unique_id, flow.environment_id)}
                 for unique_id, identifier, kind in listed.get(node.pk, ())
             ],
             "more_models": counts.get(node.pk, 0) - len(listed.get(node.pk, ())),
@@ -91,11 +91,12 @@ def _picture(flow: Flow) -> dict[str, Any]:
     }
 
 
-def model_url(unique_id: str) -> str:
-    """The page of a resource of the manifest; empty for tasks that are none."""
+def model_url(unique_id: str, environment: int | None = None) -> str:
+    """The page of a resource of the manifest, as an environment has it; empty for tasks that are none."""
     if unique_id.partition(".")[0] in ("script", "stream") or unique_id.startswith("tests:"):
         return ""
-    return reverse("nodes:model", args=[unique_id])
+    address = reverse("nodes:model", args=[unique_id])
+    return f"{address}?environment={environment}" if environment is not None else address
 
 
 def detail_of(node: Node) -> str:

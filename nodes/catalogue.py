@@ -1,12 +1,13 @@
-"""The models of an environment: what the manifest says of them, which flows build them, and what changed last."""
+"""The models of environments: what the manifest says of them, which flows build them, and what changed last."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from django.db.models import F
 
 from flows.models import Environment, Revision
 from nodes import graph
@@ -22,9 +23,10 @@ CARD, GAP = (220, 40), (64, 20)  # of the graph, in its pixels; frontend/graph d
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the catalogue; `flows` are (id, name) of those that build it."""
+    """One row of the catalogue; `flows` are (id, name) of those that build it in its environment."""
 
     resource: Resource
+    environment: Environment
     flows: tuple[tuple[int, str], ...] = ()
 
     @property
@@ -44,8 +46,7 @@ class Listing:
 
 
 def listing(
-    environment: Environment,
-    manifest: Manifest,
+    places: Sequence[tuple[Environment, Manifest]],
     *,
     asked: str = "",
     tag: str = "",
@@ -54,27 +55,40 @@ def listing(
     start: int = 0,
     count: int = 100,
 ) -> Listing:
-    """The resources of which name, path, tags or description hold `asked`. `use` is "none" (in no flow), "several" or
-    empty.
+    """The resources of which name, path, tags or description hold `asked`; one that several environments have is
+    listed for each. `use` is "none" (in no flow of its environment), "several" or empty.
     """
-    flows = flows_of(environment)
-    rows = [row for row in manifest.rows if row.resource_type in LISTED]
+    rows = [
+        (row, environment, flows)
+        for environment, manifest in places
+        for flows in [flows_of(environment)]
+        for row in manifest.rows
+        if row.resource_type in LISTED
+    ]
     made = Listing(
-        tags=sorted({tag for row in rows for tag in row.tags}), types=sorted({row.resource_type for row in rows})
+        tags=sorted({tag for row, _, _ in rows for tag in row.tags}),
+        types=sorted({row.resource_type for row, _, _ in rows}),
     )
     words = asked.lower().split()
     found = []
-    for row in rows:
+    for row, environment, flows in rows:
         if (tag and tag not in row.tags) or (kind and row.resource_type != kind):
             continue
         text = f"{row.identifier} {row.name} {row.path} {' '.join(row.tags)} {row.description}".lower()
         if not all(word in text for word in words):
             continue
-        entry = Entry(row, flows.get(row.unique_id, ()))
+        entry = Entry(row, environment, flows.get(row.unique_id, ()))
         if (use == "none" and (entry.flows or not entry.is_built)) or (use == "several" and len(entry.flows) < 2):
             continue
         found.append(entry)
-    found.sort(key=lambda entry: (LISTED.index(entry.resource.resource_type), entry.resource.identifier))
+    names = {environment.pk: str(environment) for environment, _ in places}
+    found.sort(
+        key=lambda entry: (
+            LISTED.index(entry.resource.resource_type),
+            entry.resource.identifier,
+            names[entry.environment.pk],
+        )
+    )
     made.total, made.entries = len(found), found[start : start + count]
     return made
 
@@ -149,9 +163,12 @@ def columns_of(revision: Revision, manifest: Manifest, unique_id: str) -> tuple[
     return columns, whole, detail.raw_code
 
 
-def neighbourhood(manifest: Manifest, unique_id: str, up: int | None, down: int | None) -> dict[str, Any]:
+def neighbourhood(
+    manifest: Manifest, unique_id: str, up: int | None, down: int | None, *, environment: int | None = None
+) -> dict[str, Any]:
     """The resources around one, as the graph draws them: at most `up` and `down` steps away, None for all.
 
+    In: `environment`, the id that the addresses of their pages name.
     Out: {"nodes": [...], "edges": [(up, down)], "more": number left out}; the nearest are kept when there are more
     than MOST_DRAWN. Tests are left out.
     """
@@ -169,7 +186,9 @@ def neighbourhood(manifest: Manifest, unique_id: str, up: int | None, down: int 
     edges = [(a, b) for b in drawn for a in manifest.parents.get(b, ()) if a in inside]
     places = graph.positions(drawn, edges, *CARD, GAP)
     return {
-        "nodes": [_drawn(manifest.resources[each], places[each], chosen=each == unique_id) for each in drawn],
+        "nodes": [
+            _drawn(manifest.resources[each], places[each], environment, chosen=each == unique_id) for each in drawn
+        ],
         "edges": edges,
         "more": len(kept) - len(drawn),
     }
@@ -179,7 +198,7 @@ def _is_drawn(unique_id: str) -> bool:
     return unique_id.partition(".")[0] in LISTED
 
 
-def _drawn(row: Resource, place: tuple[float, float], *, chosen: bool) -> dict[str, Any]:
+def _drawn(row: Resource, place: tuple[float, float], environment: int | None, *, chosen: bool) -> dict[str, Any]:
     return {
         "id": row.unique_id,
         "name": row.identifier,
@@ -187,15 +206,17 @@ def _drawn(row: Resource, place: tuple[float, float], *, chosen: bool) -> dict[s
         "tags": list(row.tags),
         "x": place[0],
         "y": place[1],
-        "url": model_url(row.unique_id),
+        "url": model_url(row.unique_id, environment),
         "chosen": chosen,
     }
 
 
-def drift(environment: Environment) -> list[Expansion]:
-    """What the latest revision of an environment brought to its flows and took from them, node by node."""
+def drift(environments: Iterable[Environment]) -> list[Expansion]:
+    """What the latest revision of each environment brought to its flows and took from them, node by node."""
     rows = Expansion.objects.filter(
-        node__flow__environment=environment, revision=environment.current_revision, reason="new revision"
+        node__flow__environment__in=list(environments),
+        revision=F("node__flow__environment__current_revision"),
+        reason="new revision",
     )
     return list(rows.select_related("node__flow", "revision", "since")[:100])
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.crypto import salted_hmac
 
 from flows.access import require
 from flows.models import Environment, Project, Revision
 from flows.variables.encryption import Unreadable
 from flows.variables.references import ReferenceProblem, fill, references_in
 from flows.variables.sealed import keep, problem_of, value_of
-from flows.variables.values import environment_of
+from flows.variables.values import VariableError, environment_of
 from nodes.connectors.base import Connector
 from nodes.connectors.catalogue import CATALOGUE
 from nodes.connectors.form import fields_of, parse, secret_values
@@ -146,6 +147,24 @@ def order_for(connection: Connection, environment: Environment) -> dict[str, Any
         "network": {"private": settings.CONNECT_PRIVATE, "allow": settings.CONNECT_ALLOW},
         "files": {"roots": settings.CONNECT_FILES},
     }
+
+
+def digest_of(order: Mapping[str, Any]) -> str:
+    """Names what an order asks of a source, secrets included, so that an answer is known to be about these settings.
+
+    Keyed: who reads the database learns nothing of a secret by trying values.
+    """
+    told = {name: order[name] for name in ("connector", "config", "dataset")}
+    told["project_dir"] = order["project_dir"] if order["connector"] == "custom" else None
+    return salted_hmac("nodes.connections", json.dumps(told, sort_keys=True), algorithm="sha256").hexdigest()
+
+
+def is_about(probe: Probe, connection: Connection, environment: Environment) -> bool:
+    """Whether an answer is about a connection as it is now; what cannot be read has not been asked either."""
+    try:
+        return probe.environment_id == environment.pk and probe.about == digest_of(order_for(connection, environment))
+    except (ConnectionProblem, VariableError, Unreadable):
+        return probe.about == ""
 
 
 def destination_of(revision: Revision) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.models import Revision
 from nodes.manifest import Manifest
 
-KEPT = 8
+KEPT = 16  # a search looks at those of all environments
 _lock = threading.Lock()
 _cache: OrderedDict[str, Manifest] = OrderedDict()
 

@@ -86,6 +86,9 @@ class Probe(models.Model):
     ok = models.BooleanField(default=False)
     kind = models.CharField(max_length=20, blank=True, help_text="Of what is wrong: name, port, auth, permission ...")
     said = models.CharField(max_length=2000, blank=True)
+    about = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="A keyed digest of the settings that were used"
+    )
 
     class Meta:
         ordering: ClassVar = ["-id"]

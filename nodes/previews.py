@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from flows.models import Revision
 from nodes.canvas import model_url
 from nodes.expansion import expand, selection_of
-from nodes.kinds.base import TaskSpec
+from nodes.kinds.base import Expanded, TaskSpec
 from nodes.kinds.transformation import BUILT, TESTS
 from nodes.manifest import Manifest
 from nodes.models import Node, Task
@@ -65,8 +65,8 @@ def preview(node: Node, revision: Revision, ask: str = "") -> Preview:
     elsewhere = _elsewhere(node, [spec.unique_id for spec in shown])
     manifest = selection.manifest
     made = Preview(
-        total=counted([spec.resource_type for spec in expanded.specs if spec.runs]),
-        rows=[_row(spec, selection, elsewhere) for spec in shown],
+        total=total_of(expanded),
+        rows=[_row(spec, selection, elsewhere, revision.environment_id) for spec in shown],
         more=max(0, len(built) - SHOWN),
         chips=_chips(node, selection, revision),
         warnings=[warning.message for warning in expanded.warnings],
@@ -78,6 +78,14 @@ def preview(node: Node, revision: Revision, ask: str = "") -> Preview:
     return made
 
 
+def total_of(expanded: Expanded) -> str:
+    """What a node does, in words: each model and each test that it selects and runs counts once.
+
+    The form says this before Save and after it. Tasks are another thing: a test of one model is part of its task.
+    """
+    return counted([spec.resource_type for spec in expanded.specs if spec.runs])
+
+
 def counted(types: Sequence[str]) -> str:
     """How many of each type, in words: "3 models and 2 tests"; "nothing to do" for none."""
     most = sorted(Counter(types).items(), key=lambda found: (found[0] in TESTS, -found[1]))
@@ -85,7 +93,7 @@ def counted(types: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]])) or "nothing to do"
 
 
-def _row(spec: TaskSpec, selection: Selection, elsewhere: dict[str, str]) -> Row:
+def _row(spec: TaskSpec, selection: Selection, elsewhere: dict[str, str], environment: int) -> Row:
     reasons = selection.why(spec.unique_id)
     why = said(reasons[0], selection.manifest) if reasons else ""
     return Row(
@@ -93,7 +101,7 @@ def _row(spec: TaskSpec, selection: Selection, elsewhere: dict[str, str]) -> Row
         spec.resource_type,
         why,
         spec.runs,
-        model_url(spec.unique_id),
+        model_url(spec.unique_id, environment),
         elsewhere.get(spec.unique_id, ""),
     )
 

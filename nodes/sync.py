@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from flows.git import Commit, GitError
+from flows.git import GitError, files_of_commit
 from flows.models import Environment, Revision
-from flows.sources import SourceError, source_of
+from flows.sources import Source, SourceError, source_of
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError, plain_values
+from nodes.dbt import snapshot
 from nodes.dbt.parse import ParsedProject, ParseError, parse_project
 from nodes.dbt.profiles import ProfileError, UnreadableProfile, profile_name, project_of
 from nodes.expansion import refresh_environment
@@ -68,7 +70,7 @@ def sync(environment: Environment, variables: dict[str, Any] | None = None) -> R
             beside=source.beside,
             commit=source.commit.sha if source.commit and source.is_pinned else "",
         )
-        revision, is_new = _revision(environment, parsed, effective, source.commit)
+        revision, is_new = _revision(environment, parsed, effective, _Name.of(source))
     except PROBLEMS as error:
         environment.sync_error = str(error)
         environment.synced_at = timezone.now()
@@ -116,18 +118,57 @@ def with_variables(revision: Revision, variables: dict[str, Any]) -> Revision:
             timeout=settings.PARSE_TIMEOUT_S,
             commit=revision.commit,
         )
-        commit = Commit(revision.commit, revision.subject, revision.author, "")
-        return _revision(environment, parsed, variables, commit)[0]
+        name = _Name(revision.commit, revision.subject, revision.author, lambda: revision.local_changes)
+        return _revision(environment, parsed, variables, name)[0]
     except PROBLEMS as error:
         raise SyncError(str(error)) from error
 
 
+@dataclass(frozen=True)
+class _Name:
+    """What a revision is called; `changed` says whether it holds something else than the commit, None: not known."""
+
+    commit: str
+    subject: str
+    author: str
+    changed: Callable[[], bool | None]
+
+    @classmethod
+    def of(cls, source: Source) -> "_Name":
+        commit = source.commit
+        if commit is None:
+            return cls("", "", "", lambda: False)
+        sha = commit.sha
+
+        def changed() -> bool | None:
+            return False if source.is_pinned else _has_changed(source, sha)
+
+        return cls(sha, commit.subject, commit.author, changed)
+
+
+def _has_changed(source: Source, sha: str) -> bool | None:
+    """Whether a folder holds something else than its commit; one that the commit does not have at all does."""
+    home = Path(settings.DEX_HOME)
+    beside = [folder for folder in source.beside if folder.is_dir() and not (source.folder / folder.name).exists()]
+    for folder in (source.folder, *beside):
+        blobs = files_of_commit(folder, sha, home)
+        if blobs is None:
+            return None
+        if snapshot.differs(folder, blobs):
+            return True
+    return False
+
+
 def _revision(
-    environment: Environment, parsed: ParsedProject, variables: dict[str, Any], commit: Commit | None
+    environment: Environment, parsed: ParsedProject, variables: dict[str, Any], name: _Name
 ) -> tuple[Revision, bool]:
     key = parsed.target_dir.parent.name
     known = Revision.objects.filter(environment=environment, key=key).first()
     if known is not None and known.exists_on_disk:
+        if known.commit != name.commit:  # the same content, and what it is called now: it was committed meanwhile
+            known.commit, known.subject, known.author = name.commit, name.subject, name.author
+            known.local_changes = name.changed()
+            known.save(update_fields=["commit", "subject", "author", "local_changes"])
         return known, False
     if (size := parsed.manifest_path.stat().st_size) > MOST_MANIFEST:
         raise ManifestError(
@@ -145,9 +186,10 @@ def _revision(
     counts["hooks"] = hooks_of(data)
     values = {
         "fingerprint": parsed.fingerprint,
-        "commit": commit.sha if commit else "",
-        "subject": commit.subject if commit else "",
-        "author": commit.author if commit else "",
+        "commit": name.commit,
+        "local_changes": name.changed(),
+        "subject": name.subject,
+        "author": name.author,
         "project_dir": str(parsed.project_dir),
         "profiles_dir": str(parsed.profiles_dir),
         "target_dir": str(parsed.target_dir),

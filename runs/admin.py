@@ -1,13 +1,14 @@
 """Plain admin pages of runs: to start, watch and cancel them."""
 
-from collections.abc import Iterable, Mapping
-from itertools import groupby
+from collections.abc import Mapping
+from secrets import token_urlsafe
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
@@ -20,8 +21,11 @@ from dexsite.admin import ObjectActions
 from dexsite.templatetags.dex import state_badge
 from flows.models import Environment, Flow
 from flows.parameters import ParameterError
-from runs import logs, reruns, services
+from runs import logs, services
+from runs.engine import pools
 from runs.forms import StartForm
+from runs.listing.bulk import MOST
+from runs.listing.repeating import plan_page
 from runs.models import Attempt, Pool, Run, TaskRun, Trigger
 from runs.states import RunState
 from runs.syncing import ask_to_sync
@@ -99,10 +103,9 @@ class RunAdmin(ReadOnly, ObjectActions):
                 self.message_user(request, f"{run} {said}.", messages.WARNING)
 
     @admin.action(description="Rerun from failure", permissions=["operate"])
-    def rerun_from_failure(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        """Repeat what did not succeed, reusing what did."""
-        for run in queryset:
-            _rerun(self, request, run)
+    def rerun_from_failure(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
+        """Show what repeating what did not succeed would do, reusing what did; the page starts it."""
+        return plan_page(request, queryset.select_related("flow__environment")[:MOST], key=token_urlsafe(12))
 
     def get_urls(self) -> list[URLPattern]:
         """The admin's own, and the log of an attempt."""
@@ -179,11 +182,13 @@ class TaskRunAdmin(ReadOnly, ObjectActions):
         self.message_user(request, f"{done} cancelled." + (f" {late} already over or cancelled." if late else ""))
 
     @admin.action(description="Rerun with what failed", permissions=["operate"])
-    def rerun(self, request: HttpRequest, queryset: QuerySet[TaskRun]) -> None:
-        """Repeat the runs of the chosen tasks: these again, and what did not succeed."""
-        rows = queryset.select_related("run__flow").order_by("run_id")
-        for run, chosen in groupby(rows, key=lambda row: row.run):
-            _rerun(self, request, run, [row.unique_id for row in chosen])
+    def rerun(self, request: HttpRequest, queryset: QuerySet[TaskRun]) -> HttpResponse:
+        """Show what repeating the runs of the chosen tasks would do: these again, and what did not succeed."""
+        keys: dict[int, set[str]] = {}
+        for run_id, unique_id in queryset.order_by("-run_id").values_list("run_id", "unique_id"):
+            keys.setdefault(run_id, set()).add(unique_id)
+        runs = Run.objects.filter(pk__in=list(keys)[:MOST]).select_related("flow__environment")
+        return plan_page(request, runs, key=token_urlsafe(12), keys=keys)
 
 
 @admin.register(Pool)
@@ -192,18 +197,15 @@ class PoolAdmin(admin.ModelAdmin):
 
     list_display = ("name", "slots")
 
+    def save_model(self, request: HttpRequest, obj: Pool, form: ModelForm, change: bool) -> None:
+        """Save it; who waits for it is rung for when it has more slots than before."""
+        super().save_model(request, obj, form, change)
+        if "slots" in form.changed_data:
+            pools.ring_next(obj.name, obj.slots)
+
 
 def _link(run: Run) -> SafeString:
     return format_html('<a href="{}">{}</a>', reverse("runs:run", args=[run.pk]), run)
-
-
-def _rerun(model_admin: admin.ModelAdmin, request: HttpRequest, run: Run, keys: Iterable[str] = ()) -> None:
-    try:
-        again = reruns.rerun(run, actor=request.user.get_username(), user=_user(request), keys=keys)
-    except (services.RunError, ParameterError) as error:
-        model_admin.message_user(request, f"{run}: {error}", messages.ERROR)
-    else:
-        model_admin.message_user(request, format_html("{} repeats {}.", _link(again), run))
 
 
 def _start(model_admin: admin.ModelAdmin, request: HttpRequest, flow: Flow, values: Mapping[str, Any]) -> None:

@@ -11,16 +11,18 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 log = logging.getLogger("dex.bell")
 _here = threading.Event()  # set in the process that holds the embedded engine
 lost_rings = 0
+PASS_ON_S = 0.1  # so that a worker whose consumer is still ending does not play with itself
 LONGEST_SOCKET = 100  # sun_path has 108 bytes
 JOBS = (
     *("plan_run", "execute_task_run", "drive_lane", "follow", "sweep", "announce", "send_message"),
@@ -95,6 +97,16 @@ def ring_lanes(lane_ids: Iterable[int]) -> None:
         _after_commit("drive_lane", [lane_id])
 
 
+def pass_on(job: str, identifier: int) -> None:
+    """Give a message back to the broker: this worker is stopping, and another may answer it at once.
+
+    The embedded engine has no other, and looks for everything that is queued when it starts again.
+    """
+    if not settings.EMBEDDED:
+        time.sleep(PASS_ON_S)
+        _ring(job, [identifier])
+
+
 def _after_commit(job: str, arguments: list[Any]) -> None:
     transaction.on_commit(lambda: _ring(job, arguments), robust=True)
 
@@ -111,6 +123,20 @@ def _ring(job: str, arguments: list[Any]) -> None:
     except Exception as error:  # any broker error: the sweeper rings again
         lost_rings += 1
         log.warning("could not ring %s%s (%s); the sweeper will", job, arguments, error)
+        _was_not_rung(job, arguments)
+
+
+def _was_not_rung(job: str, arguments: list[Any]) -> None:
+    """What is known not to have been rung is not waited for: the next round of repairs rings it."""
+    from runs.models import Lane, Run, TaskRun
+
+    rows = {"plan_run": Run, "execute_task_run": TaskRun, "drive_lane": Lane}.get(job)
+    if rows is None:
+        return
+    try:
+        rows._default_manager.filter(pk__in=arguments).update(rung_at=None)
+    except DatabaseError as error:  # then it is waited for
+        log.warning("could not note that %s%s was not rung: %s", job, arguments, error)
 
 
 def knock(job: str, arguments: list[Any]) -> bool:

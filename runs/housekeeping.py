@@ -9,15 +9,16 @@ from django.db import close_old_connections
 
 from flows import scheduling
 from runs import vitals
-from runs.engine import sessions, sweep
+from runs.engine import alarms, sessions, sweep
 from runs.engine.claims import HOST
 from runs.engine.heart import heart
+from runs.engine.release import next_due, queue_due
 
 log = logging.getLogger("dex.housekeeping")
 
 
 class Housekeeping(threading.Thread):
-    """Sweeps every SWEEP_S seconds and closes idle sessions, until stop()."""
+    """Sweeps every SWEEP_S seconds, queues retries when they are due, closes idle sessions, until stop()."""
 
     def __init__(self) -> None:
         super().__init__(name="dex-housekeeping", daemon=True)
@@ -25,10 +26,17 @@ class Housekeeping(threading.Thread):
 
     def run(self) -> None:
         """The thread's work."""
-        shown, has_bell = float("-inf"), False
-        while not self._stopping.wait(settings.SWEEP_S):
+        shown, has_bell, sweep_at = float("-inf"), False, time.monotonic() + settings.SWEEP_S
+        while not self._stopping.is_set():
+            went_off = alarms.due.wait(max(0.0, sweep_at - time.monotonic()))
+            if self._stopping.is_set():
+                return
             try:
                 close_old_connections()
+                if went_off and time.monotonic() < sweep_at:
+                    queue_due()
+                    continue
+                sweep_at = time.monotonic() + settings.SWEEP_S
                 if time.monotonic() - shown >= settings.HEARTBEAT_S:
                     vitals.worker_lives(heart.owner, HOST)
                     shown = time.monotonic()
@@ -37,12 +45,15 @@ class Housekeeping(threading.Thread):
                 if not has_bell:  # so that beat has something to ring, whatever was away when this process began
                     scheduling.ensure_sweeper()
                     has_bell = True
+                if (seconds := next_due()) is not None and seconds < settings.SWEEP_S:
+                    alarms.due.set(seconds)  # set by another process, perhaps by one that is gone
             except Exception as error:  # the next round may succeed; a dead sweeper would lose work
                 log.warning("sweep: %s", error)
 
     def stop(self) -> None:
         """End after the current round."""
         self._stopping.set()
+        alarms.due.set(0)
         try:
             vitals.worker_left(heart.owner)
         except Exception as error:  # the database may be gone already; a silent worker is forgotten in an hour

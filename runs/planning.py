@@ -20,11 +20,13 @@ from nodes.freshness import stale
 from nodes.kinds import connection, script
 from nodes.kinds.base import TaskSpec
 from nodes.models import Node
-from runs import reruns
+from runs import bell, reruns
 from runs.clock import after
+from runs.engine import pools
 from runs.engine.heart import Held, heart
 from runs.engine.release import release
-from runs.models import Lane, Pool, Run, TaskRun
+from runs.engine.stopping import draining
+from runs.models import Lane, Run, TaskRun
 from runs.reuse import Wish
 from runs.states import DONE, RUN_OVER, RunState, TaskState
 from runs.transitions import move_run, open_task_runs
@@ -39,6 +41,9 @@ def plan_run(run_id: int) -> None:
     Safe to call twice and at once: the plan and the run's move to RUNNING are one transaction, and only one
     planner's move counts. One that takes longer than PLAN_TIMEOUT_S ends FAILED too.
     """
+    if draining.is_set():
+        bell.pass_on("plan_run", run_id)
+        return
     held = heart.hold(Held("plan", run_id, 0, on_lost=lambda: None))
     try:
         if _take(run_id):
@@ -287,4 +292,4 @@ def _limit_connections(plan: FlowPlan) -> None:
     """A pool for each connection of the flow, as large as the connection says."""
     for node in plan.nodes.values():
         if node.connection is not None:
-            Pool.objects.update_or_create(name=_pool_of(node), defaults={"slots": node.connection.parallel})
+            pools.set_slots(_pool_of(node), node.connection.parallel)

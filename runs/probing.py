@@ -13,7 +13,7 @@ from flows.redaction import Redactor
 from flows.switch import chosen_environment
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError
-from nodes.connections import ConnectionProblem, ask, order_for, secrets_to_mask
+from nodes.connections import ConnectionProblem, ask, digest_of, order_for, secrets_to_mask
 from nodes.connectors import client
 from nodes.loads import in_a_box
 from nodes.models import Probe
@@ -32,8 +32,10 @@ def answer(probe_id: int) -> None:
     probe = Probe.objects.select_related(
         "connection__project", "environment__project", "environment__current_revision"
     ).get(pk=probe_id)
+    about = ""
     try:
         order = order_for(probe.connection, probe.environment)
+        about = digest_of(order)
         home = settings.DEX_HOME / "work" / f"probe-{probe.pk}"
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         spawn = in_a_box(order, home) if probe.connection.connector == "custom" else process.start
@@ -49,7 +51,7 @@ def answer(probe_id: int) -> None:
     except (ConnectionProblem, VariableError, Unreadable) as error:
         ok, kind, said = False, "config", str(error)
     said = Redactor(secrets_to_mask(probe.connection.project)).whole(said)
-    Probe.objects.filter(pk=probe.pk).update(done_at=Now(), ok=ok, kind=kind, said=said[:2000])
+    Probe.objects.filter(pk=probe.pk).update(done_at=Now(), ok=ok, kind=kind, said=said[:2000], about=about)
 
 
 @require_POST

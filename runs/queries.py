@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 from flows.models import Environment, Flow
 from runs.fingerprints.normalise import first_error_line
 from runs.models import Run, TaskRun
-from runs.states import OVER, RUN_ACTIVE, RUN_OVER, RunState, TaskState
+from runs.states import DONE, OVER, RUN_ACTIVE, RUN_OVER, RunState, TaskState
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def owner_of(flow: Flow) -> str:
 
 
 def in_progress(environment: Environment | None = None) -> QuerySet[Run]:
-    """Runs that go on or wait, the oldest first; `done` of `total` tasks are over."""
+    """Runs that go on or wait, the oldest first; `done` of `total` tasks have succeeded, `over` ended in any way."""
     tasks = TaskRun.objects.filter(run=OuterRef("pk")).exclude(kind="gate").order_by().values("run")
 
     def counted(which: Q) -> Coalesce:
@@ -98,7 +98,7 @@ def in_progress(environment: Environment | None = None) -> QuerySet[Run]:
     return (
         latest_runs(environment)
         .filter(state__in=RUN_ACTIVE)
-        .annotate(done=counted(Q(state__in=OVER)), total=counted(Q()))
+        .annotate(done=counted(Q(state__in=DONE)), over=counted(Q(state__in=OVER)), total=counted(Q()))
         .order_by("id")
     )
 

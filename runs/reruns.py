@@ -113,8 +113,11 @@ class Preview:
         return sum(task.seconds is None for task in self.running)
 
 
-def preview(run: Run, wish: Wish, *, revision: str = SAME) -> Preview:
-    """What a rerun of a run that is over would do: the same revision, or the newest that is known now."""
+def preview(run: Run, wish: Wish, *, revision: str = SAME, plans: dict[int, FlowPlan] | None = None) -> Preview:
+    """What a rerun of a run that is over would do: the same revision, or the newest that is known now.
+
+    In: `plans`, where the plan of a flow is kept for further runs of it.
+    """
     made = Preview()
     basis = basis_of(run)
     if run.flow is None:
@@ -147,8 +150,9 @@ def preview(run: Run, wish: Wish, *, revision: str = SAME) -> Preview:
         return made
     if revision == NEWEST:
         made.warning = "The project is read again when the rerun starts; if it changes until then, more may run."
+    plans = {} if plans is None else plans
     try:
-        plan = plan_flow(run.flow, newest)
+        plan = plans[run.flow.pk] = plans.get(run.flow.pk) or plan_flow(run.flow, newest)
     except FlowError as error:
         made.problem = str(error)
         return made
@@ -228,7 +232,7 @@ def rerun(
     require("runs.add_run")
     chosen = sorted(set(keys))
     wish = Wish(mode or ("selected" if chosen else "failed"), frozenset(chosen))
-    _check(run, wish, revision)
+    check_rerun(run, wish, revision)
     scope = {"mode": wish.mode, "keys": chosen, "revision": revision}
     with transaction.atomic():
         # Takes the row of the run: of many who ask at once, one opens the rerun and the others are told of it.
@@ -254,7 +258,8 @@ def _by(run: Run) -> str:
     return f", started by {run.triggered_by}" if run.triggered_by else ""
 
 
-def _check(run: Run, wish: Wish, revision: str) -> None:
+def check_rerun(run: Run, wish: Wish, revision: str) -> None:
+    """Refuse what cannot be repeated, or not so. Raises RunError, which says why."""
     if wish.mode not in MODES or revision not in (SAME, NEWEST):
         raise RunError("Choose what to run again, and on which revision.")
     if not run.is_over:

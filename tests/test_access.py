@@ -31,7 +31,8 @@ from nodes import services as node_services
 from nodes.connections import save_connection
 from nodes.models import Connection, Link, Node, Probe
 from runs import services as run_services
-from runs.listing.bulk import cancel_all, handle_all, rerun_all
+from runs.listing.bulk import cancel_all, handle_all
+from runs.listing.repeating import rerun_all
 from runs.models import Attempt, Channel, Delivery, Fingerprint, Pool, Run, TaskRun, Trigger
 from runs.notify import services as alerts
 from runs.planned import plan_start, withdraw_start

@@ -1,5 +1,6 @@
 """Home, the environment switch and the search, as the roles of dex see them."""
 
+import re
 import threading
 from datetime import timedelta
 
@@ -322,6 +323,27 @@ def test_a_group_has_at_most_eight_lines():
     for number in range(20):
         Flow.objects.create(name=f"Orders {number}", environment=where)
     assert len(found(member("viewer"), "orders")["Flows"]) == 8
+
+
+def test_under_all_environments_the_models_of_all_are_found_and_listed_each_with_its_environment(tmp_path):
+    ada = member("viewer")
+    here, there = environment("here"), environment("there")
+    parsed(here, small_manifest({"stg_orders": (), "orders": ("stg_orders",)}), tmp_path)
+    parsed(there, small_manifest({"stg_orders": (), "invoices": ()}), tmp_path)
+    groups = ada.client.get("/search/", {"q": "stg"}).json()["groups"]
+    (models,) = [group["items"] for group in groups if group["title"] == "Models"]
+    assert [hit["note"] for hit in models] == [f"model in {here}", f"model in {there}"]
+    assert [ada.client.get(hit["url"]).status_code for hit in models] == [200, 200]
+    assert [name.split(".")[-1] for name in found(ada, "invoices")["Models"]] == ["invoices"]
+    listed = ada.open("/models/")
+    rows = re.findall(r"<tr>.*?</tr>", listed.html.partition("<tbody>")[2], re.S)
+    assert ["stg_orders" in row for row in rows].count(True) == 2 and f"1 to {len(rows)} of 4" in listed.html
+    assert any("invoices" in row and str(there) in row for row in rows)
+    shown = ada.open(f"/models/model.shop.stg_orders/?environment={there.pk}")
+    assert f"in {there}" in shown.html and f"?environment={here.pk}" in shown.html
+    assert f"in {there}" in ada.open("/models/model.shop.invoices/").html  # though `here` comes first and has none
+    switch(ada, here.pk)
+    assert "invoices" not in ada.open("/models/").html and "Models" not in found(ada, "invoices")
 
 
 def test_models_come_from_the_chosen_environment(tmp_path):

@@ -1,6 +1,7 @@
 """Git: what may be named, and commits as read-only folders."""
 
 from flows.git.access import Access
+from flows.git.changes import files_of_commit
 from flows.git.checks import GitError, check_branch, check_subfolder, check_url
 from flows.git.folders import head_of, is_repository
 from flows.git.repository import Checkout, Commit, Repository
@@ -14,6 +15,7 @@ __all__ = [
     "check_branch",
     "check_subfolder",
     "check_url",
+    "files_of_commit",
     "head_of",
     "is_repository",
 ]

@@ -9,6 +9,13 @@ def is_repository(folder: Path) -> bool:
     return (folder / ".git").exists() or ((folder / "HEAD").is_file() and (folder / "objects").is_dir())
 
 
+def root_of(folder: Path) -> Path | None:
+    """The top of the work tree that a folder is in; None where it is in none."""
+    return next(
+        (parent for parent in (folder.resolve(), *folder.resolve().parents) if (parent / ".git").exists()), None
+    )
+
+
 def head_of(folder: Path) -> str | None:
     """The commit that is checked out here, read from Git's own files; None where there is none."""
     for parent in (folder.resolve(), *folder.resolve().parents):

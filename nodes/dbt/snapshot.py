@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 MOST_FILES = 50_000
@@ -30,6 +30,35 @@ def fingerprint(folder: Path) -> str:
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
+
+
+def differs(folder: Path, blobs: Mapping[str, str]) -> bool:
+    """Whether a folder holds anything else than these files, of all that dbt would read.
+
+    In: path -> id of a Git blob. Other ends of lines are no difference: Git writes them as the machine has them.
+    """
+    left = {path for path in blobs if _is_taken(path)}
+    for relative, path in _files(folder):
+        if path.is_symlink():
+            continue  # what it leads to is compared itself
+        if relative not in left or not _is_blob(path.read_bytes(), blobs[relative]):
+            return True
+        left.remove(relative)
+    return bool(left)
+
+
+def _is_taken(path: str) -> bool:
+    first, *_ = parts = path.split("/")
+    below = set(parts[:-1])
+    return not (below & _NEVER or (first in _NEVER_ON_TOP and len(parts) > 1) or path.endswith(_DATA))
+
+
+def _is_blob(data: bytes, oid: str) -> bool:
+    algorithm = "sha1" if len(oid) == 40 else "sha256"
+    return any(
+        hashlib.new(algorithm, f"blob {len(each)}\0".encode() + each, usedforsecurity=False).hexdigest() == oid
+        for each in (data, data.replace(b"\r\n", b"\n"))
+    )
 
 
 def take(folder: Path, destination: Path) -> Path:

@@ -4,6 +4,7 @@ from django.core.exceptions import ValidationError
 
 from flows.follows import follow
 from flows.models import Environment, Flow
+from flows.unattended import refusal, refusal_of_planned
 from nodes.document.value import AFTER, FLOW_FIELDS, SCHEDULE_FIELDS, Document, completed, node_defaults
 from nodes.models import Connection, Link, Node
 
@@ -38,8 +39,12 @@ def write(flow: Flow, document: Document) -> None:
         setattr(flow, name, document["schedule"][name])
     flow.environment = environment_named(document["environment"])
     flow.full_clean(exclude=["version"])
+    after = flows_named(document["schedule"][AFTER])
+    said = refusal(flow.parameters, cron=flow.cron, follows=bool(after)) or refusal_of_planned(flow, flow.parameters)
+    if said:
+        raise ValidationError({"parameters": said})
     save_settings(flow)
-    follow(flow, flows_named(document["schedule"][AFTER]))
+    follow(flow, after)
     there = {node.pk: node for node in flow.nodes.all()}
     by_name = {node.name: node for node in there.values()}
     wanted: list[tuple[Node, Document]] = []

@@ -9,6 +9,7 @@ from flows import scheduling
 from flows.access import require
 from flows.follows import follow
 from flows.models import Flow
+from flows.unattended import refusal, refusal_of_planned
 from nodes.document import Document, differences, document_of, save_settings, write
 from nodes.editing import Base, edit, record
 from nodes.expansion import FlowError, plan_flow, refresh_flow
@@ -19,9 +20,14 @@ from nodes.services.steps import arrange, free_name
 def save_flow(flow: Flow, *, base: Base | None = None, after: Collection[Flow] | None = None) -> Flow:
     """Save the settings of a flow, a new one too; `after`: the flows that it starts after (None: as they are).
 
-    Raises EditConflict, and ValidationError for flows that start after each other in a circle.
+    Raises EditConflict, and ValidationError for flows that start after each other in a circle, and for parameters that
+    a start by itself has no value for.
     """
     require("flows.change_flow" if flow.pk else "flows.add_flow")
+    follows = bool(after) if after is not None else flow.pk is not None and flow.follows.exists()
+    said = refusal(flow.parameters, cron=flow.cron, follows=follows) or refusal_of_planned(flow, flow.parameters)
+    if said:
+        raise ValidationError({"parameters": said})
     if flow.pk is None:
         with transaction.atomic():
             flow.version = 1

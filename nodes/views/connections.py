@@ -18,7 +18,7 @@ from flows.models import Environment, Project
 from flows.switch import chosen_environment
 from flows.variables.encryption import Unreadable
 from nodes.connection_forms import CHOICES, ConnectionForm, chosen_tables, tables_of
-from nodes.connections import ConnectionProblem, accept_changes, save_connection, save_streams
+from nodes.connections import ConnectionProblem, accept_changes, is_about, save_connection, save_streams
 from nodes.connectors.base import GROUPS
 from nodes.connectors.catalogue import CATALOGUE
 from nodes.connectors.streams import identifier
@@ -252,6 +252,10 @@ def _page(request: HttpRequest, row: Connection) -> dict[str, Any]:
     """What the pages of one connection share."""
     environment = environment_of(row, request.GET.get("environment"), chosen_environment(request))
     nodes = list(row.nodes.select_related("flow"))
-    latest = row.probes.filter(done_at__isnull=False).first()
-    connector = CATALOGUE.get(row.connector)
-    return {"row": row, "connector": connector, "environment": environment, "nodes": nodes, "probe": latest}
+    context = {"row": row, "connector": CATALOGUE.get(row.connector), "environment": environment, "nodes": nodes}
+    if environment is None:
+        return context
+    latest = row.probes.filter(done_at__isnull=False, environment=environment).first()
+    if latest is not None and not is_about(latest, row, environment):
+        return {**context, "outdated": latest}
+    return {**context, "probe": latest}

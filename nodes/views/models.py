@@ -1,4 +1,4 @@
-"""The catalogue of an environment's models, the page of one, and its lineage as data for the graph."""
+"""The catalogue of the models of environments, the page of one, and its lineage as data for the graph."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -20,18 +20,18 @@ PAGE = 100
 FARTHEST = 50  # steps of a neighbourhood
 
 
-def _environment(request: HttpRequest) -> Environment | None:
-    """The environment that is looked at: the chosen one, or the first that was parsed."""
+def _looked_at(request: HttpRequest) -> list[Environment]:
+    """The environments that are looked at: the one that ?environment= names, the chosen one, or all."""
     known = environments(request)
-    return (
-        chosen_environment(request)
-        or next((row for row in known if row.current_revision), None)
-        or next(iter(known), None)
-    )
+    asked = request.GET.get("environment", "")
+    if asked.isdecimal() and len(asked) < 19:
+        return [row for row in known if row.pk == int(asked)]
+    chosen = chosen_environment(request)
+    return [chosen] if chosen else known
 
 
-def _manifest(environment: Environment | None) -> Manifest | None:
-    if environment is None or environment.current_revision is None:
+def _manifest(environment: Environment) -> Manifest | None:
+    if environment.current_revision is None:
         return None
     try:
         return manifest_of(environment.current_revision)
@@ -43,16 +43,23 @@ def _manifest(environment: Environment | None) -> Manifest | None:
 @sees_flows
 def catalogue(request: HttpRequest) -> HttpResponse:
     """All models: ?q=, ?tag=, ?type=, ?use= narrow the list, ?start= pages it."""
-    environment = _environment(request)
-    manifest = _manifest(environment)
+    rows = _looked_at(request)
+    places = [(row, manifest) for row in rows if (manifest := _manifest(row)) is not None]
     asked = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "tag", "type", "use")}
     typed = request.GET.get("start", "")
     start = int(typed) if typed.isdecimal() and len(typed) < 8 else 0
-    context: dict[str, Any] = {"environment": environment, "manifest": manifest, "asked": asked, "start": start}
-    if environment is not None and manifest is not None:
+    parsed = {row.pk for row, _ in places}
+    context: dict[str, Any] = {
+        "environments": rows,
+        "environment": rows[0] if len(rows) == 1 else None,
+        "parsed": [row for row in rows if row.pk in parsed],
+        "unparsed": [row for row in rows if row.pk not in parsed],
+        "asked": asked,
+        "start": start,
+    }
+    if places:
         found = listing(
-            environment,
-            manifest,
+            places,
             asked=asked["q"],
             tag=asked["tag"],
             kind=asked["type"],
@@ -67,26 +74,32 @@ def catalogue(request: HttpRequest) -> HttpResponse:
             "last": start + len(found.entries),
             "earlier": f"?{urlencode({**kept, 'start': max(0, start - PAGE)})}" if start else "",
             "later": f"?{urlencode({**kept, 'start': start + PAGE})}" if start + PAGE < found.total else "",
-            "drift": drift(environment),
+            "drift": drift(row for row, _ in places),
         }
     fragment = getattr(request, "htmx", False) and not request.htmx.boosted  # type: ignore[attr-defined]
     return render(request, "nodes/_models.html" if fragment else "nodes/models.html", context)
 
 
-def _resource(request: HttpRequest, unique_id: str) -> tuple[Environment, Manifest, str]:
-    environment = _environment(request)
-    manifest = _manifest(environment)
-    found = resolve(manifest, unique_id) if manifest else None
-    if environment is None or manifest is None or found is None:
-        raise Http404(f"{environment or 'No environment'} has nothing called {unique_id[:200]}.")
-    return environment, manifest, found
+def _resource(request: HttpRequest, unique_id: str) -> tuple[Environment, Manifest, str, list[Environment]]:
+    """The first of the environments looked at that has a resource, and all that have it."""
+    rows = _looked_at(request)
+    places = [
+        (row, manifest, found)
+        for row in rows
+        if (manifest := _manifest(row)) is not None and (found := resolve(manifest, unique_id)) is not None
+    ]
+    if not places:
+        where = ", ".join(str(row) for row in rows[:3]) or "No environment"
+        raise Http404(f"{where} {'have' if len(rows) > 1 else 'has'} nothing called {unique_id[:200]}.")
+    environment, manifest, found = places[0]
+    return environment, manifest, found, [row for row, _, _ in places]
 
 
 @require_safe
 @sees_flows
 def model(request: HttpRequest, unique_id: str) -> HttpResponse:
     """One model: description, columns with their tests, neighbours, flows that build it, and its lineage."""
-    environment, manifest, unique_id = _resource(request, unique_id)
+    environment, manifest, unique_id, having = _resource(request, unique_id)
     row = manifest.resources[unique_id]
     revision = environment.current_revision
     assert revision is not None
@@ -94,8 +107,11 @@ def model(request: HttpRequest, unique_id: str) -> HttpResponse:
         columns, tests, code = columns_of(revision, manifest, unique_id)
     except FileNotFoundError:
         columns, tests, code = [], [], ""
+    named = "environment" in request.GET or len(having) > 1
     context = {
         "environment": environment,
+        "others": [other for other in having if other.pk != environment.pk],
+        "named": f"environment={environment.pk}" if named else "",
         "resource": row,
         "columns": columns,
         "tests": tests,
@@ -124,5 +140,6 @@ def _depth(request: HttpRequest) -> dict[str, int | None]:
 @sees_flows
 def lineage(request: HttpRequest, unique_id: str) -> HttpResponse:
     """The neighbourhood of a model as data for the graph."""
-    _, manifest, unique_id = _resource(request, unique_id)
-    return JsonResponse(neighbourhood(manifest, unique_id, **_depth(request)))
+    environment, manifest, unique_id, having = _resource(request, unique_id)
+    named = environment.pk if "environment" in request.GET or len(having) > 1 else None
+    return JsonResponse(neighbourhood(manifest, unique_id, **_depth(request), environment=named))

@@ -5,7 +5,7 @@ from zoneinfo import available_timezones
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -173,6 +173,11 @@ def delete(request: HttpRequest, flow_id: int) -> HttpResponse:
 @permission_required("flows.add_flow", raise_exception=True)
 def duplicate(request: HttpRequest, flow_id: int) -> HttpResponse:
     """A copy of the flow, paused."""
-    copy = services.duplicate_flow(flow_or_404(flow_id))
+    flow = flow_or_404(flow_id)
+    try:
+        copy = services.duplicate_flow(flow)
+    except ValidationError as error:
+        messages.error(request, f"{flow} cannot be duplicated as it is. {' '.join(error.messages)}")
+        return redirect("nodes:settings", flow.pk)
     messages.success(request, f"{copy} was made; its schedule is paused.")
     return redirect("nodes:settings", copy.pk)

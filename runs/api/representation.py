@@ -105,6 +105,7 @@ def _run(request: HttpRequest, run: Run, tasks: dict[str, int]) -> dict[str, Any
         "error": run.error,
         "reason": run.reason,
         "commit": (run.revision.commit if run.revision else "") or None,
+        "local_changes": run.revision.local_changes if run.revision and run.revision.commit else None,
         "rerun_of": run.retry_of_id,
         "url": request.build_absolute_uri(reverse("runs:run", args=[run.pk])),
     }

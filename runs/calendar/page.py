@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from flows.cron import CronError, describe
 from flows.models import Environment, Flow
+from flows.unattended import refusal
 from runs.calendar import drawing, plan
 from runs.calendar.overlap import Collision, Collisions, collisions
 from runs.calendar.sources import follows_of, upcoming
@@ -22,6 +23,9 @@ NAMED = 3  # models of a collision, flows of a crowd
 TOLD = 10  # collisions of a kind
 LISTED, MOST_LISTED = 40, 1000  # coming starts
 TOGETHER = timedelta(hours=4)  # starts of one flow that follow closer are one line of the list
+
+
+_COLUMNS = ("name", "cron", "time_zone", "paused", "overlap", "spread", "environment", "parameters")
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,16 @@ class Overrun:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A flow whose starts will all be refused, and why."""
+
+    flow: Flow
+    why: str
+
+
+@dataclass(frozen=True)
 class Line:
-    """One flow of the time line."""
+    """One flow of the time line; `refused` says why none of its starts will be a run, "" where they will."""
 
     flow: Flow
     sentence: str
@@ -68,6 +80,7 @@ class Line:
     usual: str
     spans: list[plan.Span]
     shapes: SafeString
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,15 +105,18 @@ class Trouble:
     crowded: int = 0
     overruns: list[Overrun] = field(default_factory=list)
     more_overruns: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    more_refused: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.clashes or self.crowds or self.overruns)
+        return bool(self.clashes or self.crowds or self.overruns or self.refused)
 
     @property
     def count(self) -> int:
         """How many collisions are told of, and not."""
         crowds = 1 if self.crowds else 0
-        return len(self.clashes) + self.more_clashes + crowds + len(self.overruns) + self.more_overruns
+        told = len(self.clashes) + len(self.overruns) + len(self.refused)
+        return told + crowds + self.more_clashes + self.more_overruns + self.more_refused
 
 
 @dataclass
@@ -134,7 +150,7 @@ def calendar_of(
     `asked` narrows what is shown to flows whose name holds its words; collisions are found among all and shown where
     one of these takes part. `everything` lists MOST_LISTED coming starts instead of LISTED.
     """
-    rows = Flow.objects.only("name", "cron", "time_zone", "paused", "overlap", "spread", "environment").order_by("name")
+    rows = Flow.objects.only(*_COLUMNS).order_by("name")
     if environment is not None:
         rows = rows.filter(environment=environment)
     flows = {flow.pk: flow for flow in rows}
@@ -156,7 +172,8 @@ def calendar_of(
         if pk not in lines:
             spans = found.spans(pk, axis.pixel * drawing.CLOSEST)
             ups = sorted(flows[up].name for up in follows.get(pk, ()) if up in flows)
-            lines[pk] = _line(axis, flows[pk], starts[pk], spans, ups)
+            refused = refusal(flows[pk].parameters, cron=flows[pk].cron, follows=pk in follows)
+            lines[pk] = _line(axis, flows[pk], starts[pk], spans, ups, refused)
     entries = [_entry(axis, lines[pk], band) for _, _, pk, band in listed]
     return Calendar(
         axis=axis,
@@ -165,7 +182,7 @@ def calendar_of(
         lines=[lines[pk] for pk in drawn.object_list],
         days=[(day, list(group)) for day, group in groupby(entries, lambda entry: _day(axis, entry))],
         left_out=len(coming) - len(listed),
-        trouble=_trouble(flows, starts, found, shared, shown),
+        trouble=_trouble(flows, starts, found, shared, shown, follows),
         starts=sum(len(starts[pk].at) for pk in order),
         paused=sum(1 for pk, flow in flows.items() if flow.paused and (flow.cron or pk in follows)),
         unscheduled=sum(1 for pk, flow in flows.items() if not flow.cron and pk not in starts and pk not in follows),
@@ -175,7 +192,9 @@ def calendar_of(
     )
 
 
-def _line(axis: drawing.Axis, flow: Flow, starts: plan.Planned, spans: list[plan.Span], ups: list[str]) -> Line:
+def _line(
+    axis: drawing.Axis, flow: Flow, starts: plan.Planned, spans: list[plan.Span], ups: list[str], refused: str
+) -> Line:
     usual = _usual(starts)
     shapes = drawing.bars(axis, plan.bands(starts, axis.pixel * drawing.CLOSEST), usual)
     shapes += drawing.warnings(axis, spans, static("vendor/icons.svg"))
@@ -187,6 +206,7 @@ def _line(axis: drawing.Axis, flow: Flow, starts: plan.Planned, spans: list[plan
         usual=usual,
         spans=spans,
         shapes=mark_safe(shapes),  # noqa: S308 - of numbers and words of dex's own, see drawing
+        refused=refused,
     )
 
 
@@ -222,7 +242,13 @@ def _trouble(
     found: Collisions,
     shared: Shared,
     shown: Collection[int],
+    follows: Collection[int],
 ) -> Trouble:
+    refused = [
+        Refused(flows[pk], why)
+        for pk in sorted(shown, key=lambda pk: flows[pk].name)
+        if (why := refusal(flows[pk].parameters, cron=flows[pk].cron, follows=pk in follows))
+    ]
     crowds = plan.crowds(starts.values(), settings.CALENDAR_CROWD)
     crowds = [crowd for crowd in crowds if any(pk in shown for pk in crowd.flows)]
     late = [each for pk in shown if (each := plan.runs_into_itself(starts[pk]))]
@@ -244,6 +270,8 @@ def _trouble(
             Overrun(flows[each.flow_id], each.first, each.times, _usual(starts[each.flow_id])) for each in late[:TOLD]
         ],
         more_overruns=max(len(late) - TOLD, 0),
+        refused=refused[:TOLD],
+        more_refused=max(len(refused) - TOLD, 0),
     )
 
 

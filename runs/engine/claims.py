@@ -12,7 +12,8 @@ from django.db.models.functions import Coalesce, Now
 from flows.retrying import is_worth_a_try
 from nodes.kinds.base import Ended
 from runs.clock import after
-from runs.engine.release import Released, release
+from runs.engine import alarms
+from runs.engine.release import Released, dispatch, release
 from runs.models import Attempt, Run, TaskRun
 from runs.states import TaskState
 from runs.transitions import move
@@ -138,6 +139,7 @@ def finish(claim: Claim, ended: Ended, *, ring: bool = True) -> Released | None:
             release(claim.run_id, [claim.task_run_id], ring=ring)
         return None
     if new == TaskState.WAITING:
+        alarms.due.set(_delay(claim))
         return Released()
     return release(claim.run_id, [claim.task_run_id], ring=ring)
 
@@ -153,9 +155,12 @@ def _next_state(claim: Claim, ended: Ended) -> tuple[TaskState, dict[str, Any]]:
         and _is_worth_a_try(claim, ended)
     ):
         # A cancel that comes just now finds this row WAITING, or the sweeper does.
-        delay = float(claim.spec.get("retry_delay") or 0) * 2 ** (claim.attempts - 1)
-        return TaskState.WAITING, {"not_before": after(min(delay, LONGEST_DELAY_S))}
+        return TaskState.WAITING, {"not_before": after(_delay(claim))}
     return TaskState(ended.state), {}
+
+
+def _delay(claim: Claim) -> float:
+    return min(float(claim.spec.get("retry_delay") or 0) * 2 ** (claim.attempts - 1), LONGEST_DELAY_S)
 
 
 def _is_worth_a_try(claim: Claim, ended: Ended) -> bool:
@@ -171,39 +176,62 @@ def close_attempt(task_run_id: int, fence: int, *, outcome: str, reason: str = "
     )
 
 
-def lose(task_run_id: int, fence: int, *, actor: str, reason: str) -> Released | None:
+def lose(task_run_id: int, fence: int, *, actor: str, reason: str, ring: bool = True) -> Released | None:
     """An attempt was lost with its worker: queue the task run again, or fail it when the budget is spent.
 
     The user's budget is not charged; the infrastructure's is `INFRA_ATTEMPTS`, with a growing pause
     (0, 1x, 4x INFRA_BACKOFF_S) so that a task that kills its workers cannot occupy them.
     A run that is to be cancelled takes the loss as the end.
+    What may start again is rung for at once, or when its pause is over; `ring` False leaves the former to the caller,
+    who rings for what is given back.
     """
+    return _take_back(task_run_id, fence, actor, reason, "lost", charged=True, ring=ring)
+
+
+def hand_over(task_run_id: int, fence: int, *, actor: str, reason: str) -> Released | None:
+    """An attempt was broken off because its worker stops in order: queue the task run again and ring for it at once.
+
+    No budget is charged: however many deployments a long script meets, they are no fault of its own, and no sign
+    of one that kills its workers. A run that is to be cancelled takes it as the end.
+    """
+    return _take_back(task_run_id, fence, actor, reason, "stopped", charged=False, ring=True)
+
+
+def _take_back(
+    task_run_id: int, fence: int, actor: str, reason: str, outcome: str, *, charged: bool, ring: bool
+) -> Released | None:
     rows = TaskRun.objects.filter(pk=task_run_id, fence=fence)
+    pause = 0.0
     with transaction.atomic():
         row = TaskRun.objects.select_related("run").filter(pk=task_run_id, fence=fence).first()
         if row is None or row.state != TaskState.RUNNING:
             return None
         changes: dict[str, Any] = {"owner": "", "lease_until": None}
-        said = reason
+        new, said = TaskState.QUEUED, reason
         if row.run.cancel_requested_at or row.cancel_requested_at:
             new, said = TaskState.CANCELLED, f"cancelled; {reason}"
-        else:
+        elif charged:
             changes["infra_attempts"] = F("infra_attempts") + 1
+            pause = settings.INFRA_BACKOFF_S * row.infra_attempts**2
             if row.infra_attempts + 1 >= settings.INFRA_ATTEMPTS:
                 new, said = TaskState.FAILED, f"lost {row.infra_attempts + 1} times: {reason}"
-            else:
-                new = TaskState.QUEUED
-                pause = settings.INFRA_BACKOFF_S * row.infra_attempts**2
-                changes |= {
-                    "attempts": F("attempts") - 1,
-                    "not_before": after(pause) if pause else None,
-                    "queued_at": Now(),
-                    "rung_at": Now(),
-                }
+        if new == TaskState.QUEUED:
+            changes |= {
+                "attempts": F("attempts") - 1,
+                "not_before": after(pause) if pause else None,
+                "queued_at": Now(),
+                "rung_at": Now(),
+            }
         moved = move(rows, TaskState.RUNNING, new, actor=actor, reason=said, **changes)
         if not moved:
             return None
-        close_attempt(task_run_id, fence, outcome="lost", reason=reason)
-    if new == TaskState.QUEUED:
-        return Released(tasks=[task_run_id]) if row.lane_id is None else Released(lanes={row.lane_id})
-    return release(row.run_id, [task_run_id])
+        close_attempt(task_run_id, fence, outcome=outcome, reason=reason)
+        released = Released(tasks=[task_run_id]) if row.lane_id is None else Released(lanes={row.lane_id})
+        if new == TaskState.QUEUED and not pause and ring:
+            dispatch(released)
+    if new != TaskState.QUEUED:
+        return release(row.run_id, [task_run_id])
+    if pause:
+        alarms.due.set(pause)
+        return Released()
+    return released

@@ -16,7 +16,7 @@ from nodes.dbt.client import SessionClosed
 from nodes.kinds.base import Ended
 from nodes.ordering import HOOK
 from runs.engine import pools
-from runs.engine.claims import Claim, claim, finish, lose
+from runs.engine.claims import Claim, claim, finish, hand_over, lose
 from runs.engine.heart import Held, heart, surely
 from runs.engine.results import ended_of, write_compiled, write_rows
 from runs.engine.sessions import Session
@@ -74,6 +74,7 @@ class Flights:
         )
         if claimed is None:
             pools.give_back(row.pool, holder, heart.owner)
+            pools.ring_next(row.pool)
             return False
         task = f"{claimed.task_run_id}.{claimed.fence}"
         stop: Callable[[], None] = lambda: self.session.cancel(task)  # noqa: E731 - given away twice
@@ -146,6 +147,7 @@ class Flights:
         heart.drop(flight.held)
         if flight.pool:
             surely(lambda: pools.give_back(flight.pool, flight.held.holder, heart.owner), flight.held.lost)
+            surely(lambda: pools.ring_next(flight.pool), flight.held.lost)
 
     def enforce(self) -> None:
         """Stop what is late, and end the session when something does not stop."""
@@ -164,8 +166,11 @@ class Flights:
                 flight.stop_by = None
                 self.session.kill()
 
-    def crash(self, message: str) -> None:
-        """The session is gone. Only what was in flight is lost: it is tried again by the infrastructure's budget."""
+    def crash(self, message: str, *, in_order: bool = False) -> None:
+        """The session is gone. Only what was in flight is lost: it is tried again by the infrastructure's budget.
+
+        `in_order`: its worker stops, which charges no budget.
+        """
         flying, self._flying = list(self._flying.values()), {}
         for flight in flying:
             flight.log.line(f"the dbt session ended: {message}")
@@ -175,11 +180,15 @@ class Flights:
             elif flight.held.cancelled.is_set():
                 self._close(flight, Ended("cancelled", "cancelled; its session was ended"))
             else:
-                self._lose(flight, f"dbt session died: {message}")
+                self._take_back(flight, message, in_order=in_order)
 
-    def _lose(self, flight: Flight, reason: str) -> None:
+    def _take_back(self, flight: Flight, message: str, *, in_order: bool) -> None:
         flight.log.close()
         flight.held.closing = True
-        claimed = flight.claim
-        surely(lambda: lose(claimed.task_run_id, claimed.fence, actor=heart.owner, reason=reason), flight.held.lost)
+        task, fence = flight.claim.task_run_id, flight.claim.fence
+        if in_order:
+            surely(lambda: hand_over(task, fence, actor=heart.owner, reason=message), flight.held.lost)
+        else:
+            said = f"dbt session died: {message}"
+            surely(lambda: lose(task, fence, actor=heart.owner, reason=said), flight.held.lost)
         self._free(flight)

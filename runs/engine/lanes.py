@@ -6,7 +6,7 @@ import time
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from flows.logcontext import about
@@ -36,6 +36,8 @@ LINGER_S = 1.0  # how long a driver without work stays, so that a short gap does
 def drive(lane_id: int) -> None:
     """Answer a doorbell: take the lane if nobody has it, and execute what it has until nothing is left."""
     if draining.is_set():
+        if Lane.objects.filter(pk=lane_id, owner="").exists():
+            bell.pass_on("drive_lane", lane_id)
         return
     has_work = TaskRun.objects.filter(lane=OuterRef("pk"), state__in=[TaskState.QUEUED, TaskState.WAITING])
     taken = Lane.objects.filter(Exists(has_work), pk=lane_id, owner="").update(
@@ -104,10 +106,12 @@ class Driver:
         rows = TaskRun.objects.filter(lane=self.lane)
         return rows.filter(state__in=[TaskState.QUEUED, TaskState.PENDING, TaskState.WAITING]).exists()
 
-    def _queued(self, most: int | None = None) -> list[TaskRun]:
+    def _may_start(self) -> QuerySet[TaskRun]:
         due = Q(not_before__isnull=True) | Q(not_before__lte=Now())
-        rows = TaskRun.objects.filter(due, lane=self.lane, state=TaskState.QUEUED).order_by("position", "pk")
-        return list(rows.only(*COLUMNS)[:most])
+        return TaskRun.objects.filter(due, lane=self.lane, state=TaskState.QUEUED)
+
+    def _queued(self, most: int | None = None) -> list[TaskRun]:
+        return list(self._may_start().order_by("position", "pk").only(*COLUMNS)[:most])
 
     def _start_more(self) -> None:
         """Claim and start queued task runs, as many as there are free threads."""
@@ -178,12 +182,12 @@ class Driver:
             self._log = LogWriter(path, Redactor(self._secrets or ()))
         self._log.append(data)
 
-    def _drop_session(self, reason: str) -> None:
-        """End the session; what flew on it is lost."""
+    def _drop_session(self, reason: str, *, in_order: bool = False) -> None:
+        """End the session; what flew on it is lost, or handed over `in_order`."""
         flights, self.flights = self.flights, None
         if flights is not None:
             flights.session.kill()
-            flights.crash(reason)
+            flights.crash(reason, in_order=in_order)
 
     def _fail_queued(self, reason: str, *, retryable: bool = True) -> None:
         first = next((line for line in reason.splitlines() if line.strip()), reason)
@@ -215,8 +219,10 @@ class Driver:
         What cannot be put back is not renewed any more, and the reaper takes it back.
         """
         try:
-            if self.flights or (self.flights is not None and self.broken):
-                self._drop_session("its worker is stopping")
+            if self.flights is not None and self.broken:
+                self._drop_session("driving it broke")
+            elif self.flights:
+                self._drop_session("its worker is stopping", in_order=self.stop_now.is_set())
             if self.flights is not None:
                 session = self.flights.session
                 if session.end() or self.held.lost.is_set():
@@ -229,7 +235,7 @@ class Driver:
             self.held.closing = True
             surely(self._free, self.held.lost)
             heart.drop(self.held)
-        if not draining.is_set() and not self.held.lost.is_set():
+        if not self.held.lost.is_set():
             self._ring_next()
 
     def _free(self) -> None:
@@ -240,9 +246,15 @@ class Driver:
         )
 
     def _ring_next(self) -> None:
-        """Ring this lane again if something was queued meanwhile, and who waits for the slot that is free now."""
+        """Ring this lane again if something was queued meanwhile, and who waits for the slot that is free now.
+
+        Another worker answers when this one stops. What waits for its time is rung for then (see queue_due).
+        """
         if not self.has_slot:
-            return  # who has the slot rings when it is free
-        if not self.broken and TaskRun.objects.filter(lane=self.lane, state=TaskState.QUEUED).exists():
+            # Who has the slot rings when it is free, but not for a lane that is held, as this one was just now.
+            if pools.has_free_slot(self.lane.pool):
+                bell.ring_lanes([self.lane.pk])
+            return
+        if not self.broken and self._may_start().exists():
             bell.ring_lanes([self.lane.pk])
         pools.ring_next(self.lane.pool)

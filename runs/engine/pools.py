@@ -1,5 +1,6 @@
 """Slots of things that only so many may use at once, taken by lease."""
 
+from collections.abc import Iterable
 from uuid import uuid4
 
 from django.conf import settings
@@ -16,6 +17,13 @@ from runs.states import TaskState
 def slots_of(name: str) -> int:
     """How many slots the pool has; one when nobody said otherwise."""
     return Pool.objects.filter(name=name).values_list("slots", flat=True).first() or 1
+
+
+def set_slots(name: str, slots: int) -> None:
+    """Let so many use it at once; who waits is rung for when there are more than before."""
+    before = slots_of(name)
+    Pool.objects.update_or_create(name=name, defaults={"slots": slots})
+    ring_next(name, slots - before)
 
 
 def holder_of_task(task_run_id: int) -> str:
@@ -60,6 +68,22 @@ def acquire(name: str, holder: str, owner: str) -> bool:
     )
 
 
+def acquire_all(names: Iterable[str], holder: str, owner: str) -> bool:
+    """Take a slot of each pool, or of none: nobody meets a slot that is held only until the next one turns out taken.
+
+    Whoever met it would wait for a ring that nobody has a reason to send. In one order, so that two that want the
+    same pools cannot wait for each other.
+    """
+    wanted = sorted({name for name in names if name})
+    if len(wanted) < 2:
+        return all(acquire(name, holder, owner) for name in wanted)
+    with transaction.atomic():
+        if all(acquire(name, holder, owner) for name in wanted):
+            return True
+        transaction.set_rollback(True)
+    return False
+
+
 def give_back(name: str, holder: str, owner: str) -> None:
     """Free the slot that `holder` has, if it still has one."""
     if name:
@@ -73,11 +97,29 @@ def holders(name: str) -> list[str]:
     )
 
 
-def ring_next(name: str) -> None:
-    """A slot is free now: ring who waits longest for it, a task run or a lane."""
-    if not name:
+def free_expired(expired: Q) -> None:
+    """Free the slots whose lease is `expired`, and ring who waits for them."""
+    for pk, name in PoolSlot.objects.exclude(holder="").filter(expired).values_list("pk", "pool"):
+        if PoolSlot.objects.exclude(holder="").filter(expired, pk=pk).update(holder="", owner="", lease_until=None):
+            ring_next(name)
+
+
+def has_free_slot(name: str) -> bool:
+    """Whether one more could take a slot now."""
+    slots = slots_of(name)
+    return PoolSlot.objects.filter(pool=name, slot__lt=slots).exclude(holder="").count() < slots
+
+
+def ring_next(name: str, slots: int = 1) -> None:
+    """Slots are free now: ring who waits longest for them, task runs and lanes. What is not due yet is not rung."""
+    if not name or slots < 1:
         return
-    tasks = TaskRun.objects.filter(wants(name), state=TaskState.QUEUED, lane__isnull=True).order_by("queued_at", "pk")
-    bell.ring_tasks(tasks.values_list("pk", flat=True)[:1])
+    due = Q(not_before__isnull=True) | Q(not_before__lte=Now())
+    tasks = TaskRun.objects.filter(wants(name), due, state=TaskState.QUEUED, lane__isnull=True)
+    others = {other for pair in tasks.order_by().values_list("pool", "warehouse_pool").distinct() for other in pair}
+    if full := [other for other in others - {name, ""} if not has_free_slot(other)]:
+        # Who waits for another pool too would leave this slot to nobody.
+        tasks = tasks.exclude(Q(pool__in=full) | Q(warehouse_pool__in=full))
+    bell.ring_tasks(tasks.order_by("queued_at", "pk").values_list("pk", flat=True)[:slots])
     lanes = Lane.objects.filter(pool=name, waits_for_pool=True, owner="").order_by("pk")
-    bell.ring_lanes(lanes.values_list("pk", flat=True)[:1])
+    bell.ring_lanes(lanes.values_list("pk", flat=True)[:slots])

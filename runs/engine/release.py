@@ -56,7 +56,7 @@ def release(run_id: int, finished: Sequence[int] | None = None, *, ring: bool = 
         while wave is None or wave:
             wave = _one_wave(run_id, wave, done)
         if ring:
-            _ring(done)
+            dispatch(done)
     if not done.tasks and not done.lanes:
         done.settled = settle(run_id)
     return done
@@ -133,7 +133,8 @@ def _pass_gate(pk: int) -> list[int]:
     return [pk] if move(gate, TaskState.RUNNING, TaskState.SUCCEEDED, actor=ACTOR, output_fence=F("fence")) else []
 
 
-def _ring(done: Released) -> None:
+def dispatch(done: Released) -> None:
+    """Ring for what was let go, when the transaction around it is committed."""
     bell.ring_tasks(done.tasks)
     if done.lanes:
         # A held lane has a driver that looks for itself; it looks again after it let go.
@@ -162,7 +163,10 @@ def settle(run_id: int) -> bool:
 
 
 def queue_due(run_id: int | None = None) -> Released:
-    """Queue what waited for its retry and is due (of one run, or of all)."""
+    """Queue what waited for its retry and is due (of one run, or of all), and ring for it.
+
+    Of all: what was queued again after its worker was lost, and whose pause is over now, is rung for, too.
+    """
     due = TaskRun.objects.filter(state=TaskState.WAITING).filter(Q(not_before__isnull=True) | Q(not_before__lte=Now()))
     if run_id is not None:
         due = due.filter(run_id=run_id)
@@ -175,5 +179,25 @@ def queue_due(run_id: int | None = None) -> Released:
                     done.tasks.append(pk)
                 else:
                     done.lanes.add(lane_id)
-    _ring(done)
+    if run_id is None:
+        _ring_after_a_pause(done)
+    dispatch(done)
     return done
+
+
+def _ring_after_a_pause(done: Released) -> None:
+    over = TaskRun.objects.filter(state=TaskState.QUEUED, not_before__lte=Now(), rung_at__lt=F("not_before"))
+    for pk, lane_id in list(over.values_list("pk", "lane_id")):
+        if not over.filter(pk=pk).update(rung_at=Now()):
+            continue  # another process was first
+        if lane_id is None:
+            done.tasks.append(pk)
+        else:
+            done.lanes.add(lane_id)
+
+
+def next_due() -> float | None:
+    """In how many seconds the next task run that waits for a time may start; None when none does."""
+    waiting = TaskRun.objects.filter(state__in=[TaskState.WAITING, TaskState.QUEUED], not_before__gt=Now())
+    row = waiting.order_by("not_before").annotate(now=Now()).values_list("not_before", "now").first()
+    return None if row is None else max(0.0, (row[0] - row[1]).total_seconds())

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from itertools import takewhile
 from typing import Any
 
 from django.conf import settings
@@ -15,9 +14,9 @@ from flows.process import Child, boot_id
 from nodes.kinds import connection, noop, script
 from nodes.kinds.base import Context, Ended, Stopped
 from nodes.models import Node
-from runs import logs
+from runs import bell, logs
 from runs.engine import pools, work
-from runs.engine.claims import Claim, claim, finish, lose, waiting
+from runs.engine.claims import Claim, claim, finish, hand_over, waiting
 from runs.engine.heart import Held, heart, surely
 from runs.engine.stopping import draining, working
 from runs.logs import LogWriter
@@ -37,24 +36,29 @@ PROGRESS_S = 1.0
 def execute_task_run(task_run_id: int) -> None:
     """Answer a doorbell: take the task run if it still waits, execute it, and write how it ended."""
     row = waiting(task_run_id)
-    if row is None or row.state != TaskState.QUEUED or draining.is_set():
-        return  # another was first, it is gone, or this worker is
-    holder = pools.holder_of_task(task_run_id)
+    if row is None:
+        return
     wanted = [name for name in (row.pool, row.warehouse_pool) if name]
-    held = list(takewhile(lambda name: pools.acquire(name, holder, heart.owner), wanted))
+    if row.state != TaskState.QUEUED:  # another was first, or it was cancelled
+        for name in wanted:
+            pools.ring_next(name)  # it may have been rung for a slot that nobody took then
+        return
+    if draining.is_set():
+        bell.pass_on("execute_task_run", task_run_id)
+        return
+    holder = pools.holder_of_task(task_run_id)
+    if not pools.acquire_all(wanted, holder, heart.owner):
+        return  # who frees a slot rings again
     try:
-        if held != wanted:
-            return  # who frees a slot rings again
         with working() as stopping:
             claimed = claim(task_run_id, heart.owner, row=row)
             if claimed is not None:
                 with about(run=claimed.run_id, task=claimed.task_run_id):
                     _Attempt(claimed, stopping, holder).execute()
     finally:
-        for name in held:
+        for name in wanted:
             pools.give_back(name, holder, heart.owner)
-            if held == wanted:  # a slot that was only tried for was free before, too
-                pools.ring_next(name)
+            pools.ring_next(name)
 
 
 class _Attempt:
@@ -83,7 +87,7 @@ class _Attempt:
         held.closing = True
         if broken_off:
             said = "its worker is stopping"
-            surely(lambda: lose(claimed.task_run_id, claimed.fence, actor=heart.owner, reason=said), held.lost)
+            surely(lambda: hand_over(claimed.task_run_id, claimed.fence, actor=heart.owner, reason=said), held.lost)
         else:
             whole = self._masked(ended, dropped)
             surely(lambda: finish(claimed, whole), held.lost)

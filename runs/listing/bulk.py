@@ -1,62 +1,23 @@
-"""What is done to many runs at once: rerun the failed, cancel the active, mark failures as handled."""
+"""What is done to many runs at once: cancel the active, mark failures as handled; repeating.py reruns the failed."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from flows.access import acting, require
 from flows.models import Environment
-from flows.parameters import ParameterError
-from runs import reruns, services
+from runs import services
 from runs.listing.asked import Asked, runs_with
 from runs.listing.page import newest
+from runs.listing.repeating import Outcome, form_key, rerun_all
 from runs.models import Handled, Run
 from runs.states import RUN_ACTIVE, RunState
 
 MOST = 200  # runs at a time
 LONGEST_NOTE = 1000
 REASONS_TOLD = 3
-
-
-@dataclass
-class Outcome:
-    """What became of how many: `done` as wished, the others left out, by reason."""
-
-    done: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
-
-
-def rerun_all(runs: Iterable[Run], *, key: str) -> Outcome:
-    """Repeat failed and cancelled runs from their failures; the same `key` repeats each of them once."""
-    require("runs.add_run")
-    actor, made = acting(), Outcome()
-    for run in runs:
-        if run.state == RunState.SUCCEEDED:
-            made.left_out["succeeded"] += 1
-            continue
-        try:
-            given = f"{_key(key)}{run.pk}" if key else None
-            reruns.rerun(run, actor=actor.name, user=actor.user, key=given)
-            made.done += 1
-        except (services.RunError, ParameterError) as error:
-            made.left_out[_plain(run, str(error))] += 1
-    return made
-
-
-def _key(key: str) -> str:
-    return f"bulk {key[:60]} "
-
-
-def _plain(run: Run, said: str) -> str:
-    """A reason that is the same for many runs."""
-    if not run.is_over:
-        return "not over yet"
-    if "repeats this run already" in said:
-        return "being repeated already"
-    return said.rstrip(".")
 
 
 def cancel_all(runs: Iterable[Run]) -> Outcome:
@@ -101,7 +62,7 @@ class Action:
 ACTIONS = {
     "rerun": Action(
         *("Rerun from failure", "repeated from failure", "rotate-ccw", Q(state=RunState.FAILED)),
-        lambda runs, key, note: rerun_all(runs, key=key),
+        lambda runs, key, note: rerun_all(runs, key=key, known=()),
     ),
     "cancel": Action(
         *("Cancel", "being cancelled", "circle-stop", Q(state__in=sorted(RUN_ACTIVE), cancel_requested_at=None)),
@@ -135,5 +96,5 @@ def that_fit(
     rows: QuerySet[Run] = runs_with(asked, environment, zone).filter(ACTIONS[name].fits)
     if name == "rerun":  # what was mended by a rerun meanwhile, or is being, needs none; one of this form is the same
         again = Run.objects.filter(retry_of=OuterRef("pk"), state__in=[*sorted(RUN_ACTIVE), RunState.SUCCEEDED])
-        rows = rows.exclude(Exists(again.exclude(key__startswith=_key(key)) if key else again))
+        rows = rows.exclude(Exists(again.exclude(key__startswith=form_key(key)) if key else again))
     return newest(rows, MOST + 1, before=upto + 1)

@@ -4,13 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Max, QuerySet
 
 from flows.models import Environment
 from runs import queries
 from runs.listing.asked import Asked, runs_with
 from runs.models import Run, TaskRun, Transition
-from runs.states import OVER, RunState
+from runs.states import DONE, OVER, RunState
 
 PAGE = 40
 WINDOW = 5000  # ids that are looked through before the database is left to find rows by its indexes
@@ -18,11 +18,12 @@ WINDOW = 5000  # ids that are looked through before the database is left to find
 
 @dataclass(frozen=True)
 class Line:
-    """One run of the list; `done` of `total` tasks are over."""
+    """One run of the list; `done` of `total` tasks have succeeded, and `others` ended otherwise, by state."""
 
     run: Run
     done: int = 0
     total: int = 0
+    others: str = ""  # "1 failed, 4 skipped"
     error: str = ""
     id: str = ""  # as text: a page has hundreds of them, and a template formats each number anew
 
@@ -54,7 +55,7 @@ def page_of(asked: Asked, environment: Environment | None, zone: ZoneInfo) -> Li
     errors = _errors([run.pk for run in runs if run.state == RunState.FAILED])
     counts = _counts([run.pk for run in runs])
     return Listed(
-        lines=[Line(run, *counts.get(run.pk, (0, 0)), errors.get(run.pk, ""), str(run.pk)) for run in runs],
+        lines=[Line(run, *counts.get(run.pk, (0, 0, "")), errors.get(run.pk, ""), str(run.pk)) for run in runs],
         older=runs[-1].pk if len(found) > PAGE else None,
         seen=seen,
         top=top,
@@ -80,10 +81,20 @@ def _errors(ids: Collection[int]) -> dict[int, str]:
     return {run.pk: queries.first_line(run) for run in rows}
 
 
-def _counts(ids: Collection[int]) -> dict[int, tuple[int, int]]:
-    tasks = TaskRun.objects.filter(run__in=ids).exclude(kind="gate").order_by().values_list("run")
-    counted = tasks.annotate(done=Count("pk", filter=Q(state__in=OVER)), total=Count("pk"))
-    return {run: (done, total) for run, done, total in counted}
+def _counts(ids: Collection[int]) -> dict[int, tuple[int, int, str]]:
+    """Of each run: how many tasks have succeeded, how many there are, and how many ended otherwise, in words."""
+    tasks = TaskRun.objects.filter(run__in=ids).exclude(kind="gate").order_by().values_list("run", "state")
+    states: dict[int, dict[str, int]] = {}
+    for run, state, number in tasks.annotate(number=Count("pk")):
+        states.setdefault(run, {})[state] = number
+    return {
+        run: (
+            sum(counts.get(state, 0) for state in DONE),
+            sum(counts.values()),
+            ", ".join(f"{counts[state]} {state}" for state in sorted(OVER - DONE) if state in counts),
+        )
+        for run, counts in states.items()
+    }
 
 
 def has_moved(seen: int, top: int, watched: Collection[int]) -> bool:

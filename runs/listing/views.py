@@ -19,7 +19,9 @@ from runs.calendar.views import viewers_zone
 from runs.listing.asked import ACTIVE, Asked, number_of
 from runs.listing.bulk import ACTIONS, MOST, said, that_fit
 from runs.listing.page import PAGE, has_moved, page_of
+from runs.listing.repeating import keys_of, numbers, plan_page, rerun_all
 from runs.models import Run, Trigger
+from runs.reruns import NEWEST, SAME
 from runs.states import RunState
 
 STATES = [("", "Any state"), (ACTIVE, "Not over"), *((str(state), state.capitalize()) for state in RunState)]
@@ -66,17 +68,24 @@ def _shown(request: HttpRequest) -> tuple[int, int, list[int]]:
 @require_POST
 @permission_required("runs.add_run", raise_exception=True)
 def bulk(request: HttpRequest) -> HttpResponse:
-    """Rerun, cancel or mark as handled: the chosen runs, or with scope=filter all that fit, which asks first."""
+    """Rerun, cancel or mark as handled: the chosen runs, or with scope=filter all that fit, which asks first.
+
+    A rerun shows its plan first, whichever runs it is for, and starts with `start`.
+    """
     asked = Asked.of(QueryDict(request.POST.get("filter", "")[:2000]))
     back = f"{reverse('runs')}?{asked.query_with_page}".rstrip("?")
     name, key, note = (request.POST.get(field, "") for field in ("action", "key", "note"))
     if name not in ACTIONS:
         messages.error(request, "Choose what to do with the runs: rerun, cancel or mark as handled.")
         return redirect(back)
+    if name == "rerun" and ("start" in request.POST or "plan" in request.POST):
+        return _repeat(request, asked, back, key)
     if request.POST.get("scope") == "filter":
         zone = viewers_zone(request)
         upto = number_of(request.POST.get("upto", "")) or 0
         found = that_fit(name, asked, chosen_environment(request), zone, key=key, upto=upto)
+        if found and name == "rerun":
+            return plan_page(request, found[:MOST], key=key, back=asked.query_with_page, more=len(found) > MOST)
         if found and "sure" not in request.POST:
             return _ask(request, name, found, asked, upto)
         chosen, more = found[:MOST], len(found) > MOST
@@ -85,6 +94,8 @@ def bulk(request: HttpRequest) -> HttpResponse:
         if not chosen:
             messages.warning(request, "Choose runs first: tick the boxes at the left of the list.")
             return redirect(back)
+        if name == "rerun":
+            return plan_page(request, chosen, key=key, back=asked.query_with_page)
     made = ACTIONS[name].do(chosen, key, note)
     tell = messages.success if made.done else messages.warning
     rest = f" More runs fit; once again takes the next {MOST}." if more else ""
@@ -92,9 +103,26 @@ def bulk(request: HttpRequest) -> HttpResponse:
     return redirect(back)
 
 
+def _repeat(request: HttpRequest, asked: Asked, back: str, key: str) -> HttpResponse:
+    """The form of the plan was sent: show the plan for the other code, or start what is chosen."""
+    keys = keys_of(request.POST)
+    if "start" not in request.POST:
+        listed = Run.objects.filter(pk__in=sorted(numbers(request.POST, "listed"))[:MOST]).order_by("-pk")
+        return plan_page(request, listed, key=key, back=asked.query_with_page, keys=keys)
+    chosen = _chosen(request)
+    if not chosen:
+        messages.warning(request, "No run was chosen, and nothing was started.")
+        return redirect(back)
+    revision = NEWEST if request.POST.get("revision") == NEWEST else SAME
+    made = rerun_all(chosen, key=key, revision=revision, keys=keys, known=numbers(request.POST, "known"))
+    tell = messages.success if made.done else messages.warning
+    tell(request, said("rerun", made))
+    return redirect(back)
+
+
 def _chosen(request: HttpRequest) -> list[Run]:
     ids = [number_of(text) for text in request.POST.getlist("run")][:MOST]
-    return list(Run.objects.filter(pk__in=[pk for pk in ids if pk is not None]))
+    return list(Run.objects.select_related("flow__environment").filter(pk__in=[pk for pk in ids if pk is not None]))
 
 
 def _ask(request: HttpRequest, name: str, found: list[Run], asked: Asked, upto: int) -> HttpResponse:

@@ -18,9 +18,10 @@ from flows.access import acting
 from flows.parameters import ParameterError
 from runs import reruns, services
 from runs.forms import StartForm
+from runs.listing.repeating import mended
 from runs.models import Run, TaskRun
 from runs.reuse import MODES, Wish
-from runs.states import DONE, TaskState
+from runs.states import DONE, RunState, TaskState
 from runs.watch.comparing import compare, tasks_in_both
 from runs.watch.detail import Detail, detail_of
 from runs.watch.picture import DISTANCE, FURTHEST, picture_of, states_of
@@ -136,19 +137,30 @@ def _other_runs(run: Run) -> list[Run]:
 def live(request: HttpRequest, run_id: int) -> HttpResponse:
     """What changed since ?since=: 204 for nothing, else the parts of the page that are to be replaced, by id.
 
+    A page that had nothing to draw says so (?undrawn=1) and gets the graph as soon as there is a plan, whatever it
+    has seen of the run; one without the list of logs gets it as they come.
     Out: {"version", "over", "parts": {id: HTML}, "states": {card of the graph: state}}.
     """
     since = _number(request.GET.get("since", "")) or 0
-    if run_id >= LARGEST_ID or version_of(run_id) <= since:
+    tab = request.GET.get("tab", "")
+    undrawn = tab == "graph" and "undrawn" in request.GET and run_id < LARGEST_ID
+    drawable = undrawn and tasks_of(Run(pk=run_id)).exists()
+    if run_id >= LARGEST_ID or (version_of(run_id) <= since and not drawable):
         return HttpResponse(status=204)
     run = _run_or_404(run_id)
     head = _head(run)
-    tab = request.GET.get("tab", "")
     parts = {"run-head": render_to_string("runs/_run_head.html", {**head, "tab": tab}, request)}
     moved = moved_since(run, since) if since else None
     states: dict[str, str] = {}
-    if tab == "graph":
+    if drawable:
+        chosen = _chosen(request, run, head["summary"].total)
+        context = {**head, "task": chosen, **sight_of(request.GET, run, head["summary"].total, chosen)}
+        parts["run-graph"] = render_to_string("runs/_run_graph.html", context, request)
+    elif tab == "graph":
         states = states_of(run, moved)
+    elif tab == "log" and acting().may("runs.view_log"):
+        context = {**head, **_tab(request, run, tab, head["summary"].total, None)}
+        parts["run-logs"] = render_to_string("runs/_run_logs.html", context, request)
     elif tab == "timeline":
         parts["run-timeline"] = render_to_string("runs/_timeline.html", {**head, **_timeline(request, run)}, request)
     elif tab == "tasks":
@@ -274,6 +286,7 @@ def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
         "chosen": [(key, names.get(key, key)) for key in chosen],
         "foreseen": foreseen,
         "problem": problem,
+        "mended": mended(run) if run.is_over and run.state != RunState.SUCCEEDED and not chosen else "",
         "key": request.POST.get("form") or secrets.token_urlsafe(12),
     }
     template = "runs/_rerun.html" if getattr(request, "htmx", False) else "runs/rerun.html"

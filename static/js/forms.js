@@ -36,6 +36,12 @@ function startNode(form) {
   const typed = () => form.dispatchEvent(new CustomEvent("dex:typed"));
   form.addEventListener("input", typed);
   form.addEventListener("change", typed);
+  // A question is asked with Enter; the form that it stands in is not sent by it.
+  form.elements.why?.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    typed();
+  });
   form.addEventListener("htmx:afterSwap", () => {
     const counts = form.querySelector("[data-chip-counts]");
     if (!counts) return;

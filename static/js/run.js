@@ -28,9 +28,16 @@ async function watch() {
 async function ask(whole = false) {
   const panel = document.getElementById("task-panel");
   const rows = [...document.querySelectorAll("tr[id^=task-]")].map((row) => row.id.slice(5)).join("-");
-  const tab = whole && page.dataset.tab === "graph" ? "" : page.dataset.tab;
+  const tab = whole && page.dataset.tab === "graph" && !isUndrawn() ? "" : page.dataset.tab;
   const query = new URLSearchParams({ since: whole ? 0 : page.dataset.version, tab, task: panel?.dataset.task ?? "" });
   if (page.dataset.tab === "tasks") query.set("rows", rows);
+  if (isUndrawn()) {
+    query.set("undrawn", "1");
+    for (const name of ["step", "near", "distance", "find", "all"]) {
+      const value = new URL(location).searchParams.get(name);
+      if (value !== null) query.set(name, value);
+    }
+  }
   if (page.dataset.tab === "timeline") query.set("sort", new URL(location).searchParams.get("sort") ?? "");
   try {
     const answer = await fetch(`${page.dataset.live}?${query}`, { headers: { Accept: "application/json", "HX-Request": "true" } });
@@ -38,12 +45,13 @@ async function ask(whole = false) {
     if (answer.redirected || !answer.ok) return false;
     const { version, over, parts, states } = await answer.json();
     for (const [id, html] of Object.entries(parts)) replace(id, html);
+    if (parts["run-graph"]) startGraph();
     if (Object.keys(states).length) document.dispatchEvent(new CustomEvent("dex:states", { detail: states }));
     if (!whole) page.dataset.version = version; // the rows that moved meanwhile come with the next answer
     if (over && !whole && page.dataset.over !== "1") {
       page.dataset.over = "1";
       document.title = document.title.replace(/ \w+ - dex$/, ` ${page.querySelector("h1 .badge")?.textContent.toLowerCase() ?? ""} - dex`);
-      if (page.dataset.tab !== "graph") location.reload(); // the buttons of each row, and the first failure
+      if (page.dataset.tab !== "graph" || isUndrawn()) location.reload(); // the buttons of each row, and the first failure
     }
     return true;
   } catch {
@@ -153,6 +161,11 @@ async function filter(form) {
 }
 
 // --- the graph ---------------------------------------------------------------------------------------------
+// A page that was opened before the run had a plan has nothing to draw yet.
+function isUndrawn() {
+  return page.dataset.tab === "graph" && !document.getElementById("lineage");
+}
+
 async function startGraph() {
   const element = document.getElementById("lineage");
   if (!element) return;

@@ -126,8 +126,9 @@ def test_a_run_is_cancelled_and_says_by_whom(ada, door):
 def test_a_failed_run_is_repeated_from_its_failure(ada):
     run = open_graph({"a": (), "b": ()}, {"a": {"end": "fail"}})
     drain(run)
-    page = ada.open(f"{RUNS}{run.pk}/change/")
-    ada.press(page, "rerun_from_failure")
+    plan = ada.press(ada.open(f"{RUNS}{run.pk}/change/"), "rerun_from_failure")
+    assert "1 task runs again, 1 is taken over" in plan.html and Run.objects.count() == 1
+    repeat(ada, plan)
     again = Run.objects.exclude(pk=run.pk).get()
     assert (again.retry_of, again.trigger, again.triggered_by) == (run, "rerun", ada.user)
 
@@ -135,11 +136,20 @@ def test_a_failed_run_is_repeated_from_its_failure(ada):
 def test_what_cannot_be_repeated_says_why(ada):
     done, busy = open_graph({"a": ()}), open_graph({"a": ()})
     drain(done)
-    assert said(ada.act(RUNS, "rerun_from_failure", done), "Everything in this run succeeded")
-    assert said(ada.act(RUNS, "rerun_from_failure", busy), "This run is not over")
-    done.flow.delete()
-    assert said(ada.act(RUNS, "rerun_from_failure", done), "The flow of this run was deleted")
-    assert Run.objects.count() == 2
+    assert "Everything in this run succeeded" in ada.act(RUNS, "rerun_from_failure", done).html
+    assert "This run is not over" in ada.act(RUNS, "rerun_from_failure", busy).html
+    broken = drain(open_graph({"a": ()}, {"a": {"end": "fail"}}))
+    broken.flow.delete()
+    plan = ada.act(RUNS, "rerun_from_failure", broken)
+    assert "The flow of this run was deleted" in plan.html
+    repeat(ada, plan)
+    assert Run.objects.count() == 3
+
+
+def repeat(person, plan):
+    """Start what the plan has chosen."""
+    (form,) = [form for form in plan.forms if form.id == "repeat"]
+    return person.post(plan, form, {"start": "1"})
 
 
 def test_a_run_whose_parameters_the_flow_no_longer_has_says_so(ada):
@@ -147,7 +157,7 @@ def test_a_run_whose_parameters_the_flow_no_longer_has_says_so(ada):
     Run.objects.filter(pk=run.pk).update(parameters={"day": "2026-01-31"})
     drain(run)
     page = ada.act(RUNS, "rerun_from_failure", run)
-    assert page.status == 200 and "no parameter 'day'" in page.messages[0]
+    assert page.status == 200 and "no parameter &#x27;day&#x27;" in page.html
 
 
 def test_buttons_fit_the_state_of_the_run(ada):
@@ -173,7 +183,9 @@ def test_one_task_is_cancelled_and_one_is_repeated(ada):
         in ada.act(TASKS, "cancel", run.task_runs.get(identifier="a")).messages
     )
     drain(run)
-    ada.act(TASKS, "rerun", run.task_runs.get(identifier="x"))
+    plan = ada.act(TASKS, "rerun", run.task_runs.get(identifier="x"))
+    assert "chosen" in plan.html and Run.objects.count() == 1
+    repeat(ada, plan)
     assert Run.objects.exclude(pk=run.pk).get().scope == {"mode": "selected", "keys": ["x"], "revision": "same"}
 
 
@@ -308,7 +320,7 @@ def test_a_flow_started_in_the_admin_runs_fails_is_mended_and_repeated(engine, t
         link for link in page.links if link.startswith("/admin/runs/run/log/") and link.split("/")[5] == str(_b(run).pk)
     ]
     assert "nonsense" in ada.client.get(log).content.decode()
-    ada.press(page, "rerun_from_failure")
+    repeat(ada, ada.press(page, "rerun_from_failure"))
     again = Run.objects.get(retry_of=run)
     until(lambda: Run.objects.filter(pk=again.pk, state="failed").exists(), 60)
     assert states(again) == {"a": "reused", "b": "failed"}

@@ -53,8 +53,8 @@ export function Graph({ graph, element }) {
   useEffect(() => {
     setNodes((old) =>
       old.map((node, place) => {
-        const { data } = toNode(graph.nodes[place]);
-        return node.data === data ? node : { ...node, data };
+        const { data, ariaLabel } = toNode(graph.nodes[place]);
+        return node.data === data ? node : { ...node, data, ariaLabel };
       }),
     );
   }, [graph]);
@@ -168,7 +168,7 @@ export function Graph({ graph, element }) {
         {current && <Current node={current} near={near} />}
       </ReactFlow>
       <p role="status" className="visually-hidden">
-        {current && `${current.name}, ${current.type}, ${near.up.size} upstream, ${near.down.size} downstream`}
+        {current && `${described(current)}, ${near.up.size} upstream, ${near.down.size} downstream`}
       </p>
     </div>
   );
@@ -204,6 +204,11 @@ function beginAt({ clientWidth, clientHeight }, bounds, start) {
   return { x, y, zoom };
 }
 
+/** What is read out of a card; its state is otherwise only a colour and an icon. */
+function described({ name, type, state }) {
+  return [name, type, state].filter(Boolean).join(", ");
+}
+
 function toNode(node) {
   return {
     id: node.id,
@@ -212,7 +217,7 @@ function toNode(node) {
     data: node,
     className: "",
     ariaRole: "group",
-    ariaLabel: `${node.name}, ${node.type}`,
+    ariaLabel: described(node),
     ...SIZE,
   };
 }

@@ -1,0 +1,22 @@
+"""The killing of workers, for a short while; for long by hand, with `make chaos`."""
+
+import subprocess
+import sys
+
+from tests.chaos.servers import REPOSITORY, postgres_programs, require
+from tests.waiting import patience
+
+
+def test_nothing_runs_twice_at_once_while_workers_are_killed_and_stopped_at_random():
+    require(PostgreSQL=postgres_programs())
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.chaos.killing", "--fast", "--seconds", "30", "--workers", "3", "--seed", "5"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=patience(400),
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-6000:]
+    assert "| lost | script |" in done.stdout or "| stopped | script |" in done.stdout, done.stdout
+    assert "overlaps: 0" in done.stdout

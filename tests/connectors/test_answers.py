@@ -1,0 +1,81 @@
+"""What a source answered belongs to the settings that were asked with, and to nothing else."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from flows.models import Environment, Project
+from flows.variables.values import save_variable
+from nodes.connections import ask, save_connection
+from nodes.models import Connection, Probe
+from runs.probing import answer
+from tests.pages import SAMPLE, Person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+STALE = "Not tested since the last change"
+WRONG = "The source cannot be used"
+
+
+@pytest.fixture
+def environment(settings, tmp_path):
+    settings.CONNECT_FILES = [str(tmp_path)]
+    project = Project.objects.create(name="shop", path=str(SAMPLE))
+    return Environment.objects.create(project=project, name="main")
+
+
+def make_books(path):
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("create table books (id integer primary key)")
+    return path
+
+
+def connection(environment, path):
+    row = Connection(project=environment.project, name="Books", connector="sql_database", dataset="books")
+    return save_connection(row, {"system": "sqlite", "path": str(path)})
+
+
+def tested(row, environment):
+    probe = ask(row, environment, "test")
+    answer(probe.pk)
+    return Probe.objects.get(pk=probe.pk)
+
+
+def page(ada, row, **query):
+    return ada.open(f"/connections/{row.pk}/" + "".join(f"?{name}={value}" for name, value in query.items())).html
+
+
+def test_an_old_failure_is_not_shown_of_a_connection_that_was_corrected(environment, tmp_path):
+    ada, right = Person("ada", "everything"), make_books(tmp_path / "books.sqlite")
+    row = connection(environment, tmp_path / "gone.sqlite")
+    assert not tested(row, environment).ok and WRONG in page(ada, row) and STALE not in page(ada, row)
+    save_connection(row, {"system": "sqlite", "path": str(right)})
+    assert STALE in page(ada, row) and WRONG not in page(ada, row)
+    assert tested(row, environment).ok
+    assert STALE not in page(ada, row) and WRONG not in page(ada, row)
+    row.name = "Renamed"
+    save_connection(row, {"system": "sqlite", "path": str(right)})  # which asks the source nothing new
+    assert STALE not in page(ada, row)
+
+
+def test_an_answer_is_of_the_environment_and_the_variables_that_it_was_asked_with(environment, tmp_path):
+    ada = Person("ada", "everything")
+    make_books(tmp_path / "books.sqlite")
+    save_variable(environment.project, None, "PLACE", str(tmp_path / "gone.sqlite"), secret=False)
+    row = connection(environment, "{{ PLACE }}")
+    assert not tested(row, environment).ok and WRONG in page(ada, row)
+    other = Environment.objects.create(project=environment.project, name="other")
+    assert WRONG not in page(ada, row, environment=other.pk)
+    save_variable(environment.project, None, "PLACE", str(tmp_path / "books.sqlite"), secret=False)
+    assert STALE in page(ada, row) and WRONG not in page(ada, row)
+
+
+def test_what_was_wrong_at_the_last_sync_is_forgotten_when_the_settings_change(environment):
+    ada = Person("ada", "everything")
+    Environment.objects.update(sync_error="There is no target dev.", target="dev")
+    address = f"/admin/flows/environment/{environment.pk}/change/"
+    assert "There is no target dev." in ada.open(address).html
+    ada.fill(address, name="renamed")
+    assert Environment.objects.get().sync_error
+    ada.fill(address, target="prod")
+    assert Environment.objects.get().sync_error == ""

@@ -1,0 +1,95 @@
+"""The form of a step beside the canvas: what Enter does, how tests are counted, and that Save breaks no policy."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db.models import Value
+from django.db.models.functions import Concat
+from playwright.sync_api import expect
+
+from flows.models import Flow
+from nodes.models import Node
+from nodes.services import save_node
+from tests.journeys.conftest import log_in
+from tests.journeys.rows import parsed_shop
+from tests.pages import Person
+
+
+@pytest.fixture
+def flow(live_server):
+    row = Flow.objects.create(name="Daily shop", environment=parsed_shop())
+    save_node(Node(flow=row, name="Marts", include=["tag:mart"]))
+    return row
+
+
+@pytest.fixture
+def page(window, flow):
+    edda = Person("edda").user
+    edda.groups.add(Group.objects.get(name="editor"))
+    page = window.open(edda)
+    page.goto(f"/flows/{flow.pk}/")
+    page.locator(".step-name", has_text="Marts").click()
+    expect(page.locator("#preview .preview-total")).to_be_visible()
+    return page
+
+
+def version(flow):
+    return Flow.objects.values_list("version", flat=True).get(pk=flow.pk)
+
+
+def test_enter_in_the_question_why_a_model_is_in_asks_it_and_saves_nothing(page, flow):
+    before = version(flow)
+    page.get_by_label("Why is a model in, or not?").fill("stg_orders")
+    page.keyboard.press("Enter")
+    expect(page.locator("#preview .notice.info")).to_contain_text("stg_orders")
+    expect(page.get_by_text("Saved:")).to_have_count(0)
+    assert version(flow) == before
+    page.locator("#id_name").press("Enter")  # everywhere else it saves, as in any form
+    expect(page.get_by_text("Saved:")).to_be_visible()
+
+
+def test_the_preview_and_save_count_alike(page, flow):
+    total = page.locator("#preview .preview-total").inner_text()
+    assert re.search(r"\d+ models? and \d+ tests?", total), total
+    page.locator("#id_name").fill("Marts and their tests")
+    page.locator("#save-node").click()
+    expect(page.get_by_text(re.compile("^Saved: "))).to_have_text(f"Saved: {total}.", ignore_case=True)
+
+
+def test_save_breaks_no_policy_when_fields_were_made_larger_by_hand(page, flow, window):
+    """What a hand or the browser makes of a field lies in its style; htmx would write it into the page again."""
+    area = page.locator("#panel textarea:visible, #panel input:visible").first
+    expect(area).to_be_visible()
+    page.evaluate("for (const each of document.querySelectorAll('#panel [id]')) each.style.height = 'auto'")
+    page.locator("#save-node").click()
+    expect(page.get_by_text("Saved:")).to_be_visible()
+    assert page.evaluate("window.__violations") == [] and not window.troubles
+
+
+def test_enter_in_the_form_of_a_script_saves_it_and_runs_nothing(page, flow):
+    job = save_node(Node(flow=flow, name="Report", kind="script", package="revenue_report"))
+    asked = []
+    page.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
+    boss = Person("boss", "everything").user
+    log_in(page, boss)
+    page.goto(f"/flows/{flow.pk}/nodes/{job.pk}/")
+    expect(page.get_by_role("button", name="Run once")).to_be_visible()
+    page.locator("#id_name").fill("Daily report")
+    page.locator("#id_name").press("Enter")
+    expect(page.get_by_role("heading", name="Daily report")).to_be_visible()
+    assert not [each for each in asked if "/try/" in each]
+
+
+def test_the_table_of_components_shows_its_last_column_on_a_laptop(page, flow):
+    flow.nodes.get().tasks.update(
+        identifier=Concat(Value("int_orders_with_a_long_name_in_"), "identifier"),
+        path=Concat(Value("models/a/folder/in/a/folder/"), "path"),
+        needed_by=["mart_customers_with_lifetime_value", "mart_revenue_by_customer_and_day"],
+        depends_on=["stg_orders_with_lifetime_of_customers", "stg_payments_by_customer_and_day"],
+    )
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")
+    wrap = page.locator("#components .table-wrap")
+    expect(wrap).to_be_visible()
+    assert wrap.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
