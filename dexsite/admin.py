@@ -99,7 +99,7 @@ class DexAdminSite(AdminSite):
             *super().get_urls(),
         ]
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """The page on which people change their own password; it says what becomes of their API tokens."""
         from django.contrib.auth.views import PasswordChangeView
 
@@ -119,7 +119,7 @@ class DexAdminSite(AdminSite):
 
     @method_decorator(never_cache)
     @login_not_required
-    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """The login page; it leads where the visitor was going, otherwise to Home."""
         if request.method == "GET" and self.has_permission(request):
             return redirect("home")

@@ -84,7 +84,8 @@ def begin(request: HttpRequest, username: str) -> LogIn:
     if seconds:
         row.delete()
         counted = LogIn.objects.filter(address=row.address).order_by("-pk").values_list("pk", flat=True).first()
-        LogIn.objects.filter(pk=counted).update(refused=F("refused") + 1)
+        if counted is not None:
+            LogIn.objects.filter(pk=counted).update(refused=F("refused") + 1)
         raise TooManyTries(seconds)
     return row
 

@@ -43,7 +43,7 @@ def to_yaml(document: Document) -> str:
 _Fast: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 
 
-class _Loader(_Fast):  # type: ignore[misc]
+class _Loader(_Fast):
     """YAML without keys that are there twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -68,7 +68,8 @@ def _look_through(text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if problem:
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            mark: Any = event.start_mark  # of either of PyYAML's two kinds
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def too_large(size: int) -> str:

@@ -200,4 +200,4 @@ def next_due() -> float | None:
     """In how many seconds the next task run that waits for a time may start; None when none does."""
     waiting = TaskRun.objects.filter(state__in=[TaskState.WAITING, TaskState.QUEUED], not_before__gt=Now())
     row = waiting.order_by("not_before").annotate(now=Now()).values_list("not_before", "now").first()
-    return None if row is None else max(0.0, (row[0] - row[1]).total_seconds())
+    return None if row is None or row[0] is None else max(0.0, (row[0] - row[1]).total_seconds())
