@@ -156,13 +156,19 @@ def serve(connection: socket.socket) -> None:
         data = bytearray()
         while len(data) < int.from_bytes(head, "big"):
             data += connection.recv(65536)
+        read, write = os.pipe()
         between = os.fork()
         if between == 0:
             if (child := os.fork()) == 0:
+                os.close(read)
+                os.close(write)
                 _become(json.loads(data), descriptors, connection)
-            connection.sendall(str(child).encode())
+            os.write(write, str(child).encode())
             os._exit(0)
-        os.waitpid(between, 0)
+        os.close(write)
+        os.waitpid(between, 0)  # only now is the child somebody else's, and is that told
+        connection.sendall(os.read(read, 32))
+        os.close(read)
         for descriptor in descriptors:
             os.close(descriptor)
 
