@@ -92,7 +92,11 @@ def _resource(request: HttpRequest, unique_id: str) -> tuple[Environment, Manife
         where = ", ".join(str(row) for row in rows[:3]) or "No environment"
         raise Http404(f"{where} {'have' if len(rows) > 1 else 'has'} nothing called {unique_id[:200]}.")
     environment, manifest, found = places[0]
-    return environment, manifest, found, [row for row, _, _ in places]
+    having = [row for row, _, _ in places]
+    if "environment" in request.GET and chosen_environment(request) is None:
+        others = [row for row in environments(request) if row not in having]
+        having += [row for row in others if (own := _manifest(row)) is not None and resolve(own, unique_id) is not None]
+    return environment, manifest, found, having
 
 
 @require_safe

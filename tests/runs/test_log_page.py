@@ -211,7 +211,9 @@ def test_a_hostile_log_opens_on_every_page_that_shows_it(settings, tmp_path):
     run = Run.objects.create(
         flow=sample_flow("Daily shop"), flow_name="Daily shop", trigger=Trigger.TEST, state="running"
     )
-    task = TaskRun.objects.create(run=run, kind="script", unique_id="s", identifier="bad\nname", state="running")
+    task = TaskRun.objects.create(
+        run=run, kind="script", unique_id="s", identifier="bad\nname", state="running", owner="w"
+    )
     Attempt.objects.create(task_run=task, fence=1, owner="w", started_at=timezone.now(), log_path=f"{run.pk}/1.log")
     path = tmp_path / "logs" / str(run.pk) / "1.log"
     path.parent.mkdir(parents=True)
@@ -223,7 +225,7 @@ def test_a_hostile_log_opens_on_every_page_that_shows_it(settings, tmp_path):
         *(log, f"{log}?q=needle", f"{log}tail/?from=0&line=1", f"/runs/{run.pk}/trial/"),
         *(f"/runs/{run.pk}/tasks/{task.pk}/", f"/runs/{run.pk}/?task={task.pk}"),
     ):
-        answer = ada.client.get(address)
+        answer = ada.client.get(address, follow=True)
         assert answer.status_code == 200, address
         assert "\u202e" not in answer.content.decode(), address
     download = ada.client.get(f"{log}text/")
