@@ -22,7 +22,12 @@ def close_to_others(home: Path, database: Path | None = None) -> None:
     are; `exposed` names them.
     """
     os.umask(0o077)
-    for path in (home, *_listed(home), *(_database_files(database) if database is not None else ())):
+    for path in (
+        home,
+        *_listed(home),
+        *_listed(home / "keys"),
+        *(_database_files(database) if database is not None else ()),
+    ):
         with suppress(OSError):
             mode = path.lstat().st_mode
             may = 0o711 if path == home or path.name in PASSABLE else 0o700

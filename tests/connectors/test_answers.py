@@ -35,7 +35,7 @@ def connection(environment, path):
     return save_connection(row, {"system": "sqlite", "path": str(path)})
 
 
-def tested(row, environment):
+def probe_of(row, environment):
     probe = ask(row, environment, "test")
     answer(probe.pk)
     return Probe.objects.get(pk=probe.pk)
@@ -48,10 +48,10 @@ def page(ada, row, **query):
 def test_an_old_failure_is_not_shown_of_a_connection_that_was_corrected(environment, tmp_path):
     ada, right = Person("ada", "everything"), make_books(tmp_path / "books.sqlite")
     row = connection(environment, tmp_path / "gone.sqlite")
-    assert not tested(row, environment).ok and WRONG in page(ada, row) and STALE not in page(ada, row)
+    assert not probe_of(row, environment).ok and WRONG in page(ada, row) and STALE not in page(ada, row)
     save_connection(row, {"system": "sqlite", "path": str(right)})
     assert STALE in page(ada, row) and WRONG not in page(ada, row)
-    assert tested(row, environment).ok
+    assert probe_of(row, environment).ok
     assert STALE not in page(ada, row) and WRONG not in page(ada, row)
     row.name = "Renamed"
     save_connection(row, {"system": "sqlite", "path": str(right)})  # which asks the source nothing new
@@ -63,10 +63,11 @@ def test_an_answer_is_of_the_environment_and_the_variables_that_it_was_asked_wit
     make_books(tmp_path / "books.sqlite")
     save_variable(environment.project, None, "PLACE", str(tmp_path / "gone.sqlite"), secret=False)
     row = connection(environment, "{{ PLACE }}")
-    assert not tested(row, environment).ok and WRONG in page(ada, row)
+    assert not probe_of(row, environment).ok and WRONG in page(ada, row)
     other = Environment.objects.create(project=environment.project, name="other")
     assert WRONG not in page(ada, row, environment=other.pk)
-    save_variable(environment.project, None, "PLACE", str(tmp_path / "books.sqlite"), secret=False)
+    place = environment.project.variables.get(name="PLACE")
+    save_variable(environment.project, None, "PLACE", str(tmp_path / "books.sqlite"), secret=False, row=place)
     assert STALE in page(ada, row) and WRONG not in page(ada, row)
 
 

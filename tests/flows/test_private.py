@@ -50,7 +50,8 @@ def test_a_command_closes_a_home_that_was_open_and_what_it_writes_is_its_own(hom
 
 def test_a_database_elsewhere_is_closed_too(home, tmp_path):
     database = tmp_path / "elsewhere.sqlite3"
-    database.touch(mode=0o644)
+    database.touch()
+    database.chmod(0o644)
     before = os.umask(0o022)
     try:
         assert database in exposed(home, database)

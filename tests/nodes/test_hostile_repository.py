@@ -58,7 +58,7 @@ def bomb(folder):
 def test_what_never_ends_or_explodes_is_given_up_and_told(tmp_path, what):
     folder = project(tmp_path, **({"profile": f'"{LOOP}"'} if what == "loop" else {}))
     if what == "power":
-        project(tmp_path, profile='"{{ 9 ** 9 ** 9 }}"')
+        project(tmp_path, profile='"{{ 9 ** (9 ** 9) }}"')
     began, cpu = time.monotonic(), time.process_time()
     with pytest.raises(profiles.UnreadableProfile, match=LIMIT):
         if what == "bomb":

@@ -100,6 +100,7 @@ def test_flows_that_are_so_already_are_told_of_on_home_and_in_the_calendar(ada):
         shown = ada.open(path)
         assert SAID in shown.html and f"/flows/{flow.pk}/settings/" in shown.links, path
     assert "cannot start" in ada.open("/calendar/").html
+    flow.refresh_from_db()
     with pytest.raises(ValidationError, match=SAID):
         duplicate_flow(flow)
     page = ada.open(f"/flows/{flow.pk}/")
