@@ -1,6 +1,7 @@
 """Every regular expression of dex is fed with hostile text: while one is looked for, its process does nothing else."""
 
 import ast
+import importlib
 import json
 import re
 import subprocess
@@ -23,16 +24,17 @@ SOURCES = sorted(
     if "migrations" not in path.parts
 )  # fmt: skip
 CALLS = ("compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer")
-#: Patterns that are put together when they are needed, as they look then.
+#: Patterns that are put together when they are needed, as they look then, and what is asked of them.
 PUT_TOGETHER = {
-    ("runs/calendar/overlap.py", "1+(?:0{0,15}1+)*"),
-    ("nodes/selectors/paths.py", r"(?s:(?>.*?a)(?>.*?a)(?>.*?a).*b)\Z"),
-    ("runs/fingerprints/normalise.py", ""),  # of parts of the module; its compiled patterns are found in it
-    ("nodes/connectors/failures.py", ""),
-    ("flows/git/access.py", ""),
+    ("runs/calendar/overlap.py", "1++(?:0{0,15}1++)*+", "finditer"),
+    ("nodes/selectors/paths.py", r"(?s:(?>.*?a)(?>.*?a)(?>.*?a).*b)\Z", "fullmatch"),
+    ("runs/fingerprints/normalise.py", "", ""),  # of parts of the module; its compiled patterns are found in it
+    ("nodes/connectors/failures.py", "", ""),
+    ("flows/git/access.py", "", ""),
 }
 CHILD = r"""
 import json, re, signal, sys, time
+from collections import deque
 LIMIT_S, SIZE = 2.0, 100_000
 GENERIC = ["a", "1", " ", "\t", "/", ".", ":", "-", "_", "a1", "a ", "1 ", "1.", "1,", "a.", "{{ ", "\x1b[", "\x1b[0;",
            "0", "0f", "[::", "[:", "(", "'", '"', "`", "=", "\\", "A", "aA", "Aa", "\u00e9", "a/", "/1", "..",
@@ -43,7 +45,7 @@ def late(*_):
 
 signal.signal(signal.SIGVTALRM, late)
 worst, slow = 0.0, []
-for place, pattern, flags in json.load(sys.stdin):
+for place, pattern, flags, methods in json.load(sys.stdin):
     compiled = re.compile(pattern, flags)
     bare = re.sub(r"\\[AbBdDsSwWZ]|\(\?[P<>:=!a-z]*|[\[\](){}|*+?^$\\]|\d+,\d*", "\n", pattern)
     pieces = list(dict.fromkeys(piece for piece in bare.split("\n") if piece))[:12]
@@ -54,9 +56,10 @@ for place, pattern, flags in json.load(sys.stdin):
         signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_S)
         began = time.process_time()
         try:
-            compiled.search(text)
-            compiled.fullmatch(text)
-            sum(1 for _ in compiled.finditer(text))
+            for method in methods:  # those that dex calls: fullmatch is one look, search one from every place
+                found = getattr(compiled, method)(text)
+                if method == "finditer":
+                    deque(found, maxlen=0)
         except TimeoutError:
             slow.append([place, pattern, text[:30]])
             break
@@ -67,26 +70,54 @@ print(json.dumps({"slow": slow, "worst": worst}))
 """
 
 
-def constants():
-    """(place, pattern, flags) of every call of re with a pattern that is written there, and the places of others."""
+EVERY = ("finditer", "fullmatch")
+
+
+def asked(method):
+    """What to feed where the code calls `method` of re or of a pattern: a search from every place, or one look."""
+    return "fullmatch" if method in ("match", "fullmatch") else "finditer"
+
+
+def methods_of(trees):
+    """What is asked of each name that holds a pattern, wherever it is used: NAME.fullmatch(...)."""
+    found = {}
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr in CALLS
+                and isinstance(node.value, ast.Name | ast.Attribute)
+            ):
+                name = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
+                found.setdefault(name, set()).add(asked(node.attr))
+    return found
+
+
+def written(trees, methods):
+    """(pattern, flags, methods, place) of every call of re with a pattern written there, and the places of others."""
     found, others = [], set()
-    for path in SOURCES:
-        name = path.relative_to(ROOT).as_posix()
-        for node in ast.walk(ast.parse(path.read_text())):
+    for name, tree in trees.items():
+        named = {
+            id(node.value): node.targets[0].id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
+        for node in ast.walk(tree):
             is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS
             if not is_call or ast.unparse(node.func.value) != "re":
                 continue
-            flags = re.I if "IGNORECASE" in ast.unparse(node) or "re.I)" in ast.unparse(node) else 0
-            if isinstance(node.args[0], ast.Constant):
-                found.append((f"{name}:{node.lineno}", node.args[0].value, int(flags)))
-            else:
+            if not isinstance(node.args[0], ast.Constant):
                 others.add(name)
+            elif isinstance(node.args[0].value, str):
+                flags = re.I if "IGNORECASE" in ast.unparse(node) or "re.I)" in ast.unparse(node) else 0
+                of_name = methods.get(named.get(id(node), ""), EVERY)
+                asks = of_name if node.func.attr == "compile" else [asked(node.func.attr)]
+                found.append((node.args[0].value, int(flags), asks, f"{name}:{node.lineno}"))
     return found, others
 
 
-def compiled():
-    """Every compiled pattern that a module of dex holds, however deep in its tables."""
-    import importlib
+def compiled(methods):
+    """The same of every compiled pattern that a module of dex holds, however deep in its tables."""
 
     def inside(value, depth=0):
         if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
@@ -98,16 +129,21 @@ def compiled():
             for each in value.values():
                 yield from inside(each, depth + 1)
 
-    found = {}
+    found = []
     for path in SOURCES:
-        name = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
-        if name.startswith("nodes.dbt.internals") or name.endswith(("_child", ".child", ".wsgi", ".asgi")):
+        module = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        if module.startswith("nodes.dbt.internals") or module.endswith(("_child", ".child", ".wsgi", ".asgi")):
             continue  # processes of their own, which import dbt and dlt; what is written in them is read as text
-        module = importlib.import_module(name)
-        for value in vars(module).values():
+        for name, value in vars(importlib.import_module(module)).items():
+            asks = methods.get(name, EVERY) if isinstance(value, re.Pattern) else EVERY
             for pattern in inside(value):
-                found[(pattern.pattern, pattern.flags)] = name
-    return [(name, pattern, flags & (re.I | re.S | re.M | re.A)) for (pattern, flags), name in found.items()]
+                flags = pattern.flags & (re.I | re.S | re.M | re.A)
+                found.append((pattern.pattern, flags, asks, module))
+    return found
+
+
+def trees():
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in SOURCES}
 
 
 def fed(patterns):
@@ -119,21 +155,25 @@ def fed(patterns):
 
 
 def test_every_pattern_is_done_with_a_hundred_kilobytes_of_hostile_text_at_once():
-    written, _ = constants()
-    made = [(name, pattern, 0) for name, pattern in sorted(PUT_TOGETHER) if pattern]
-    unique = {(pattern, flags): place for place, pattern, flags in [*written, *compiled(), *made]}
-    assert len(unique) > 80
-    assert fed([(place, pattern, flags) for (pattern, flags), place in unique.items()])["slow"] == []
+    known = trees()
+    methods = methods_of(known)
+    made = [(pattern, 0, [method], place) for place, pattern, method in sorted(PUT_TOGETHER) if pattern]
+    asks, places = {}, {}
+    for pattern, flags, of_it, place in [*written(known, methods)[0], *compiled(methods), *made]:
+        asks.setdefault((pattern, flags), set()).update(of_it)
+        places[(pattern, flags)] = place
+    assert len(asks) > 80
+    assert fed([(places[key], *key, sorted(of_it)) for key, of_it in asks.items()])["slow"] == []
 
 
 def test_the_feeding_finds_patterns_that_are_not_linear():
-    bad = [("x", r"(a+)+$", 0), ("x", r"\s*(.+?)\s+(in)(?:\s+(.*))?\s*$", 0), ("x", r"[\w/]*/runs/\w*\d", 0)]
-    assert len(fed(bad)["slow"]) == 3
+    bad = [r"(a+)+$", r"\s*(.+?)\s+(in)(?:\s+(.*))?\s*$", r"[\w/]*/runs/\w*\d"]
+    assert len(fed([("x", pattern, 0, EVERY) for pattern in bad])["slow"]) == 3
 
 
 def test_patterns_that_are_put_together_are_known():
-    _, others = constants()
-    assert others == {name for name, _ in PUT_TOGETHER}, "say in PUT_TOGETHER how such a pattern looks"
+    _, others = written(trees(), {})
+    assert others == {name for name, _, _ in PUT_TOGETHER}, "say in PUT_TOGETHER how such a pattern looks"
 
 
 HOSTILE = ["/runs/" * 17_000, " " * 100_000, "a" * 100_000, "[" + ":" * 100_000, "1" * 100_000 + "x", "**/" * 30_000]

@@ -12,6 +12,7 @@ from django.apps import apps
 from django.db import models
 from django.utils import timezone
 
+from flows.access import require
 from flows.variables.encryption import Unreadable, is_current, seal, unseal
 
 log = logging.getLogger("dex.variables")
@@ -87,9 +88,10 @@ def unreadable() -> Iterator[tuple[models.Model, SealedField]]:
 def rotate(*, dry_run: bool = False) -> dict[str, int]:
     """Encrypt every value of every column with the first key of the file, in batches; what is so already is left alone.
 
-    Out: how many there are, were rotated (or would be), and cannot be read. Safe to kill and to repeat. Who calls asks
-    for permission.
+    Out: how many there are, were rotated (or would be), and cannot be read. Safe to kill and to repeat. Raises
+    PermissionDenied.
     """
+    require("flows.change_variable")
     made = {"secrets": 0, "rotated": 0, "unreadable": 0}
     for model, field in sealed_columns():
         last = 0

@@ -53,7 +53,7 @@ class Collisions:
         minutes = bin(self.busy.get(flow_id, 0) & others)[:1:-1]
         return [
             Span(self.begins + MINUTE * found.start(), self.begins + MINUTE * found.end())
-            for found in re.finditer(f"1+(?:0{{0,{between}}}1+)*", minutes)
+            for found in re.finditer(f"1++(?:0{{0,{between}}}1++)*+", minutes)
         ]
 
 

@@ -17,7 +17,7 @@ from runs.states import TaskState
 
 LONGEST_EXAMPLE = 2000
 UNKNOWN = "failed without a message"
-_TESTS_FAILED = re.compile(r"\d+ of \d+ (?:unit )?tests failed: ")
+_TESTS_FAILED = re.compile(r"\d{1,9} of \d{1,9} (?:unit )?tests failed: ")
 _BAD = ("fail", "error", "runtime error")
 
 

@@ -25,6 +25,7 @@ from runs.syncing import sync_if_asked
 from tests.flows.git_hosts import TOKEN, USER, Clone, https_host
 from tests.pages import Person
 from tests.runs.engines import run_to_end
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PROJECT_YML = "name: shop\nprofile: shop\nversion: '1.0'\n"
@@ -160,7 +161,7 @@ def test_a_repository_is_added_on_the_pages_with_a_token_that_nobody_sees_again(
         environment = Environment.objects.get()
         assert environment.branch == "main"  # a repository has one, and this is what it is called
         ada.act(ENVIRONMENTS, "sync_environments", environment)
-        sync_if_asked(environment.pk)  # if the engine has not done it by now
+        until(lambda: Environment.objects.filter(pk=environment.pk, sync_asked_at=None).exists(), what="the sync")
         environment.refresh_from_db()
         assert environment.current_revision is not None, environment.sync_error
     project = Project.objects.get()

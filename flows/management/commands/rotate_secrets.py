@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from flows.access import require
 from flows.variables.sealed import rotate
 
 
@@ -17,7 +16,6 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="count only, change nothing")
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
-        require("flows.change_variable")
         made = rotate(dry_run=dry_run)
         self.stdout.write(json.dumps({"dry_run": dry_run, **made}))
         if made["unreadable"]:
