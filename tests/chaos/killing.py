@@ -42,12 +42,12 @@ DEFAULTS = {
 FLOWS, MODELS = ("a", "b", "c"), ("base", "left", "right", "top")
 WITNESS = """
 create table built (model text, at timestamptz default clock_timestamp());
-create sequence overlaps;  -- it counts whatever becomes of the transaction
+create sequence overlap_count;  -- it counts whatever becomes of the transaction
 create table overlapped (model text, at timestamptz default clock_timestamp());
 create function build(model text, seconds float) returns timestamptz language plpgsql volatile as $$
 begin
     if not pg_try_advisory_xact_lock(hashtext(model)) then
-        perform nextval('overlaps');
+        perform nextval('overlap_count');
         insert into overlapped (model) values (model);
     end if;
     perform pg_sleep(seconds);
@@ -276,7 +276,7 @@ def _report(kills: list[Kill], warehouse: str, witness: Path) -> Report:
     left: Counter[str] = Counter()
     with psycopg.connect(warehouse, autocommit=True) as connection:
         left.update(dict(connection.execute("select model, count(*) from built group by model").fetchall()))
-        number, called = connection.execute("select last_value, is_called from overlaps").fetchone() or (0, False)
+        number, called = connection.execute("select last_value, is_called from overlap_count").fetchone() or (0, False)
         if called:
             known = [str(row[0]) for row in connection.execute("select model from overlapped").fetchall()]
             report.overlaps += known + ["a model whose transaction was undone"] * (int(number) - len(known))

@@ -101,7 +101,9 @@ def test_source_distributions_are_built_only_where_that_is_allowed(tmp_path):
 def test_a_source_distribution_that_may_be_built_reaches_nothing_and_stays_dexs_own(tmp_path):
     links, mark = hostile_source(tmp_path)
     for folder in [path for path in Path(links).parents if path.is_relative_to(tmp_path.parents[1])]:
-        folder.chmod(0o711)  # the administrator's links must be readable for whoever builds
+        folder.chmod(0o755)  # the administrator's links must be readable for whoever builds
+    for source in Path(links).glob("*.tar.gz"):
+        source.chmod(0o644)
     log = Log()
     index = Index(find_links=links, build=True)
     try:
