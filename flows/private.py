@@ -24,8 +24,8 @@ def close_to_others(home: Path, database: Path | None = None) -> None:
     os.umask(0o077)
     for path in (
         home,
-        *_listed(home),
-        *_listed(home / "keys"),
+        *home.glob("*"),
+        *home.glob("keys/*"),
         *(_database_files(database) if database is not None else ()),
     ):
         with suppress(OSError):
@@ -40,20 +40,17 @@ def exposed(home: Path, database: Path | None = None) -> list[Path]:
 
     Looked up each time: DEX_HOME itself, all in it but what PASSABLE names, the keys, and the database.
     """
-    private = [home, *(path for path in _listed(home) if path.name not in PASSABLE), *_listed(home / "keys")]
+    private = [
+        home,
+        *(path for path in sorted(home.glob("*")) if path.name not in PASSABLE),
+        *sorted(home.glob("keys/*")),
+    ]
     private += _database_files(database) if database is not None else ()
     return [path for path in private if _is_open_to_others(path)]
 
 
 def _database_files(database: Path) -> list[Path]:
     return [database.with_name(database.name + ending) for ending in _SQLITE_FILES]
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _is_open_to_others(path: Path) -> bool:

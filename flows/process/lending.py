@@ -40,14 +40,14 @@ def _grant(path: Path, uid: int, mode: int, flags: int = 0) -> None:
 
 def take_back(home: Path, uid: int) -> None:
     """Take back what a user without processes was lent: warehouses become dex's alone, its working folders go."""
-    for folder in _entries(home / WAREHOUSES):
+    for folder in list(home.glob(f"{WAREHOUSES}/*")):
         if uid in _owners(folder):
             _own(folder)
             for place, folders, files in os.walk(folder):
                 for name in (*folders, *files):
                     if uid in _owners(path := Path(place, name)):
                         _own(path)
-    for folder in _entries(home / WORK):
+    for folder in list(home.glob(f"{WORK}/*")):
         if uid in _owners(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -64,13 +64,6 @@ def _owners(path: Path) -> tuple[int, int]:
     except OSError:
         return (-1, -1)
     return found.st_uid, found.st_gid
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
 
 
 def let_pass(path: Path, home: Path) -> None:
