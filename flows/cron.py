@@ -13,8 +13,9 @@ from itertools import islice
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
-from cron_descriptor import ExpressionDescriptor, Options  # type: ignore[import-untyped]
 from cronsim import CronSim, CronSimError
+
+from flows.cron_words import fields_of, sentence
 
 Frequency = Literal["minute", "hour", "day", "week", "month"]
 FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
@@ -169,37 +170,22 @@ def _impossible_days(fields: Sequence[str]) -> None:
         )
 
 
-def _either_day(fields: Sequence[str]) -> bool:
-    """Whether both day fields are restricted, so that either is enough (a field that begins with * is not)."""
-    return not fields[2].startswith("*") and not fields[4].startswith("*")
-
-
 def describe(cron: str) -> str:
-    """An expression in words, "Every day at 02:00"; times on the 24-hour clock. Raises CronError."""
+    """An expression in words, "Every day at 02:00"; times on the 24-hour clock. Raises CronError.
+
+    What would be too long in words is the expression itself: beside it stand its next times.
+    """
     made = normalize(cron)
-    if preset := preset_of(made):
-        return _sentence(preset)
-    fields = made.split()
-    options = Options()
-    options.use_24hour_time_format = True
-    words = ExpressionDescriptor(made, options)
-    time = str(words.get_time_of_day_description())
-    if _number(fields[0]) is not None and re.search(r"[-,/]", fields[1]) and "-" in fields[1] and "," not in fields[1]:
-        first, _, last = fields[1].partition("/")[0].partition("-")
-        step = fields[1].partition("/")[2]
-        hours = f"every {step} hours" if step and step != "1" else "every hour"
-        time = f"{hours} from {int(first):02}:{int(fields[0]):02} to {int(last):02}:{int(fields[0]):02}"
-    time = time.replace(", every hour", "")
-    day, weekday = str(words.get_day_of_month_description()), str(words.get_day_of_week_description())
-    month = str(words.get_month_description())
-    if _either_day(fields):
-        said = f"{time}{day} or {weekday.removeprefix(', only ').removeprefix(', ')}{month}"
-    elif day == ", every day" and (weekday or month):
-        said = f"{time}{weekday}{month}"
-    else:
-        said = f"{time}{day}{weekday}{month}"
-    said = said.removesuffix(", every day")
-    return said[:1].upper() + said[1:]
+    preset = preset_of(made)
+    return _sentence(preset) if preset else sentence(fields_of(made)) or made
+
+
+def in_words(cron: str) -> str:
+    """What a page says of a schedule that is kept: `describe`, or the expression if it is not understood now."""
+    try:
+        return describe(cron)
+    except CronError:
+        return cron
 
 
 def _sentence(preset: Preset) -> str:
@@ -224,15 +210,16 @@ def _sentence(preset: Preset) -> str:
 
 def surprises(cron: str) -> list[str]:
     """What people do not expect of an expression, in words. Raises CronError."""
-    fields = normalize(cron).split()
+    made = normalize(cron)
+    fields, rules = made.split(), fields_of(made)
     said = []
-    if _either_day(fields):
+    if rules.of_month and rules.of_week and not rules.both:
         said.append(
             "Both day fields are restricted. Cron then takes either: it runs on those days of the month, and on those "
             "days of the week as well. For one of them alone, put * into the other."
         )
-    elif fields[2].startswith("*/") and fields[4] != "*":
-        said.append("A day of the month that begins with * counts as unrestricted: both day fields must fit.")
+    elif rules.of_month and rules.of_week:
+        said.append("A day field that begins with * counts as unrestricted to cron: both day fields must fit.")
     for field, whole, unit in ((fields[0], 60, "hour"), (fields[1], 24, "day")):
         step = re.fullmatch(r"\*/(\d+)", field)
         if step and whole % int(step[1]):

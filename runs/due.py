@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from flows.cron import describe, next_times
+from flows.cron import in_words, next_times
 from flows.models import Flow, Tick
 from flows.parameters import ParameterError
 from nodes.views.editor import flow_or_404, page_context
@@ -41,7 +41,7 @@ def due(request: HttpRequest, flow_id: int) -> HttpResponse:
         "planned": flow.ticks.filter(outcome=Tick.Outcome.PLANNED).order_by("due_at"),
         "follows": flow.follows.select_related("up"),
         "next_runs": _next(flow) if flow.cron and not flow.paused else [],
-        "sentence": describe(flow.cron) if flow.cron else "",
+        "sentence": in_words(flow.cron) if flow.cron else "",
         "delay": flow.delay.total_seconds() if flow.cron else 0,
     }
     return render(request, "runs/due.html", context)

@@ -1,12 +1,13 @@
 """The list of flows with what happened to each: read in a constant number of queries."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 
-from flows.cron import CronError, describe, next_times
+from flows.cron import CronError, in_words, next_times
 from flows.models import Environment, Flow
 from runs.models import Run
 
@@ -31,8 +32,9 @@ class Line:
     flow: Flow
     latest: Run | None = None
     bars: list[Bar] = field(default_factory=list)
-    sentence: str = ""
+    sentence: str = ""  # the schedule in words, or its expression where these would be too long
     next_run: datetime | None = None
+    then: list[datetime] = field(default_factory=list)  # the four after it, where there are no words
 
     @property
     def width(self) -> int:
@@ -86,11 +88,11 @@ def lines_of(flows: list[Flow]) -> list[Line]:
 def _line(flow: Flow, runs: list[Run]) -> Line:
     line = Line(flow, latest=runs[-1] if runs else None, bars=_bars(runs))
     if flow.cron:
-        try:
-            line.sentence = describe(flow.cron)
-            line.next_run = None if flow.paused else next_times(flow.cron, flow.time_zone, 1)[0]
-        except (CronError, IndexError):
-            line.sentence = flow.cron
+        line.sentence = in_words(flow.cron)
+        with suppress(CronError, IndexError):
+            if not flow.paused:
+                wordless = line.sentence == flow.cron
+                line.next_run, *line.then = next_times(flow.cron, flow.time_zone, 5 if wordless else 1)
     return line
 
 

@@ -9,7 +9,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from flows.cron import CronError, describe, next_times
+from flows.cron import CronError, in_words, next_times
 from flows.models import Flow, Tick
 from runs.models import Run, TaskRun
 from runs.states import TaskState
@@ -40,7 +40,7 @@ def whole_flow(request: HttpRequest, flow: Flow, latest: Run | None) -> dict[str
     """A flow by itself. Two queries."""
     said = None
     if flow.cron:
-        said = {"cron": flow.cron, "time_zone": flow.time_zone, "sentence": _sentence(flow.cron)}
+        said = {"cron": flow.cron, "time_zone": flow.time_zone, "sentence": in_words(flow.cron)}
     return {
         **flow_line(request, flow),
         "description": flow.description,
@@ -49,13 +49,6 @@ def whole_flow(request: HttpRequest, flow: Flow, latest: Run | None) -> dict[str
         "next_due": [instant(moment) for moment in _next_due(flow)],
         "latest_run": runs_as_json(request, [latest])[0] if latest else None,
     }
-
-
-def _sentence(cron: str) -> str:
-    try:
-        return describe(cron)
-    except CronError:
-        return cron
 
 
 def _next_due(flow: Flow) -> list[datetime]:

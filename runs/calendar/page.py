@@ -10,7 +10,7 @@ from django.core.paginator import Page, Paginator
 from django.templatetags.static import static
 from django.utils.safestring import SafeString, mark_safe
 
-from flows.cron import CronError, describe
+from flows.cron import in_words
 from flows.models import Environment, Flow
 from flows.unattended import refusal
 from runs.calendar import drawing, plan
@@ -216,10 +216,7 @@ def _usual(starts: plan.Planned) -> str:
 
 def _sentence(flow: Flow, ups: list[str]) -> str:
     after = f"after {' and '.join(ups)}" if len(ups) < NAMED else f"after {len(ups)} flows"
-    try:
-        said = describe(flow.cron) if flow.cron else ""
-    except CronError:
-        said = flow.cron
+    said = in_words(flow.cron) if flow.cron else ""
     if not ups:
         return said or "Planned once"
     return f"{said}, and {after}" if said else f"A{after[1:]}"
