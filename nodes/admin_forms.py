@@ -16,10 +16,11 @@ class NodeForm(forms.ModelForm):
 
     include = ChipsField(
         required=False,
-        help_text="One selector a line: a name, tag:staging, path:models/core, +x, x+. Empty means all models.",
+        help_text="One selector a line: a name, tag:staging, path:models/core, +x, x+; a comma means AND. "
+        "Empty means all models.",
     )
     exclude = ChipsField(required=False, help_text="What is left out; exclude always wins.")
-    streams = ChipsField(label="Tables", required=False, help_text="Tables to load; empty means all.")
+    streams = ChipsField(label="Tables", required=False, at_commas=True, help_text="Tables to load; empty means all.")
     arguments = DeclarationsField(
         label="Parameters", required=False, help_text=str(Node._meta.get_field("arguments").help_text)
     )

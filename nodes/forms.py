@@ -18,9 +18,13 @@ from nodes.services import check_node
 
 
 class ChipsField(forms.CharField):
-    """A list of selectors, one a line; a comma ends a value too."""
+    """A list of values, one a line. In: `at_commas`, whether a comma ends a value, too; in a selector it means AND."""
 
     widget = forms.Textarea(attrs={"rows": 4, "cols": 60, "spellcheck": "false"})
+
+    def __init__(self, *, at_commas: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.at_commas = at_commas
 
     def prepare_value(self, value: Any) -> Any:
         """A list as lines."""
@@ -28,7 +32,9 @@ class ChipsField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """Lines as a list."""
-        return split_values(value) if isinstance(value, str) else value or []
+        if not isinstance(value, str):
+            return value or []
+        return split_values(value.replace(",", "\n") if self.at_commas else value)
 
 
 class ArgumentsWidget(forms.Widget):
@@ -149,7 +155,7 @@ class TransformationForm(StepForm):
     include = ChipsField(
         required=False,
         help_text="Names, tag:staging, path:models/core, +x with what it needs, x+ with what needs it. "
-        "Enter or a comma ends a value. Empty means all models.",
+        "tag:a & tag:b for models that have both. Enter or a comma ends a value. Empty means all models.",
     )
     exclude = ChipsField(required=False, help_text="What is left out; exclude always wins.")
     main: ClassVar = ("include", "exclude", "command")
@@ -165,7 +171,9 @@ class TransformationForm(StepForm):
 class ConnectionStepForm(StepForm):
     """Which tables of which connection."""
 
-    streams = ChipsField(label="Tables", required=False, help_text="Enter or a comma ends a name. Empty means all.")
+    streams = ChipsField(
+        label="Tables", required=False, at_commas=True, help_text="Enter or a comma ends a name. Empty means all."
+    )
     main: ClassVar = ("connection", "streams")
 
     class Meta:

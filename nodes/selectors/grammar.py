@@ -1,8 +1,8 @@
 """The text of a selector, read once into a frozen value.
 
-The grammar is dbt's (dbt/graph/selector_spec.py and cli.py of 1.11.16) with dex's one difference: AND is
-written `&`, and a comma ends a value. What dbt quietly takes for "nothing" is told to the user here
-instead.
+The grammar is dbt's (dbt/graph/selector_spec.py and cli.py of 1.11.16): a space means OR, and a comma without blanks
+means AND. AND may also be written ` & `, with or without blanks, for fields in which a comma is typed to end a value.
+What dbt quietly takes for "nothing" is told to the user here instead.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _JOINERS = frozenset({"and", "or", "not", "AND", "OR", "NOT"})
 
 
 def split_values(text: str) -> list[str]:
-    """Pasted text as values: commas and line breaks end a value, empty pieces fall away."""
-    return [piece for piece in (piece.strip() for piece in re.split(r"[,\r\n]+", text)) if piece]
+    """The text of a field as values, one a line; empty lines fall away. A comma is part of a value, and means AND."""
+    return [piece for piece in (piece.strip() for piece in text.splitlines()) if piece]
 
 
 def parse(text: str) -> Selector:
@@ -40,8 +40,6 @@ def read(text: str) -> tuple[Selector | None, list[SelectorError]]:
     if len(text) > VALUE_LENGTH:
         shown = text[:60] + "..."
         return None, [SelectorError(f"A value may have {VALUE_LENGTH} characters", "", shown, aborts=True)]
-    if "," in text:
-        return None, [SelectorError("A comma ends a value", "Enter two values, or write & for AND", text, aborts=True)]
     if "\n" in text or "\r" in text:
         return None, [SelectorError("A line break ends a value", "Enter two values", text, aborts=True)]
     stripped = text.strip(" ")
@@ -54,7 +52,7 @@ def read(text: str) -> tuple[Selector | None, list[SelectorError]]:
     warnings: list[str] = []
     for piece in pieces:
         try:
-            term = tuple(_atom(part) for part in piece.split("&"))
+            term = tuple(_atom(part) for part in re.split("[,&]", piece))
         except SelectorError as error:
             return None, [*errors, error]
         for atom in term:
@@ -68,7 +66,7 @@ def read(text: str) -> tuple[Selector | None, list[SelectorError]]:
         terms.append(term)
     joiners = [piece for piece in pieces if piece in _JOINERS] if len(pieces) > 1 else []
     warnings.extend(
-        f"{stripped!r}: the word {word!r} is read as a name. A space means OR, & means AND, "
+        f"{stripped!r}: the word {word!r} is read as a name. A space means OR, a comma or & means AND, "
         "and NOT is what the exclude list is for"
         for word in dict.fromkeys(joiners)
     )

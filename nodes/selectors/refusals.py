@@ -71,7 +71,7 @@ def _check_shape(atom: Atom) -> SelectorError | None:
         elif text:
             hint = "Write a name beside the operator: +name, name+, 2+name, @name"
         else:
-            hint = "An & needs a value on both sides"
+            hint = "A comma without blanks, or &, means AND and needs a value on both sides; for OR, two values"
         # the one method whose empty value dbt accepts is handled with its enumeration
         if atom.method in ("resource_type", "version", "state", "path"):
             return SelectorError("A value is missing", hint, text, aborts=True)

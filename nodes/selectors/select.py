@@ -14,11 +14,11 @@ from pathlib import Path
 
 from nodes.manifest import Manifest
 from nodes.selectors.evaluation import MODES, Evaluation, Numbers
-from nodes.selectors.grammar import read, split_values
+from nodes.selectors.grammar import read
 from nodes.selectors.methods import Surroundings
 from nodes.selectors.reasons import Obstacle, Reason, explain, obstacles
 from nodes.selectors.state import Comparison
-from nodes.selectors.values import COMMAND_VALUES, RESOURCE_TYPES, VALUE_LENGTH, Selector, SelectorError
+from nodes.selectors.values import COMMAND_VALUES, RESOURCE_TYPES, Selector, SelectorError
 
 #: What `dbt ls` lists without --resource-type (dbt/task/list.py, ListTask.DEFAULT_RESOURCE_VALUES).
 LISTED_TYPES = frozenset(RESOURCE_TYPES) - {"analysis", "operation"}
@@ -154,13 +154,12 @@ def _read_list(values: list[str], warnings: list[str], errors: list[SelectorErro
         raise SelectorError(f"A list may have {COMMAND_VALUES} values, this one has {len(values)}", aborts=True)
     selectors = []
     for given in values:
-        for value in (split_values(given) or [""]) if len(given) <= VALUE_LENGTH * 10 else [given]:
-            selector, problems = read(value)
-            errors.extend(problems)
-            if selector is None:
-                raise problems[-1]
-            warnings.extend(selector.warnings)
-            selectors.append(selector)
+        selector, problems = read(given)
+        errors.extend(problems)
+        if selector is None:
+            raise problems[-1]
+        warnings.extend(selector.warnings)
+        selectors.append(selector)
     return selectors
 
 

@@ -110,7 +110,7 @@ class Atom:
 class Selector:
     """One value of an include or exclude list.
 
-    `terms` is a union (parts separated by spaces) of intersections (parts joined by `&`). A value usually
+    `terms` is a union (parts separated by spaces) of intersections (parts joined by a comma or `&`). A value usually
     is a single atom, and the fields of that first atom can be read from the selector itself.
     """
 

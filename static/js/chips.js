@@ -2,19 +2,25 @@
 // The textarea stays the form's field, one value a line, so that nothing depends on this.
 let counter = 0;
 
-// As nodes/selectors/grammar.py has it: a comma or a line break ends a value, always.
-export function splitValues(text) {
+// In the field a line is a value. Typed, a comma ends one; within one it means AND, as in dbt (nodes/selectors/grammar.py).
+function split(text, at) {
   return text
-    .split(/[,\r\n]+/)
+    .split(at)
     .map((value) => value.trim())
     .filter(Boolean);
 }
+const lines = (text) => split(text, /[\r\n]+/);
+const ended = (text) => split(text, /[,\r\n]+/);
+// A comma without blanks between two values: to dbt that is one selector, to a person perhaps a list.
+const AMBIGUOUS = /[^\s,],[^\s,]/;
 
 export class Chips {
-  constructor(area, suggest) {
+  /** In: `selectors`, whether a comma can mean AND in these values, so that whoever pastes one is asked. */
+  constructor(area, suggest, { selectors = false } = {}) {
     this.area = area;
     this.suggest = suggest;
-    this.values = splitValues(area.value);
+    this.selectors = selectors;
+    this.values = lines(area.value);
     this.told = new Map();
     this.options = [];
     this.active = -1;
@@ -24,7 +30,7 @@ export class Chips {
     this.draw();
     // A draft or a reset changes the field behind our back.
     area.addEventListener("dex:set", () => {
-      this.values = splitValues(area.value);
+      this.values = lines(area.value);
       this.draw();
     });
   }
@@ -55,7 +61,11 @@ export class Chips {
     this.said = document.createElement("span");
     this.said.className = "visually-hidden";
     this.said.setAttribute("role", "status");
-    this.box.append(this.list, this.input, this.popup, this.said);
+    this.question = document.createElement("div");
+    this.question.className = "chip-question";
+    this.question.setAttribute("role", "group");
+    this.question.hidden = true;
+    this.box.append(this.list, this.input, this.popup, this.question, this.said);
     this.area.hidden = true;
     this.area.after(this.box);
     if (label) {
@@ -76,7 +86,16 @@ export class Chips {
       const text = event.clipboardData.getData("text");
       if (!/[,\n]/.test(text)) return;
       event.preventDefault();
-      this.add(splitValues(this.input.value + text));
+      const pasted = this.input.value + text;
+      if (this.selectors && AMBIGUOUS.test(pasted)) this.askWhich(pasted);
+      else this.add(ended(pasted));
+    });
+    // Who goes on without an answer loses nothing: what was pasted is taken as dbt would.
+    this.box.addEventListener("focusout", (event) => {
+      const values = this.unanswered;
+      if (!values || this.box.contains(event.relatedTarget)) return;
+      this.endQuestion();
+      this.add(values);
     });
     this.popup.addEventListener("mousedown", (event) => {
       event.preventDefault();
@@ -91,10 +110,18 @@ export class Chips {
         const chip = document.createElement("li");
         chip.className = "chip";
         const said = this.told.get(value);
-        const text = document.createElement("span");
-        text.className = "mono";
-        text.textContent = value;
-        chip.append(text);
+        (this.selectors ? split(value, /[,&]/) : [value]).forEach((part, number) => {
+          if (number) {
+            const and = document.createElement("span");
+            and.className = "chip-and";
+            and.textContent = " and ";
+            chip.append(and);
+          }
+          const text = document.createElement("span");
+          text.className = "mono";
+          text.textContent = part;
+          chip.append(text);
+        });
         if (said?.error || said?.warning) {
           chip.classList.add(said.error ? "has-error" : "has-warning");
           chip.title = said.error || said.warning;
@@ -140,6 +167,56 @@ export class Chips {
     this.area.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
+  /** dbt's comma in what was pasted: one value that must fit both, or a list? Nothing is added before the answer. */
+  askWhich(pasted) {
+    const answer = (words, title, values) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "button small";
+      button.textContent = words;
+      button.title = title;
+      button.addEventListener("click", () => {
+        this.endQuestion();
+        this.input.focus();
+        this.add(values);
+      });
+      return button;
+    };
+    const text = document.createElement("span");
+    text.textContent = "What does the comma mean?";
+    const both = lines(pasted).map((line) => line.replace(/\s*,\s*/g, ","));
+    const shown = document.createElement("span");
+    shown.className = "mono";
+    shown.textContent = both.join(" ");
+    this.question.replaceChildren(
+      shown,
+      text,
+      answer("And, as in dbt", both.join("\n"), both),
+      answer("Or: one value each", ended(pasted).join("\n"), ended(pasted)),
+    );
+    this.question.setAttribute("aria-label", text.textContent);
+    this.question.hidden = false;
+    this.unanswered = both;
+    this.input.value = "";
+    this.close();
+    this.said.textContent = text.textContent;
+    this.question.querySelector("button").focus();
+    this.question.onkeydown = (event) => {
+      if (event.key !== "Escape") return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.endQuestion();
+      this.input.value = both.join(" ").replaceAll(",", " & ");
+      this.input.focus();
+    };
+  }
+
+  endQuestion() {
+    this.unanswered = null;
+    this.question.hidden = true;
+    this.question.replaceChildren();
+  }
+
   add(values) {
     const fresh = values.filter((value) => !this.values.includes(value));
     this.values.push(...fresh);
@@ -149,15 +226,14 @@ export class Chips {
   }
 
   take() {
-    if (this.input.value.trim()) this.add(splitValues(this.input.value));
+    if (this.input.value.trim()) this.add(ended(this.input.value));
     else this.input.value = "";
   }
 
   typed() {
     if (this.input.value.includes(",")) {
-      const ended = this.input.value.endsWith(",");
-      const values = splitValues(this.input.value);
-      const rest = ended ? "" : values.pop();
+      const values = ended(this.input.value);
+      const rest = this.input.value.endsWith(",") ? "" : values.pop();
       this.add(values);
       this.input.value = rest ?? "";
     }
@@ -176,7 +252,7 @@ export class Chips {
     } else if (event.key === "Backspace" && !this.input.value && this.values.length) {
       event.preventDefault();
       const value = this.values.pop();
-      this.input.value = value;
+      this.input.value = value.replaceAll(",", " & "); // the same, in a field where a typed comma ends a value
       this.changed(`${value} can be edited`);
     } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && this.options.length) {
       event.preventDefault();

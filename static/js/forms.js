@@ -26,7 +26,7 @@ function startChips(box) {
     const answer = await fetch(`${address}?${query}`, { signal, headers: { "HX-Request": "true" } });
     return answer.ok ? (await answer.json()).suggestions : [];
   };
-  box.chips = new Chips(area, suggest);
+  box.chips = new Chips(area, suggest, { selectors: box.dataset.chips === "selectors" });
 }
 
 // --- a node's form ---------------------------------------------------------------------------------------

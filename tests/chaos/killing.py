@@ -120,9 +120,11 @@ def main() -> int:
         times = {} if chosen.fast else DEFAULTS
         dex = Installation(
             folder / "home",
-            # a sandbox would keep scripts from their witness
-            **{"DATABASE_URL": postgres.url, "CELERY_BROKER_URL": redis.url, "DEX_SHUTDOWN_GRACE_S": "1"},
-            **{"DEX_BUBBLEWRAP": "0", **times},
+            DATABASE_URL=postgres.url,
+            CELERY_BROKER_URL=redis.url,
+            DEX_SHUTDOWN_GRACE_S="1",
+            DEX_BUBBLEWRAP="0",  # a sandbox would keep scripts from their witness
+            **times,
         )
         try:
             dex.manage("migrate", "-v0")

@@ -93,3 +93,45 @@ def test_the_table_of_components_shows_its_last_column_on_a_laptop(page, flow):
     wrap = page.locator("#components .table-wrap")
     expect(wrap).to_be_visible()
     assert wrap.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
+
+
+def chips(page, field):
+    return page.get_by_role("combobox", name=field)
+
+
+def paste(page, field, text):
+    page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    chips(page, field).focus()
+    page.keyboard.press("ControlOrMeta+V")
+
+
+def test_a_comma_is_dbts_and_when_it_is_pasted_and_ends_a_value_when_it_is_typed(page, flow):
+    node = flow.nodes.get()
+    for _ in range(2):  # the value that was there, and the text that Backspace makes of it
+        chips(page, "Include").press("Backspace")
+        chips(page, "Include").fill("")
+    chips(page, "Include").press_sequentially("tag:staging,tag:revenue,")
+    expect(page.locator(".chip")).to_have_text([re.compile("tag:staging"), re.compile("tag:revenue")])
+    for _ in range(2):
+        chips(page, "Include").press("Backspace")
+        chips(page, "Include").fill("")
+    paste(page, "Include", "tag:mart,tag:revenue")
+    expect(page.locator(".chip-question:visible")).to_contain_text("What does the comma mean?")
+    page.get_by_role("button", name="And, as in dbt").click()
+    expect(page.locator(".chip").first).to_contain_text("tag:mart and tag:revenue")
+    expect(page.locator("#preview .preview-total")).to_contain_text("1 model")
+    page.locator("#save-node").click()
+    expect(page.get_by_text("Saved:")).to_be_visible()
+    node.refresh_from_db()
+    assert node.include == ["tag:mart,tag:revenue"]
+    chips(page, "Include").press("Backspace")  # to be edited, in the spelling that can be typed
+    expect(chips(page, "Include")).to_have_value("tag:mart & tag:revenue")
+    chips(page, "Include").fill("")
+    paste(page, "Include", "tag:mart,tag:revenue")
+    page.get_by_role("button", name="Or: one value each").click()
+    expect(page.locator(".chip")).to_have_count(2)
+    paste(page, "Exclude", "a, b")  # to dbt this is nothing, so it can only be a list
+    expect(page.locator(".chip")).to_have_count(4)
+    paste(page, "Exclude", "c,d")
+    page.locator("#id_name").focus()  # going on without an answer loses nothing
+    expect(page.locator(".chip")).to_have_count(5)

@@ -48,15 +48,19 @@ def test_example_2_the_marts_without_revenue(ada, flow):
     "typed",
     [
         "stg_orders\nstg_customers",
-        "stg_orders,stg_customers",
-        " stg_orders , stg_customers ,\r\n\r\n,",
+        " stg_orders \r\n\r\nstg_customers",
         "stg_orders\r\nstg_customers\r\n",
     ],
 )
-def test_chips_are_lines_or_commas(ada, flow, typed):
+def test_chips_are_lines(ada, flow, typed):
     add(ada, flow, include=typed)
     assert sorted(Node.objects.get().include) == ["stg_customers", "stg_orders"]
     assert tasks_of("Chosen") == ["staging.stg_customers", "staging.stg_orders"]
+
+
+def test_a_comma_in_a_line_means_and_as_in_dbt(ada, flow):
+    add(ada, flow, include="tag:staging,stg_orders")
+    assert tasks_of("Chosen") == ["staging.stg_orders"]
 
 
 def test_an_empty_include_means_everything(ada, flow):

@@ -38,9 +38,13 @@ def test_json_holds_the_selected_ids_alone_on_stdout(lab_manifest: Path) -> None
     assert code == 0
 
 
-def test_a_comma_separates_values_and_options_may_be_repeated(lab_manifest: Path) -> None:
+def test_a_comma_means_and_a_space_or_and_options_may_be_repeated(lab_manifest: Path) -> None:
     common = ("--resource-type", "model", "--format", "json")
-    once, _, _ = _select("--include", "tag:revenue,stg_orders", *common, manifest=lab_manifest)
+    both, _, _ = _select("--include", "tag:revenue,mart_revenue", *common, manifest=lab_manifest)
+    assert both["selected"] == ["model.lab.mart_revenue"]
+    none, _, _ = _select("--include", "tag:revenue,stg_orders", *common, manifest=lab_manifest)
+    assert none["selected"] == []
+    once, _, _ = _select("--include", "tag:revenue stg_orders", *common, manifest=lab_manifest)
     twice, _, _ = _select("--include", "tag:revenue", "--include", "stg_orders", *common, manifest=lab_manifest)
     assert once["selected"] == twice["selected"] == ["model.lab.mart_revenue", "model.lab.stg_orders"]
 

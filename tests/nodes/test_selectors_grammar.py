@@ -46,6 +46,11 @@ def test_an_ampersand_is_and_with_or_without_spaces(text: str) -> None:
     assert [atom.text for atom in selector.intersections] == ["+tag:b"]
 
 
+@pytest.mark.parametrize("text", ["tag:a,+tag:b", "tag:a,+tag:b,x", "orders tag:a,tag:b people", "tag:a,config.x:y"])
+def test_a_comma_is_and_as_in_dbt(text: str) -> None:
+    assert parse(text).dbt == text
+
+
 def test_a_space_is_or_and_binds_weaker_than_and() -> None:
     assert parse("orders tag:a & tag:b  people").dbt == "orders tag:a,tag:b people"
 
@@ -53,13 +58,13 @@ def test_a_space_is_or_and_binds_weaker_than_and() -> None:
 @pytest.mark.parametrize(
     ("pasted", "values"),
     [
-        ("a, b", ["a", "b"]),
-        ("a,b,\n c\r\nd", ["a", "b", "c", "d"]),
+        ("a\n\n b ", ["a", "b"]),
+        ("a,b\n c\r\nd", ["a,b", "c", "d"]),
         ("tag:a & tag:b", ["tag:a & tag:b"]),
-        (" , ,", []),
+        (" \n \n", []),
     ],
 )
-def test_pasted_text_becomes_values_at_commas_and_line_breaks(pasted: str, values: list[str]) -> None:
+def test_the_lines_of_a_field_are_values_and_a_comma_is_part_of_one(pasted: str, values: list[str]) -> None:
     assert split_values(pasted) == values
 
 
@@ -93,7 +98,9 @@ REFUSED = [
     ("tag:a & & tag:b", "missing", "both sides", False),
     ("!tag:finance", "no NOT", "exclude list", False),
     ("tag:a\tb", "control character", "", False),
-    ("a,b", "comma", "&", True),
+    ("tag:a, tag:b", "missing", "comma without blanks", False),
+    ("tag:a,", "missing", "both sides", False),
+    (",tag:a", "missing", "both sides", False),
     ("a\nb", "line break", "", True),
     ("config:table", "setting is missing", "config.materialized:table", False),
     ("path:.", "whole project", "package:this", True),

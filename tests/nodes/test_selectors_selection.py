@@ -33,11 +33,8 @@ TABLE = [
         [],
         {"marts.finance.mart_margin", "marts.finance.mart_revenue", "staging.stg_orders"},
     ),
-    (
-        ["tag:finance, stg_orders"],
-        [],
-        {"marts.finance.mart_margin", "marts.finance.mart_revenue", "staging.stg_orders"},
-    ),
+    (["tag:finance,tag:revenue"], [], {"marts.finance.mart_revenue"}),
+    (["tag:finance,stg_orders"], [], set()),
     (["+mart_margin"], ["+mart_orders"], {"marts.finance.mart_margin", "marts.finance.mart_revenue"}),
     (["tag:mart"], ["*"], set()),
 ]
