@@ -13,6 +13,7 @@ from nodes.models import Node
 from nodes.services import save_node
 from tests.journeys.conftest import log_in
 from tests.journeys.rows import parsed_shop
+from tests.journeys.test_editor import drag, drag_by
 from tests.pages import Person
 
 
@@ -57,14 +58,31 @@ def test_the_preview_and_save_count_alike(page, flow):
     expect(page.get_by_text(re.compile("^Saved: "))).to_have_text(f"Saved: {total}.", ignore_case=True)
 
 
-def test_save_breaks_no_policy_when_fields_were_made_larger_by_hand(page, flow, window):
+def test_save_breaks_no_policy_when_fields_were_made_larger_and_the_card_was_moved_by_hand(page, flow):
     """What a hand or the browser makes of a field lies in its style; htmx would write it into the page again."""
-    area = page.locator("#panel textarea:visible, #panel input:visible").first
-    expect(area).to_be_visible()
-    page.evaluate("for (const each of document.querySelectorAll('#panel [id]')) each.style.height = 'auto'")
-    page.locator("#save-node").click()
-    expect(page.get_by_text("Saved:")).to_be_visible()
-    assert page.evaluate("window.__violations") == [] and not window.troubles
+    heard = []
+    page.on("console", lambda said: heard.append(said.text))
+    drag_by(page, "Marts", 40, 60)
+    expect(page.locator(".save-state.saved")).to_be_visible()
+    for box in page.locator("#panel details").all():
+        box.evaluate("details => { details.open = true; }")
+    areas = page.locator("#panel textarea:visible").all()
+    assert areas, "no field that a hand can make larger"
+    for area in areas:
+        area.scroll_into_view_if_needed()
+        edge = area.bounding_box()
+        corner = edge["x"] + edge["width"] - 4, edge["y"] + edge["height"] - 4
+        drag(page, corner, (corner[0], corner[1] + 30))
+        assert area.evaluate("area => area.style.height"), "the browser did not make it larger"
+    for name in ("Renamed", "Renamed twice", "Renamed again"):  # the form that Save brought is changed and saved, too
+        page.locator("#id_name").fill(name)
+        page.locator("#save-node").click()
+        expect(page.locator(f'#id_name[value="{name}"]')).to_be_visible()
+        expect(page.get_by_text("Saved:")).to_be_visible()
+        expect(page.locator(".htmx-settling")).to_have_count(0)
+        assert page.locator("#panel [style*=height]").count() == 0
+        page.locator("#panel [id]").evaluate_all("all => all.forEach((each) => { each.style.height = 'auto'; })")
+    assert page.evaluate("window.__violations") == [] and heard == []
 
 
 def test_enter_in_the_form_of_a_script_saves_it_and_runs_nothing(page, flow):
