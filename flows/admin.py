@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dexsite.admin import ObjectActions
+from dexsite.templatetags.dex import icon
 from flows import scheduling
 from flows.models import Environment, LogIn, Project, Revision
 from flows.project_forms import EnvironmentForm, ProjectForm
@@ -126,11 +127,19 @@ class EnvironmentAdmin(ObjectActions):
 class LogInAdmin(admin.ModelAdmin):
     """Who tried to log in, to look at."""
 
-    list_display = ("at", "who", "address", "outcome", "refused")
+    list_display = ("at", "who", "address", "ended", "refused")
+    list_display_links = ("who",)
     list_filter = ("outcome",)
     search_fields = ("name", "address")
     date_hierarchy = "at"
-    fields = ("at", "who", "address", "outcome", "refused")
+    fields = ("at", "who", "address", "ended", "refused")
+
+    @admin.display(description="outcome", ordering="outcome")
+    def ended(self, row: LogIn) -> SafeString:
+        """What became of it, with the icon and the colour of such an end."""
+        state = {LogIn.Outcome.SUCCEEDED: "succeeded", LogIn.Outcome.FAILED: "failed"}.get(row.outcome, "running")
+        said = icon({"succeeded": "circle-check", "failed": "circle-x"}.get(state, "loader-circle"))
+        return format_html('<span class="badge state-{}">{}{}</span>', state, said, row.get_outcome_display())
 
     @admin.display(description="user", ordering="name")
     def who(self, row: LogIn) -> str:

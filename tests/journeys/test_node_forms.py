@@ -39,23 +39,28 @@ def version(flow):
     return Flow.objects.values_list("version", flat=True).get(pk=flow.pk)
 
 
-def test_enter_in_the_question_why_a_model_is_in_asks_it_and_saves_nothing(page, flow):
+def test_enter_in_the_question_why_a_model_is_in_asks_it_and_saves_nothing(page, flow, judge):
     before = version(flow)
     page.get_by_label("Why is a model in, or not?").fill("stg_orders")
     page.keyboard.press("Enter")
     expect(page.locator("#preview .notice.info")).to_contain_text("stg_orders is not in.")
+    judge(page, "node-why")
     expect(page.get_by_text("Saved:")).to_have_count(0)
     assert version(flow) == before
     page.locator("#id_name").press("Enter")  # everywhere else it saves, as in any form
     expect(page.get_by_text("Saved:")).to_be_visible()
 
 
-def test_the_preview_and_save_count_alike(page, flow):
+def test_the_preview_and_save_count_alike(page, flow, judge):
     total = page.locator("#preview .preview-total").inner_text()
     assert re.search(r"\d+ models?(,| and) \d+ tests?", total), total
     page.locator("#id_name").fill("Marts and their tests")
     page.locator("#save-node").click()
     expect(page.get_by_text(re.compile("^Saved: "))).to_have_text(f"Saved: {total}.", ignore_case=True)
+    judge(page, "node-saved")
+    page.goto(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")  # and so does the form on a page of its own
+    page.locator("#save-node").click()
+    expect(page.locator(".messagelist")).to_contain_text(re.compile(f"Saved: {total}.", re.IGNORECASE))
 
 
 def test_save_breaks_no_policy_when_fields_were_made_larger_and_the_card_was_moved_by_hand(page, flow):
@@ -99,7 +104,7 @@ def test_enter_in_the_form_of_a_script_saves_it_and_runs_nothing(page, flow):
     assert not [each for each in asked if "/try/" in each]
 
 
-def test_the_table_of_components_shows_its_last_column_on_a_laptop(page, flow):
+def test_the_table_of_components_shows_its_last_column_on_a_laptop(page, flow, seen):
     flow.nodes.get().tasks.update(
         identifier=Concat(Value("int_orders_with_a_long_name_in_"), "identifier"),
         path=Concat(Value("models/a/folder/in/a/folder/"), "path"),
@@ -111,3 +116,5 @@ def test_the_table_of_components_shows_its_last_column_on_a_laptop(page, flow):
     wrap = page.locator("#components .table-wrap")
     expect(wrap).to_be_visible()
     assert wrap.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
+    wrap.scroll_into_view_if_needed()
+    seen(page, "node-components", gallery=False)

@@ -10,9 +10,9 @@ from flows.models import Environment, Flow
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.sync import sync
-from runs.models import Run
+from runs import vitals
+from runs.models import Pulse, Run
 from runs.services import cancel_run
-from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.journeys.rows import parsed_shop
 from tests.pages import Person
 from tests.runs.engines import make_flow, write_project
@@ -24,21 +24,6 @@ FAILS = {"a": {"end": "fail", "print": "Catalog Error: Table raw_orders does not
 @pytest.fixture
 def boss(live_server):
     return Person("boss", "everything").user
-
-
-@pytest.fixture
-def judge(seen):
-    """Keep a page as it looks on a desktop, in the dark and on a phone; it must be accessible and fit."""
-
-    def look(page, name):
-        for suffix in ("", "-dark", "-phone"):
-            look_like(page, suffix)
-            seen(page, f"{name}{suffix}", gallery=False)
-            assert axe(page, rules=CONTRAST if suffix == "-dark" else None) == [], name + suffix
-            assert sideways(page) <= 0, name + suffix
-        look_like(page, "")
-
-    return look
 
 
 def ended(flow, specs=None, graph=None):
@@ -170,3 +155,18 @@ def test_a_cancelled_run_does_not_call_what_was_cancelled_done(window, boss, jud
     page.goto("/runs/")
     expect(page.locator("tr", has_text=f"#{run.pk}")).to_contain_text("0 / 4")
     judge(page, "runs-cancelled")
+
+
+def test_status_warns_of_what_others_could_read_and_of_scripts_that_are_kept_apart_too_little(
+    window, boss, judge, settings
+):
+    settings.ISOLATION = 3
+    vitals.worker_lives("build-1:7", "build-1")
+    row = Pulse.objects.get(pk="worker:build-1:7")
+    row.detail |= {"isolation": 1, "missing": "bubblewrap is not installed", "exposed": ["/srv/dex/keys/variables"]}
+    row.save()
+    page = window.open(boss)
+    page.goto("/status/")
+    expect(page.get_by_text("Other users of this host can read /srv/dex/keys/variables.")).to_be_visible()
+    expect(page.locator(".badge", has_text="Level 1")).to_have_class(re.compile("state-failed"))
+    judge(page, "status-warnings")
