@@ -12,7 +12,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dexsite.admin import ObjectActions
-from dexsite.templatetags.dex import icon
 from flows import scheduling
 from flows.models import Environment, LogIn, Project, Revision
 from flows.project_forms import EnvironmentForm, ProjectForm
@@ -137,14 +136,7 @@ class LogInAdmin(admin.ModelAdmin):
     @admin.display(description="outcome", ordering="outcome")
     def ended(self, row: LogIn) -> SafeString:
         """What became of it, with the icon and the colour of such an end."""
-        state = {LogIn.Outcome.SUCCEEDED: "succeeded", LogIn.Outcome.FAILED: "failed"}.get(row.outcome, "running")
-        said = icon({"succeeded": "circle-check", "failed": "circle-x"}.get(state, "loader-circle"))
-        return format_html('<span class="badge state-{}">{}{}</span>', state, said, row.get_outcome_display())
-
-    @admin.display(description="user", ordering="name")
-    def who(self, row: LogIn) -> str:
-        """The user; a name that nobody has is not kept."""
-        return row.name or "a name that nobody has"
+        return render_to_string("flows/_outcome.html", {"row": row})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
