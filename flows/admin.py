@@ -126,16 +126,17 @@ class EnvironmentAdmin(ObjectActions):
 class LogInAdmin(admin.ModelAdmin):
     """Who tried to log in, to look at."""
 
-    list_display = ("at", "who", "address", "outcome", "refused")
+    list_display = ("at", "who", "address", "ended", "refused")
+    list_display_links = ("who",)
     list_filter = ("outcome",)
     search_fields = ("name", "address")
     date_hierarchy = "at"
-    fields = ("at", "who", "address", "outcome", "refused")
+    fields = ("at", "who", "address", "ended", "refused")
 
-    @admin.display(description="user", ordering="name")
-    def who(self, row: LogIn) -> str:
-        """The user; a name that nobody has is not kept."""
-        return row.name or "a name that nobody has"
+    @admin.display(description="outcome", ordering="outcome")
+    def ended(self, row: LogIn) -> SafeString:
+        """What became of it, with the icon and the colour of such an end."""
+        return render_to_string("flows/_outcome.html", {"row": row})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -151,8 +152,31 @@ class LogInAdmin(admin.ModelAdmin):
 class RevisionAdmin(admin.ModelAdmin):
     """Revisions, to look at."""
 
-    list_display = ("__str__", "environment", "subject", "author", "created_at", "resources")
+    list_display = ("__str__", "environment", "subject", "author", "created_at", "counts")
     list_filter = ("environment",)
+    fields = (
+        *("environment", "commit", "holds", "subject", "author", "created_at", "counts", "fingerprint", "key"),
+        *("project_dir", "profiles_dir", "target_dir", "manifest_path", "compact_path", "warehouse", "variables"),
+    )
+    readonly_fields = ("holds", "counts", "created_at")
+
+    @admin.display(description="local changes")
+    def holds(self, revision: Revision) -> str:
+        """Whether the folder held what its commit holds."""
+        if not revision.commit:
+            return "-"
+        return {
+            True: "Yes: the folder held something else than this commit",
+            False: "No",
+            None: "Not known: the folder could not be compared with this commit",
+        }[revision.local_changes]
+
+    @admin.display(description="resources")
+    def counts(self, revision: Revision) -> str:
+        """How many resources of each type, the most first."""
+        found = [(number, kind) for kind, number in revision.resources.items() if isinstance(number, int) and number]
+        ordered = sorted(found, key=lambda each: (-each[0], each[1]))
+        return ", ".join(f"{n} {kind.replace('_', ' ')}{'' if n == 1 else 's'}" for n, kind in ordered) or "-"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

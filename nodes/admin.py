@@ -16,7 +16,7 @@ from nodes import expansion, services
 from nodes.admin_forms import LinkForm, NodeForm
 from nodes.environment_forms import NAMES, WarehouseForm, field_names
 from nodes.models import Change, Link, Node
-from nodes.previews import counted
+from nodes.previews import what_it_does
 
 
 @admin.register(Flow)
@@ -80,8 +80,7 @@ class NodeAdmin(ObjectActions):
 
     def save_model(self, request: HttpRequest, obj: Node, form: ModelForm, change: bool) -> None:
         services.save_node(obj)
-        types = obj.tasks.filter(runs=True).values_list("resource_type", flat=True)
-        self.message_user(request, f"{obj} has {counted(list(types))}.")
+        self.message_user(request, f"{obj} has {what_it_does(obj)}.")
         revision = obj.flow.environment.current_revision
         for warning in expansion.expand(obj, revision).warnings if revision else ():
             self.message_user(request, warning.message, messages.WARNING)

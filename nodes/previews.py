@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from flows.models import Revision
@@ -86,6 +87,15 @@ def total_of(expanded: Expanded) -> str:
     return counted([spec.resource_type for spec in expanded.specs if spec.runs])
 
 
+def what_it_does(node: Node) -> str:
+    """What a saved node does, in the words of its preview."""
+    revision = node.flow.environment.current_revision
+    if node.kind == Node.Kind.TRANSFORMATION and revision is not None:
+        with suppress(FileNotFoundError):
+            return total_of(expand(node, revision))
+    return counted(list(node.tasks.filter(runs=True).values_list("resource_type", flat=True)))
+
+
 def counted(types: Sequence[str]) -> str:
     """How many of each type, in words: "3 models and 2 tests"; "nothing to do" for none."""
     most = sorted(Counter(types).items(), key=lambda found: (found[0] in TESTS, -found[1]))
@@ -150,7 +160,13 @@ def _answer(selection: Selection, manifest: Manifest, name: str) -> list[str]:
     if reasons := selection.why(name):
         return [f"{name} is in: {said(reason, manifest)}." for reason in reasons[:5]]
     obstacles = selection.why_not(name)
-    return [" ".join(filter(None, [obstacle.message + ".", obstacle.hint])) for obstacle in obstacles]
+    known = all(obstacle.what != "unknown" for obstacle in obstacles)  # else the message itself says the name
+    lines = [" ".join(map(_sentence, filter(None, [obstacle.message, obstacle.hint]))) for obstacle in obstacles]
+    return [f"{name} is not in. {lines[0]}", *lines[1:]] if lines and known else lines
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def suggestions(manifest: Manifest, typed: str, limit: int = 12) -> list[dict[str, str]]:

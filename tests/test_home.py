@@ -391,7 +391,7 @@ def test_everything_that_the_menu_and_the_search_offer_opens(role, tmp_path):
     assert len(urls) >= 7
     for url in urls:
         page = Page(person.client.get(url, follow=True))
-        assert page.status == 200 and "/login/" not in page.url and page.inline == [], url
+        assert page.status == 200 and "/admin/login/" not in page.url and page.inline == [], url
 
 
 def test_nobody_finds_what_they_may_not_see(tmp_path):

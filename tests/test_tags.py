@@ -9,7 +9,17 @@ from django.template import Context, Template
 
 from dexsite.chrome import MENU
 from dexsite.search import ACTIONS, MODEL_ICONS
-from dexsite.templatetags.dex import EMPTY, STATE_ICONS, cut_middle, duration, state_badge, took, when, without_colon
+from dexsite.templatetags.dex import (
+    EMPTY,
+    STATE_ICONS,
+    cut_in_lines,
+    cut_middle,
+    duration,
+    state_badge,
+    took,
+    when,
+    without_colon,
+)
 from runs.states import RunState, TaskState
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +63,13 @@ def test_every_state_has_a_word_an_icon_and_a_colour():
     for state in TaskState:
         assert f">{state.capitalize()}<" in state_badge(state)
         assert re.search(rf"\.state-{state}\b", css), state
+
+
+def test_long_names_in_narrow_columns_go_on_after_one_of_their_parts():
+    assert cut_in_lines("marts.mart_<b>") == "marts.<wbr>mart_<wbr>&lt;b&gt;"
+    assert cut_in_lines("models/a__b.sql") == "models/<wbr>a__<wbr>b.<wbr>sql"
+    shown = cut_in_lines("int_orders_" * 9, 30)
+    assert f'data-whole="{"int_orders_" * 9}"' in shown and shown.count("<wbr>") == 5
 
 
 def test_long_names_are_cut_in_the_middle_and_kept_whole_beside():

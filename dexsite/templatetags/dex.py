@@ -1,12 +1,14 @@
 """What every page shows the same way: icons, states, times, durations, long names."""
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from django import template
 from django.db.models.options import Options
 from django.templatetags.static import static
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from runs.logview.ansi import plain
@@ -124,12 +126,27 @@ def cut_middle(name: object, most: int = 40) -> SafeString:
 
     The whole name is in the title, and is what is copied (static/js/chrome.js puts it on the clipboard).
     """
-    whole, most = str(name), max(most, SHORTEST_CUT)
+    return _cut(str(name), most, lambda text: format_html("{}", text))
+
+
+@register.filter
+def cut_in_lines(name: object, most: int = 40) -> SafeString:
+    """As cut_middle, for narrow columns: what does not fit goes on below after one of _ . / instead of anywhere."""
+    return _cut(str(name), most, _with_breaks)
+
+
+def _cut(whole: str, most: int, show: Callable[[str], SafeString]) -> SafeString:
+    most = max(most, SHORTEST_CUT)
     if len(whole) <= most:
-        return format_html("{}", whole)
+        return show(whole)
     tail = (most - 1) // 2
     short = f"{whole[: most - 1 - tail]}\N{HORIZONTAL ELLIPSIS}{whole[-tail:]}"
-    return format_html('<span class="shortened" title="{}" data-whole="{}">{}</span>', whole, whole, short)
+    return format_html('<span class="shortened" title="{}" data-whole="{}">{}</span>', whole, whole, show(short))
+
+
+def _with_breaks(text: str) -> SafeString:
+    parts = ((part,) for part in re.split(r"(?<=[_./])(?=[^_./])", text))
+    return format_html_join(SafeString("<wbr>"), "{}", parts)
 
 
 @register.simple_tag

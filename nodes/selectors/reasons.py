@@ -129,11 +129,17 @@ def _not_matched(selection: Selection, number: int) -> Obstacle:
             )
             matched = evaluation.matched(atom)
             if number in evaluation.upstream(matched):
-                return Obstacle("not matched", "No value matches it", f"It is upstream: +{bare} would take it in")
+                return Obstacle(
+                    "not matched", "Nothing on the include list matches it", f"It is upstream: +{bare} would take it in"
+                )
             if number in evaluation.downstream(matched):
-                return Obstacle("not matched", "No value matches it", f"It is downstream: {bare}+ would take it in")
+                return Obstacle(
+                    "not matched",
+                    "Nothing on the include list matches it",
+                    f"It is downstream: {bare}+ would take it in",
+                )
     identifier = manifest.rows[number].identifier
-    return Obstacle("not matched", "No value matches it", f"{identifier} would select it")
+    return Obstacle("not matched", "Nothing on the include list matches it", f"{identifier} would select it")
 
 
 def _reasons(evaluation: Evaluation, selectors: Sequence[Selector], number: int) -> list[Reason]:

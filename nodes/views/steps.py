@@ -1,9 +1,9 @@
 """The form of a node: shown, previewed while it is typed, saved, duplicated and deleted."""
 
 import json
-from contextlib import suppress
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
@@ -15,11 +15,10 @@ from flows.access import acting
 from flows.models import Flow
 from nodes import services
 from nodes.editing import Base, EditConflict
-from nodes.expansion import expand
 from nodes.forms import FORMS, ConnectionStepForm, StepForm
 from nodes.manifests import manifest_of
 from nodes.models import Connection, Node
-from nodes.previews import counted, preview, suggestions, total_of
+from nodes.previews import preview, suggestions, what_it_does
 from nodes.selectors import split_values
 from nodes.views.editor import KIND_ICONS, flow_or_404, page_context, sees_flows
 
@@ -89,22 +88,14 @@ def _form(request: HttpRequest, flow: Flow, row: Node) -> HttpResponse:
 
 
 def _saved(request: HttpRequest, flow: Flow, row: Node, before: int) -> HttpResponse:
-    if not _is_fragment(request):
-        return redirect("nodes:node", flow.pk, row.pk)
     fresh = flow_or_404(flow.pk)
-    row = fresh.nodes.select_related("connection").get(pk=row.pk)
-    response = _show(request, fresh, FORMS[row.kind](flow=fresh, instance=row), saved=_what_it_does(fresh, row))
+    row = fresh.nodes.select_related("connection", "flow__environment__current_revision").get(pk=row.pk)
+    if not _is_fragment(request):
+        messages.success(request, f"Saved: {what_it_does(row)}.")
+        return redirect("nodes:node", flow.pk, row.pk)
+    response = _show(request, fresh, FORMS[row.kind](flow=fresh, instance=row), saved=what_it_does(row))
     response["HX-Trigger"] = json.dumps({"dex:flow-changed": {"version_before": before, "node": row.pk}})
     return response
-
-
-def _what_it_does(flow: Flow, row: Node) -> str:
-    """What a node does, in words, counted as the preview of its form counts."""
-    revision = flow.environment.current_revision
-    if row.kind == Node.Kind.TRANSFORMATION and revision is not None:
-        with suppress(FileNotFoundError):
-            return total_of(expand(row, revision))
-    return counted(list(row.tasks.filter(runs=True).values_list("resource_type", flat=True)))
 
 
 def _show(

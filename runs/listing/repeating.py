@@ -192,11 +192,12 @@ def plan_page(
     back: str = "",
     keys: Mapping[int, Collection[str]] | None = None,
     more: bool = False,
+    replanned: bool = False,
 ) -> HttpResponse:
     """The page that says what would be repeated, before anything is. Asks again where its own form was sent.
 
     In: `key`, of the form, so that a double click starts each rerun once; `back`, the list's filter; `more`, whether
-    more runs fit than are shown.
+    more runs fit than are shown; `replanned`, whether somebody wanted to start, but on other code than was planned.
     """
     sent = request.POST
     revision = NEWEST if sent.get("revision") == NEWEST else SAME
@@ -207,6 +208,7 @@ def plan_page(
         "key": key,
         "back": back,
         "more": more,
+        "replanned": replanned,
         "chosen": sum(row.chosen for row in rows),
         "mended": sum(bool(row.mended) for row in rows),
     }

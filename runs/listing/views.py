@@ -104,16 +104,21 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
 
 def _repeat(request: HttpRequest, asked: Asked, back: str, key: str) -> HttpResponse:
-    """The form of the plan was sent: show the plan for the other code, or start what is chosen."""
+    """The form of the plan was sent: show the plan for the other code, or start what is chosen.
+
+    Nothing starts on code whose plan was not shown (`planned` says which was).
+    """
     keys = keys_of(request.POST)
-    if "start" not in request.POST:
+    revision = NEWEST if request.POST.get("revision") == NEWEST else SAME
+    unseen = request.POST.get("planned", revision) != revision
+    if unseen or "start" not in request.POST:
         listed = Run.objects.filter(pk__in=sorted(numbers(request.POST, "listed"))[:MOST]).order_by("-pk")
-        return plan_page(request, listed, key=key, back=asked.query_with_page, keys=keys)
+        replanned = unseen and "start" in request.POST
+        return plan_page(request, listed, key=key, back=asked.query_with_page, keys=keys, replanned=replanned)
     chosen = _chosen(request)
     if not chosen:
         messages.warning(request, "No run was chosen, and nothing was started.")
         return redirect(back)
-    revision = NEWEST if request.POST.get("revision") == NEWEST else SAME
     made = rerun_all(chosen, key=key, revision=revision, keys=keys, known=numbers(request.POST, "known"))
     tell = messages.success if made.done else messages.warning
     tell(request, said("rerun", made))

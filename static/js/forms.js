@@ -43,6 +43,8 @@ function startNode(form) {
     typed();
   });
   form.addEventListener("htmx:afterSwap", () => {
+    // The answer stands above its question and has pushed it down.
+    if (document.activeElement === form.elements.why) form.elements.why.scrollIntoView({ block: "nearest" });
     const counts = form.querySelector("[data-chip-counts]");
     if (!counts) return;
     for (const [name, side] of [["include", "include"], ["exclude", "exclude"]]) {

@@ -169,3 +169,18 @@ def seen() -> Callable[..., None]:
             page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", caret="initial")
 
     return keep
+
+
+@pytest.fixture
+def judge(seen):
+    """Keep a page as it looks on a desktop, in the dark and on a phone; it must be accessible and fit."""
+
+    def look(page, name):
+        for suffix in ("", "-dark", "-phone"):
+            look_like(page, suffix)
+            seen(page, f"{name}{suffix}", gallery=False)
+            assert axe(page, rules=CONTRAST if suffix == "-dark" else None) == [], name + suffix
+            assert sideways(page) <= 0, name + suffix
+        look_like(page, "")
+
+    return look

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
+from flows.logins.models import LogIn
 from flows.models import Environment, Flow, Project, Revision
 from flows.variables.values import save_variable
 from nodes.models import Connection, Link, Node
@@ -143,6 +144,15 @@ def everything() -> Rows:
     Run.objects.filter(flow=flow).update(flow_name=flow.name, environment_name=str(flow.environment))
     said = "Catalog Error: Table with name raw_orders does not exist!"
     TaskRun.objects.filter(run=failed, state="failed").update(reason=said)
+    for minutes, name, outcome, refused in (
+        (190, "ada", "succeeded", 0),
+        (12, "", "failed", 0),
+        (4, "vera", "failed", 0),
+        (3, "vera", "failed", 17),
+        (1, "vera", "succeeded", 0),
+    ):
+        at = now - timedelta(minutes=minutes)
+        LogIn.objects.create(at=at, account=name, name=name, address="192.0.2.17", outcome=outcome, refused=refused)
     channel = Channel.objects.create(
         name="Data team",
         kind="webhook",

@@ -5,6 +5,8 @@ A new page gets a line in PAGES; `python -m pytest tests/journeys -k every_page`
 
 from collections.abc import Callable
 
+from playwright.sync_api import expect
+
 from flows.models import Variable
 from runs.models import Run
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
@@ -110,6 +112,7 @@ PAGES: list[tuple[str, Callable[[Rows], str]]] = [
     ("user-new", lambda rows: f"{ADMIN}auth/user/add/"),
     ("user", lambda rows: f"{ADMIN}auth/user/{rows.viewer.pk}/change/"),
     ("user-delete", lambda rows: f"{ADMIN}auth/user/{rows.viewer.pk}/delete/"),
+    ("log-ins", lambda rows: f"{ADMIN}flows/login/"),
     ("groups", lambda rows: f"{ADMIN}auth/group/"),
     ("group-new", lambda rows: f"{ADMIN}auth/group/add/"),
     ("group", lambda rows: f"{ADMIN}auth/group/{rows.group.pk}/change/"),
@@ -153,6 +156,11 @@ def test_every_page_is_accessible_in_light_and_dark_and_fits_a_phone(window, see
         if response.status != (404 if name == "not-found" else 200):
             problems.append(f"{name}: answered {response.status}")
         judge(page, name)
+    page.goto("/runs/?state=failed")  # what many reruns would do is the answer to a form
+    page.get_by_label(f"Choose run {rows.failed.pk}").check()
+    page.get_by_role("button", name="Rerun from failure").first.click()
+    expect(page.get_by_role("heading", name="Which code")).to_be_visible()
+    judge(page, "runs-repeating")
     page.get_by_label("Account of ada").click()
     page.get_by_role("button", name="Log out").click()
     judge(page, "logged-out")
@@ -166,6 +174,15 @@ def test_every_page_is_accessible_in_light_and_dark_and_fits_a_phone(window, see
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Log in").click()
     judge(page, "login-refused")
+    said = page.get_by_text("Too many failed log-ins")
+    for _ in range(10):
+        if said.count():
+            break
+        page.get_by_label("Password").fill("wrong")
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_load_state()
+    expect(said).to_be_visible()
+    judge(page, "login-throttled")
 
     page = window.open(rows.viewer)
     assert page.goto(FORBIDDEN).status == 403

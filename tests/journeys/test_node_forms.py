@@ -13,6 +13,7 @@ from nodes.models import Node
 from nodes.services import save_node
 from tests.journeys.conftest import log_in
 from tests.journeys.rows import parsed_shop
+from tests.journeys.test_editor import drag, drag_by
 from tests.pages import Person
 
 
@@ -38,33 +39,57 @@ def version(flow):
     return Flow.objects.values_list("version", flat=True).get(pk=flow.pk)
 
 
-def test_enter_in_the_question_why_a_model_is_in_asks_it_and_saves_nothing(page, flow):
+def test_enter_in_the_question_why_a_model_is_in_asks_it_and_saves_nothing(page, flow, judge):
     before = version(flow)
     page.get_by_label("Why is a model in, or not?").fill("stg_orders")
     page.keyboard.press("Enter")
-    expect(page.locator("#preview .notice.info")).to_contain_text("stg_orders")
+    expect(page.locator("#preview .notice.info")).to_contain_text("stg_orders is not in.")
+    expect(page.get_by_label("Why is a model in, or not?")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#preview .notice.info")).to_be_in_viewport(ratio=1)
+    judge(page, "node-why")
     expect(page.get_by_text("Saved:")).to_have_count(0)
     assert version(flow) == before
     page.locator("#id_name").press("Enter")  # everywhere else it saves, as in any form
     expect(page.get_by_text("Saved:")).to_be_visible()
 
 
-def test_the_preview_and_save_count_alike(page, flow):
+def test_the_preview_and_save_count_alike(page, flow, judge):
     total = page.locator("#preview .preview-total").inner_text()
-    assert re.search(r"\d+ models? and \d+ tests?", total), total
+    assert re.search(r"\d+ models?(,| and) \d+ tests?", total), total
     page.locator("#id_name").fill("Marts and their tests")
     page.locator("#save-node").click()
     expect(page.get_by_text(re.compile("^Saved: "))).to_have_text(f"Saved: {total}.", ignore_case=True)
-
-
-def test_save_breaks_no_policy_when_fields_were_made_larger_by_hand(page, flow, window):
-    """What a hand or the browser makes of a field lies in its style; htmx would write it into the page again."""
-    area = page.locator("#panel textarea:visible, #panel input:visible").first
-    expect(area).to_be_visible()
-    page.evaluate("for (const each of document.querySelectorAll('#panel [id]')) each.style.height = 'auto'")
+    judge(page, "node-saved")
+    page.goto(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")  # and so does the form on a page of its own
     page.locator("#save-node").click()
-    expect(page.get_by_text("Saved:")).to_be_visible()
-    assert page.evaluate("window.__violations") == [] and not window.troubles
+    expect(page.locator(".messagelist")).to_contain_text(re.compile(f"Saved: {total}.", re.IGNORECASE))
+
+
+def test_save_breaks_no_policy_when_fields_were_made_larger_and_the_card_was_moved_by_hand(page, flow):
+    """What a hand or the browser makes of a field lies in its style; htmx would write it into the page again."""
+    heard = []
+    page.on("console", lambda said: heard.append(said.text))
+    drag_by(page, "Marts", 40, 60)
+    expect(page.locator(".save-state.saved")).to_be_visible()
+    for box in page.locator("#panel details").all():
+        box.evaluate("details => { details.open = true; }")
+    areas = page.locator("#panel textarea:visible").all()
+    assert areas, "no field that a hand can make larger"
+    for area in areas:
+        area.scroll_into_view_if_needed()
+        edge = area.bounding_box()
+        corner = edge["x"] + edge["width"] - 4, edge["y"] + edge["height"] - 4
+        drag(page, corner, (corner[0], corner[1] + 30))
+        assert area.evaluate("area => area.style.height"), "the browser did not make it larger"
+    for name in ("Renamed", "Renamed twice", "Renamed again"):  # the form that Save brought is changed and saved, too
+        page.locator("#id_name").fill(name)
+        page.locator("#save-node").click()
+        expect(page.locator(f'#id_name[value="{name}"]')).to_be_visible()
+        expect(page.get_by_text("Saved:")).to_be_visible()
+        expect(page.locator(".htmx-settling")).to_have_count(0)
+        assert page.locator("#panel [style*=height]").count() == 0
+        page.locator("#panel [id]").evaluate_all("all => all.forEach((each) => { each.style.height = 'auto'; })")
+    assert page.evaluate("window.__violations") == [] and heard == []
 
 
 def test_enter_in_the_form_of_a_script_saves_it_and_runs_nothing(page, flow):
@@ -81,7 +106,7 @@ def test_enter_in_the_form_of_a_script_saves_it_and_runs_nothing(page, flow):
     assert not [each for each in asked if "/try/" in each]
 
 
-def test_the_table_of_components_shows_its_last_column_on_a_laptop(page, flow):
+def test_the_table_of_components_shows_its_last_column_on_a_laptop(page, flow, seen):
     flow.nodes.get().tasks.update(
         identifier=Concat(Value("int_orders_with_a_long_name_in_"), "identifier"),
         path=Concat(Value("models/a/folder/in/a/folder/"), "path"),
@@ -93,6 +118,8 @@ def test_the_table_of_components_shows_its_last_column_on_a_laptop(page, flow):
     wrap = page.locator("#components .table-wrap")
     expect(wrap).to_be_visible()
     assert wrap.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
+    wrap.scroll_into_view_if_needed()
+    seen(page, "node-components", gallery=False)
 
 
 def chips(page, field):

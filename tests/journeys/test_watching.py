@@ -50,18 +50,20 @@ def test_a_run_turns_green_before_the_eyes_of_who_watches_it(engine, window, tmp
     assert axe(page) == []
 
 
-def test_tabs_that_were_opened_before_the_plan_fill_when_it_is_there(window, tmp_path, boss):
+def test_tabs_that_were_opened_before_the_plan_fill_when_it_is_there(window, tmp_path, boss, judge):
     """No engine runs here: the run waits to be planned until this test plans it."""
     run = start(make_flow(write_project(tmp_path / "planned", MODELS)))
     graph, logs = window.open(boss), window.open(boss)
     graph.goto(f"/runs/{run.pk}/?tab=graph")
     expect(graph.get_by_role("heading", name="No graph yet")).to_be_visible()
+    judge(graph, "run-graph-unplanned")
     logs.goto(f"/runs/{run.pk}/?tab=log")
     expect(logs.get_by_role("heading", name="No log yet")).to_be_visible()
     plan_run(run.pk)
     expect(graph.locator(".model-card")).to_have_count(3)
     expect(graph.get_by_role("group", name="stg_a, model, queued")).to_be_visible()
     expect(graph.get_by_role("group", name="mart, model, pending")).to_be_visible()
+    judge(graph, "run-graph-planned")
     first = run.task_runs.get(identifier="stg_a")
     claim(first.pk, "w1", lane_id=first.lane_id)
     expect(graph.get_by_role("group", name="stg_a, model, running")).to_be_visible()  # and it goes on from there

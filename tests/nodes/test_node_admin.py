@@ -35,7 +35,7 @@ def add(person, flow, name="Chosen", **fields):
 
 def test_example_1_the_staging_models(ada, flow):
     page = add(ada, flow, include="tag:staging")
-    assert "Chosen has 3 models and 2 tests." in page.messages
+    assert "Chosen has 3 models and 13 tests." in page.messages
     assert tasks_of("Chosen") == ["staging.stg_customers", "staging.stg_orders", "staging.stg_payments"]
 
 
@@ -81,7 +81,7 @@ def test_the_page_of_a_node_shows_what_it_consists_of(ada, flow):
 def test_a_node_is_changed_and_its_tasks_with_it(ada, flow):
     add(ada, flow, include="tag:staging")
     page = ada.fill(f"{LIST}{Node.objects.get().pk}/change/", include="stg_orders")
-    assert "Chosen has 1 model." in page.messages
+    assert "Chosen has 1 model and 4 tests." in page.messages
     assert tasks_of("Chosen") == ["staging.stg_orders"]
 
 
@@ -177,7 +177,7 @@ def test_a_large_node_is_saved_though_its_page_shows_a_thousand_tasks(ada, flow)
     page = ada.open(f"{LIST}{node.pk}/change/")
     assert "x1099" in page.shown("components")
     assert len(page.form("node_form").fields) < 40
-    assert "Chosen has 1 model." in ada.fill(f"{LIST}{node.pk}/change/").messages
+    assert "Chosen has 1 model and 4 tests." in ada.fill(f"{LIST}{node.pk}/change/").messages
 
 
 def test_a_page_that_was_open_while_a_run_expanded_the_node_can_still_be_saved(ada, flow):
@@ -186,7 +186,7 @@ def test_a_page_that_was_open_while_a_run_expanded_the_node_can_still_be_saved(a
     page = ada.open(f"{LIST}{node.pk}/change/")
     node.tasks.all().delete()  # as a new revision does before it writes them anew
     saved = ada.post(page, page.form("node_form"), {"include": "stg_orders", "_save": "Save"})
-    assert "Chosen has 1 model." in saved.messages
+    assert "Chosen has 1 model and 4 tests." in saved.messages
 
 
 @pytest.fixture

@@ -259,6 +259,15 @@ def test_the_code_of_many_reruns_is_chosen_and_the_choice_of_runs_stays():
     assert not Run.objects.filter(retry_of=other).exists()
 
 
+def test_nothing_starts_on_code_whose_plan_nobody_has_seen():
+    ada, one = member("operator"), ran("Orders", FAIL)
+    shown = plan(ada, [one], listed=[one.pk], planned="same", revision="newest", start="1")
+    assert "nothing has started yet" in shown.html and ticked(shown) == {one.pk}
+    assert 'name="planned" value="newest"' in shown.html and not Run.objects.filter(retry_of=one).exists()
+    bulk(ada, [one], "rerun", planned="newest", revision="newest", start="1")
+    assert Run.objects.filter(retry_of=one).exists()
+
+
 def test_what_was_mended_meanwhile_is_named_and_not_repeated_unless_somebody_insists():
     ada = member("operator")
     mended, broken = ran("Orders", FAIL), ran("Customers", FAIL)
