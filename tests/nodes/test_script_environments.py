@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -97,17 +98,23 @@ def test_source_distributions_are_built_only_where_that_is_allowed(tmp_path):
     assert not mark.exists()
 
 
+@pytest.fixture
+def open_folder():
+    """A folder that other users may pass through; pytest closes all that is its own, and how deep that is varies."""
+    with tempfile.TemporaryDirectory(prefix="dex-open-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
 @needs_level(2)
-def test_a_source_distribution_that_may_be_built_reaches_nothing_and_stays_dexs_own(tmp_path):
-    links, mark = hostile_source(tmp_path)
-    for folder in [path for path in Path(links).parents if path.is_relative_to(tmp_path.parents[1])]:
-        folder.chmod(0o755)  # the administrator's links must be readable for whoever builds
-    for source in Path(links).glob("*.tar.gz"):
-        source.chmod(0o644)
+def test_a_source_distribution_that_may_be_built_reaches_nothing_and_stays_dexs_own(open_folder):
+    links, mark = hostile_source(open_folder)
+    for path in (Path(links), *Path(links).rglob("*")):  # the administrator's links are readable for whoever builds
+        path.chmod(0o755 if path.is_dir() else 0o644)
     log = Log()
     index = Index(find_links=links, build=True)
     try:
-        place = build(tmp_path / "home", "evil==1.0", index=index, log=log, uids=range(61184, 61284))
+        place = build(open_folder / "home", "evil==1.0", index=index, log=log, uids=range(61184, 61284))
     except SetupFailed as error:
         raise AssertionError(log.decode()) from error
     assert not mark.exists()

@@ -290,6 +290,7 @@ def test_a_package_is_tried_outside_of_its_flow_with_parameters_that_nobody_save
     typed = {
         "name": "job",
         "package": "reader",
+        "network": "on",  # keeping a script from it needs level 3
         "arguments_key": ["x", "y", "z"],
         "arguments_value": ["typed", "2", "3"],
     }
