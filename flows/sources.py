@@ -42,7 +42,8 @@ def source_of(environment: Environment) -> Source:
     if not project.url and not is_repository(Path(project.path)):
         raise SourceError(f"{project.path} is no Git repository, so it has no branch {environment.branch}.")
     repository = repository_of(project)
-    commit = repository.fetch(environment.branch or "main")
+    others = project.environments.exclude(branch="").values_list("branch", flat=True)
+    commit = repository.fetch(environment.branch or "main", keep=[*others, "main"])
     found = repository.checkout(commit.sha)
     return _source(found.folder, subfolder, commit, is_pinned=True, notes=found.notes)
 

@@ -5,11 +5,12 @@ import hashlib
 import hmac
 import json
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import parse_qs
 
 from django.contrib.auth.decorators import login_not_required, permission_required
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -92,11 +93,17 @@ def pushed(request: HttpRequest, project_id: int) -> HttpResponse:
         return JsonResponse(
             {"error": "There is no such address, or the message is not signed with its key."}, status=401
         )
-    ref = _ref(request, body)
-    if ref is None:
+    push = _push(request, body)
+    if push is None:
         return JsonResponse({"synced": 0, "said": "Not about a branch."})
-    branch = ref.removeprefix("refs/heads/")
-    rows = project.environments.filter(Q(branch=branch))
+    branch, rows = push.branch, project.environments.filter(branch=push.branch)
+    if push.deleted:
+        said = f"The branch {branch} was deleted in the repository. Choose another one, or push it again."
+        number = rows.update(sync_error=said[:2000], synced_at=timezone.now())
+        log.info(
+            "the branch %s of %s was deleted: %d environments keep their last revision", branch[:100], project, number
+        )
+        return JsonResponse({"synced": 0, "branch": branch, "said": "The branch was deleted."})
     number = ask_to_sync(rows)
     log.info("a push to %s of %s: %d environments are synced", branch[:100], project, number)
     return JsonResponse({"synced": number, "branch": branch}, status=202 if number else 200)
@@ -117,8 +124,16 @@ def _is_signed(request: HttpRequest, body: bytes, project: Project) -> bool:
     return hmac.compare_digest(secret.encode(), token.encode(errors="replace"))
 
 
-def _ref(request: HttpRequest, body: bytes) -> str | None:
-    """The branch's full name, of a push alone."""
+@dataclass(frozen=True)
+class _Push:
+    """What a host says of a branch."""
+
+    branch: str
+    deleted: bool
+
+
+def _push(request: HttpRequest, body: bytes) -> _Push | None:
+    """The branch that was pushed or deleted; None for tags and whatever else hosts tell of."""
     kind = request.headers.get("X-GitHub-Event") or request.headers.get("X-Gitlab-Event") or ""
     if kind and kind.lower() not in ("push", "push hook"):
         return None
@@ -126,7 +141,12 @@ def _ref(request: HttpRequest, body: bytes) -> str | None:
         text = body.decode()
         if request.content_type == "application/x-www-form-urlencoded":
             text = parse_qs(text)["payload"][0]
-        ref = json.loads(text)["ref"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        told = json.loads(text)
+        ref, after = told["ref"], told.get("after")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return ref if isinstance(ref, str) and ref.startswith("refs/heads/") else None
+    if not isinstance(ref, str) or not ref.startswith("refs/heads/"):
+        return None
+    # GitHub says `deleted`; both name the commit after it, which is all zeros where there is none.
+    deleted = told.get("deleted") is True or (isinstance(after, str) and bool(after) and not after.strip("0"))
+    return _Push(ref.removeprefix("refs/heads/"), deleted)

@@ -4,13 +4,14 @@ A bare repository per project is fetched into, one branch and one commit deep. A
 tree and writing its files ourselves, so that no hook, filter, submodule, attribute or link of it has any effect.
 """
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ _SETTINGS = (
     *("fetch.fsckObjects=true", "transfer.fsckObjects=true", "http.lowSpeedLimit=500", "http.lowSpeedTime=30"),
     *("fetch.fsck.zeroPaddedFilemode=ignore", "fetch.fsck.missingSpaceBeforeDate=ignore", "protocol.version=2"),
 )
+
+
+def _ref_of(branch: str) -> str:
+    """Where a branch is kept here. Not by its name: `feat` and `feat/x` exclude each other."""
+    return f"refs/dex/{hashlib.sha256(branch.encode()).hexdigest()[:40]}"
 
 
 @dataclass(frozen=True)
@@ -66,17 +72,25 @@ class Repository:
         self.source = f"file://{source}" if self.is_local else check_url(source)
         self.folder = home / "git" / f"{name}.git"
 
-    def fetch(self, branch: str) -> Commit:
-        """Bring the newest commit of a branch. Raises GitError."""
+    def fetch(self, branch: str, *, keep: Collection[str] | None = None) -> Commit:
+        """Bring the newest commit of a branch, and forget all but `keep` if that is given. Raises GitError."""
         check_branch(branch)
         self._make()
-        ref = f"refs/dex/{branch}"
+        ref = _ref_of(branch)
         self._git(
             *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--depth=1", "--no-recurse-submodules"),
             *("--force", "--", self.source, f"+refs/heads/{branch}:{ref}"),
             network=True,
         )
+        if keep is not None:
+            self._forget_branches({_ref_of(each) for each in (branch, *keep)})
         return self.commit(ref)
+
+    def _forget_branches(self, kept: Collection[str]) -> None:
+        there = self._git("for-each-ref", "--format=%(refname)", "refs/dex/").decode(errors="replace").split()
+        for ref in there:
+            if ref not in kept:
+                self._git("update-ref", "-d", "--", ref)
 
     def branches(self) -> list[str]:
         """The names of the branches there are, the default one first. Raises GitError."""

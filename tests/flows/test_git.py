@@ -100,6 +100,29 @@ def test_the_newest_commit_of_a_branch_becomes_a_folder_that_nobody_writes_to(tm
     assert made.branches() == ["main", "other"]
 
 
+def test_a_branch_may_take_the_name_that_was_a_folder_of_branches_and_back(tmp_path, clone):
+    clone.push("first")
+    made = repository(tmp_path, clone.bare)
+    for before, after in (("feat", "feat/x"), ("feat/x", "feat"), ("feat", "feat/x/y")):
+        sha = clone.push(f"on {before}", branch=before)
+        assert made.fetch(before).sha == sha
+        git(clone.work, "push", "-q", "origin", "--delete", before)
+        sha = clone.push(f"on {after}", branch=after)
+        assert made.fetch(after).sha == sha
+        git(clone.work, "push", "-q", "origin", "--delete", after)
+
+
+def test_branches_that_nobody_follows_any_more_are_forgotten(tmp_path, clone):
+    clone.push("first")
+    made = repository(tmp_path, clone.bare)
+    for branch in ("a", "b", "c"):
+        clone.push(branch, branch=branch)
+        made.fetch(branch, keep=["a", "b", "c"])
+    assert len(git(made.folder, "for-each-ref").splitlines()) == 3
+    made.fetch("a", keep=["b"])
+    assert len(git(made.folder, "for-each-ref").splitlines()) == 2
+
+
 def test_a_branch_that_was_pushed_over_is_followed_and_old_checkouts_go(tmp_path, clone):
     made = repository(tmp_path, clone.bare)
     shas = []

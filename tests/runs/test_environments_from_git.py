@@ -22,7 +22,7 @@ from runs.engine.sweep import sync_what_is_due
 from runs.models import Attempt
 from runs.states import RunState
 from runs.syncing import sync_if_asked
-from tests.flows.git_hosts import TOKEN, USER, Clone, https_host
+from tests.flows.git_hosts import TOKEN, USER, Clone, git, https_host
 from tests.pages import Person
 from tests.runs.engines import run_to_end
 from tests.waiting import until
@@ -136,6 +136,37 @@ def test_a_push_that_the_host_tells_of_syncs_the_environments_of_its_branch(envi
     ada.post(page, page.form("pushes"), {"stop": "1"})
     assert tell(project, {"ref": "refs/heads/main"}, secret=secret).status_code == 401
     assert tell(project, {"ref": "refs/heads/main"}, secret="").status_code == 401
+
+
+def test_a_deleted_branch_is_told_and_not_synced(environment, clone):
+    revision = sync(environment)
+    project = environment.project
+    credentials.keep(project, "push_secret", "key")
+    project.save()
+    for body, gitlab in (
+        ({"ref": "refs/heads/main", "deleted": True, "after": "0" * 40}, False),
+        ({"ref": "refs/heads/main", "after": "0" * 40}, True),
+    ):
+        Environment.objects.update(sync_error="")
+        answer = tell(project, body, secret="key", gitlab=gitlab)
+        assert answer.status_code == 200 and answer.json() == {
+            "synced": 0,
+            "branch": "main",
+            "said": "The branch was deleted.",
+        }
+        environment.refresh_from_db()
+        assert environment.sync_asked_at is None and environment.current_revision == revision
+        assert "The branch main was deleted" in environment.sync_error
+    assert "The branch main was deleted" in Person("ada", "everything").open(ENVIRONMENTS).html
+
+
+def test_a_pushed_tag_of_the_branchs_name_is_not_the_branch(environment, clone):
+    sha = sync(environment).commit
+    clone.write({"transform/models/c.sql": "select 3 as id"}).push("newer")
+    git(clone.work, "tag", "main", sha)
+    git(clone.work, "push", "--quiet", "origin", "refs/tags/main")
+    newer = sync(environment)
+    assert newer.commit != sha and newer.subject == "newer"
 
 
 def test_an_environment_is_synced_when_its_interval_is_over(environment, clone):
