@@ -1,7 +1,7 @@
 """One task of dex in a dbt session: unit tests, the resource, its tests, in the order of `dbt build`."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ _TASK = {
     "fail": "fail",
     "skipped": "skipped",
 }
+_ERRORS = ("error", "runtime error")
 _TEST = {"success": "pass", "pass": "pass", "warn": "warn", "fail": "fail", "skipped": "skipped"}
 
 
@@ -101,8 +102,8 @@ class Execution:
         try:
             found = self._project.sample(outcome.name, outcome.compiled_code, most, self.ticket)
         except Exception as error:
-            self._emit(log_line(self.task, "debug", f"no failing rows of {outcome.name}: {error}"))
-            return
+            found = {"problem": str(error)[:500] or type(error).__name__}
+            self._emit(log_line(self.task, "warn", f"The rows that fail {outcome.name} cannot be fetched: {error}"))
         with self._lock:
             self._rows[outcome.unique_id] = found
 
@@ -117,7 +118,7 @@ class Execution:
             "unique_id": self._order["unique_id"],
             "status": status,
             "message": message,
-            "rows_affected": node.adapter_response.get("rows_affected") if node else None,
+            "rows_affected": _count(node.adapter_response.get("rows_affected")) if node else None,
             "adapter_response": node.adapter_response if node else {},
             "failures": node.failures if node else None,
             "started_at": self._started.isoformat(),
@@ -142,7 +143,7 @@ class Execution:
             "name": outcome.name,
             "status": _TEST.get(outcome.status, "error"),
             "failures": outcome.failures,
-            "message": outcome.message,
+            "message": _named(outcome, _TEST),
             "execution_time": outcome.execution_time,
         }
 
@@ -157,7 +158,7 @@ class Execution:
         if self._error:
             return "error", self._error
         if self._node is not None and not self._node.good:
-            return _TASK.get(self._node.status, "error"), self._node.message
+            return _TASK.get(self._node.status, "error"), _named(self._node, _TASK)
         if broken:
             names = ", ".join(each.name for each in broken)
             kind = "unit tests" if self._node is None and self._order.get("run_model", True) else "tests"
@@ -167,6 +168,18 @@ class Execution:
                 f"{len(broken)} of {len(self._tests)} {kind} failed: {names}",
             )
         return "success", self._node.message if self._node else ""
+
+
+def _named(outcome: Outcome, known: Mapping[str, str]) -> str:
+    """The message of an outcome; with the name that dbt has for it where dex has none."""
+    if outcome.status in known or outcome.status in _ERRORS:
+        return outcome.message
+    return f"dbt ended it as “{outcome.status}”{': ' if outcome.message else ''}{outcome.message}"
+
+
+def _count(rows: object) -> int | None:
+    """Rows that a statement changed; drivers say -1 where that is not a question, as of a view."""
+    return rows if isinstance(rows, int) and rows >= 0 else None
 
 
 class Hooks:

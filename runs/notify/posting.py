@@ -30,16 +30,17 @@ class _Pinned(http.client.HTTPConnection):
                 raise
 
 
-def post(place: Place, data: bytes, headers: dict[str, str], *, deadline: Deadline) -> int:
-    """Send it. Out: the status, 2xx. In: `deadline`, for connecting, sending and the answer together.
+def post(place: Place, data: bytes, headers: dict[str, str], *, deadline: Deadline) -> str:
+    """Send it. Out: the beginning of what a 2xx answer says.
 
-    Raises PostError for every other answer, a redirect too, and for none.
+    In: `deadline`, for connecting, sending and the answer together. Raises PostError for every other answer, a redirect
+    too, and for none.
     """
     connection = _Pinned(place, deadline)
     try:
         connection.request("POST", place.path, data, {**headers, "Host": place.netloc, "User-Agent": "dex"})
         answer = connection.getresponse()
-        said = answer.read1(_READ) if 400 <= answer.status else b""
+        said = b"" if 300 <= answer.status < 400 else answer.read1(_READ)
     except TimeoutError as error:
         raise PostError(f"no answer within {deadline.seconds:g} s") from error
     except ssl.SSLError as error:
@@ -50,7 +51,7 @@ def post(place: Place, data: bytes, headers: dict[str, str], *, deadline: Deadli
         connection.close()
     if 300 <= answer.status < 400:
         raise PostError(f"answered {answer.status}, a redirect, which is not followed: type the address it leads to")
+    words = " ".join(said.decode(errors="replace").split())
     if not 200 <= answer.status < 300:
-        words = " ".join(said.decode(errors="replace").split())[:200]
-        raise PostError(f"answered {answer.status} {answer.reason}{': ' + words if words else ''}")
-    return answer.status
+        raise PostError(f"answered {answer.status} {answer.reason}{': ' + words[:200] if words else ''}")
+    return words

@@ -115,7 +115,23 @@ def _slack(row: Delivery, address: str, deadline: Deadline) -> None:
     text = as_text(row.subject, row.body)
     # Slack's own marks: a text of ours must not become a link or a mention of everybody.
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    _post(address, {"text": text}, {}, deadline)
+    answer = _post(address, {"text": text}, {}, deadline)
+    if not _was_taken(answer):
+        raise PostError(f"answered 200, but said: {answer[:200]}")
+
+
+def _was_taken(answer: str) -> bool:
+    """Whether a receiver that speaks Slack's format says that it took a message: Slack says "ok", others a JSON object.
+
+    Some answer 200 and tell in the text what is wrong: `no_service`, {"ok": false}, {"success": false, "error": ...}.
+    """
+    try:
+        told = json.loads(answer)
+    except ValueError:
+        return answer.lower() in ("", "ok") or answer.startswith("{")  # an object that goes on beyond what was read
+    if isinstance(told, dict):
+        return all(told.get(key, True) is True for key in ("ok", "success")) and not told.get("error")
+    return told is True or told == 1
 
 
 def _webhook(row: Delivery, address: str, deadline: Deadline) -> None:
@@ -129,14 +145,14 @@ def _webhook(row: Delivery, address: str, deadline: Deadline) -> None:
     _post(address, data, headers, deadline, secret=secret_of(row.channel.salt))
 
 
-def _post(address: str, data: dict[str, Any], headers: dict[str, str], deadline: Deadline, *, secret: str = "") -> None:
+def _post(address: str, data: dict[str, Any], headers: dict[str, str], deadline: Deadline, *, secret: str = "") -> str:
     allowed = settings.NOTIFY_ALLOW
     place = deadline.wait_for(lambda: resolve(address, private=settings.NOTIFY_PRIVATE, allowed=allowed))
     body = json.dumps(data).encode()
     headers = {**headers, "Content-Type": "application/json"}
     if secret:
         headers[HEADER] = signature(secret, int(time.time()), body)
-    post(place, body, headers, deadline=deadline)
+    return post(place, body, headers, deadline=deadline)
 
 
 def addresses_of(target: str) -> list[str]:

@@ -37,6 +37,7 @@ class Test:
     unique_id: str
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str | None, ...], ...] = ()
+    problem: str = ""  # why the rows that fail are not there
 
     @property
     def is_bad(self) -> bool:
@@ -136,6 +137,7 @@ def tests_of(result: dict[str, Any], rows: Mapping[str, Any] | None = None) -> l
             unique_id=str(test.get("unique_id")),
             columns=tuple((rows or {}).get(test.get("unique_id"), {}).get("columns", ())),
             rows=tuple(map(tuple, (rows or {}).get(test.get("unique_id"), {}).get("rows", ()))),
+            problem=str((rows or {}).get(test.get("unique_id"), {}).get("problem", "")),
         )
         for test in result.get("tests", ())
     ]

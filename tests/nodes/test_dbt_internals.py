@@ -16,6 +16,7 @@ from dbt.task.build import BuildTask
 from dbt_common.events import event_manager, event_manager_client
 from dbt_common.exceptions import base as exceptions
 
+from nodes.dbt.execution import Execution
 from nodes.dbt.internals import project, task
 
 
@@ -108,3 +109,16 @@ def test_hooks_and_the_names_of_connections_are_where_they_were():
         "extra_context",
     ]
     assert "application_name" in PostgresCredentials.__dataclass_fields__
+
+
+@pytest.mark.parametrize("status", ["partial success", "something of a later dbt"])
+def test_a_status_that_dex_has_no_word_for_keeps_its_name(status):
+    class Project:
+        def execute(self, unique_id, ticket, *, full_refresh=False):
+            return task.Outcome(unique_id, "events", status, "3 of 4 batches")
+
+    told = []
+    order = {"task": "1.1", "unique_id": "model.shop.events"}
+    Execution(order, lambda execution, work: work(), told.append).start(Project())
+    (result,) = [event for event in told if event["event"] == "result"]
+    assert result["status"] == "error" and result["message"] == f"dbt ended it as “{status}”: 3 of 4 batches"

@@ -15,7 +15,7 @@ class Web:
 
     def __init__(self, port: int = 0, answers: list[int] | None = None) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []
-        self.answers, self.headers = answers or [200], {}
+        self.answers, self.headers, self.said = answers or [200], {}, b""
         self._lock = threading.Lock()
         receiver = self
 
@@ -29,8 +29,9 @@ class Web:
                 self.send_response(status)
                 for name, value in receiver.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(receiver.said)))
                 self.end_headers()
+                self.wfile.write(receiver.said)
 
             do_GET = do_POST
 

@@ -144,6 +144,33 @@ def test_slack_gets_a_text_in_which_nothing_is_a_mark_of_slack(web):
     assert "X-Dex-Signature" not in web.got[0][0]
 
 
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        (b"ok", True),
+        (b"", True),
+        (b'{"ok": true}', True),
+        (b'{"success":true}', True),
+        (b"1", True),
+        (b'{"text": "' + b"x" * 900 + b'"}', True),
+        (b"no_service", False),
+        (b'{"ok": false, "error": "channel_not_found"}', False),
+        (b'{"success": false}', False),
+        (b'{"error": "no such room"}', False),
+        (b"<html>Log in</html>", False),
+    ],
+)
+def test_a_receiver_of_slacks_kind_that_says_no_with_200_has_not_taken_the_message(web, said, taken):
+    channel(web.url, kind="slack")
+    announce(failed_run().pk)
+    web.said = said
+    row = Delivery.objects.get()
+    assert send(row.pk) is taken
+    row.refresh_from_db()
+    assert (row.status == Delivery.Status.SENT) is taken
+    assert taken or f"answered 200, but said: {said.decode()}" in row.last_error
+
+
 @pytest.mark.django_db(transaction=True)
 def test_one_message_however_many_look_and_send_at_once(web):
     channel(web.url)

@@ -371,6 +371,32 @@ def test_some_of_the_rows_that_fail_a_test_are_kept_masked_for_who_may_look(engi
     assert "The 2 rows that fail" in page and "<b>y</b>" not in page
 
 
+def test_rows_that_cannot_be_fetched_are_told_and_the_test_counts(engine, tmp_path, monkeypatch):
+    project = write_project(tmp_path / "p", {"a": "select 1 as id"})
+    (project / "tests").mkdir()
+    # The test only counts, and does not compute the column; who fetches its rows does.
+    (project / "tests" / "odd.sql").write_text(
+        "{{ config(fail_calc='count(*)') }} select error('no rows for you') as id from {{ ref('a') }}"
+    )
+    run = run_to_end(make_flow(project))
+    task = run.task_runs.get(identifier="a")
+    (test,) = detail_of(task, with_rows=True).tests
+    assert test.status == "fail" and "no rows for you" in test.problem and test.rows == ()
+    page = Person("op", "runs.view_run", "runs.view_failing_rows").open(f"/runs/{run.pk}/?task={task.pk}").html
+    assert "The rows that fail could not be fetched" in page
+
+
+def test_bytes_are_shown_and_a_view_has_no_count_of_rows(engine, tmp_path, postgres_profile):
+    models = {"a": r"{{ config(materialized='view') }} select '\xdeadbeef'::bytea as raw, 1.50::numeric(9,2) as price"}
+    project = write_project(tmp_path / "p", models, profiles_yml=postgres_profile)
+    (project / "tests").mkdir()
+    (project / "tests" / "odd.sql").write_text("select raw, price from {{ ref('a') }}")
+    task = run_to_end(make_flow(project)).task_runs.get(identifier="a")
+    (test,) = detail_of(task, with_rows=True).tests
+    assert test.columns == ("raw", "price") and test.rows == (("\\xdeadbeef", "1.50"),)
+    assert task.result["rows_affected"] is None and detail_of(task).rows is None
+
+
 def test_a_rerun_with_other_parameters_runs_the_same_code_with_them(engine, tmp_path):
     project = write_project(
         tmp_path / "p",

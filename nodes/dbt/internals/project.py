@@ -143,12 +143,10 @@ class Project:
         """The first rows that a query gives: {"columns": [...], "rows": [[text or None]]}, each text cut."""
         self._enter()
         with ticket.working(), self.adapter.connection_named(f"rows of {name}"):
-            _, table = self.adapter.execute(code, fetch=True, limit=most)
-            columns = [str(column)[:LONGEST_CELL] for column in table.column_names[:MOST_COLUMNS]]
-            rows = [
-                [None if value is None else str(value)[:LONGEST_CELL] for value in list(row)[:MOST_COLUMNS]]
-                for row in list(table.rows)[:most]
-            ]
+            # Not execute(fetch=True): agate guesses types, and knows none for bytes.
+            _, cursor = self.adapter.add_query(code, auto_begin=False)
+            columns = [str(column[0])[:LONGEST_CELL] for column in cursor.description[:MOST_COLUMNS]]
+            rows = [[_as_text(value) for value in row[:MOST_COLUMNS]] for row in cursor.fetchmany(most)]
         return {"columns": columns, "rows": rows}
 
     def run_hooks(self, when: str, ticket: Ticket) -> HookReport:
@@ -300,6 +298,15 @@ class Project:
         events.debug = debug
         events.add_callback(lambda event: log(event.info.level, event.info.msg))
         ctx_set_event_manager(events)
+
+
+def _as_text(value: Any) -> str | None:
+    """A cell for people: bytes as PostgreSQL writes them, since the address of a buffer says nothing."""
+    if value is None:
+        return None
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"\\x{bytes(value[: LONGEST_CELL // 2]).hex()}"[:LONGEST_CELL]
+    return str(value)[:LONGEST_CELL]
 
 
 def _anchor(credentials: Any, database_dir: str | None) -> None:
