@@ -138,6 +138,11 @@ class LogInAdmin(admin.ModelAdmin):
         """What became of it, with the icon and the colour of such an end."""
         return render_to_string("flows/_outcome.html", {"row": row})
 
+    @admin.display(description="user", ordering="name")
+    def who(self, row: LogIn) -> str:
+        """The user; a name that nobody has is not kept."""
+        return row.name or "a name that nobody has"
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
