@@ -6,8 +6,9 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
+from nodes.connectors import csv_files
 from nodes.connectors.base import setting
 from nodes.connectors.failures import SourceError, first_line
 
@@ -24,18 +25,51 @@ ENDINGS: dict[str, Format] = {
     ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel", ".xls": "excel", ".ods": "excel",
 }  # fmt: skip
 ROWS = 50_000
-DELIMITERS = (",", ";", "\t", "|")
-LONGEST_LINE = 16 * 1024 * 1024  # bytes of one line of CSV or JSON: longer ones are broken files
+LONGEST_LINE = 16 * 1024 * 1024  # bytes of one line of JSON: longer ones are broken files
+QUOTES = {'"': 'Double: "', "'": "Single: '", "none": "None: quotes are part of values"}
+HEADERS = {"auto": "If it looks like names", "yes": "Yes", "no": "No"}
+DECIMALS = {".": "A point: 1.5", ",": "A comma: 1,5"}
+Encoding = Literal[
+    "auto", "utf-8", "utf-16", "cp1252", "latin-1", "iso8859-15", "cp1250", "cp1251", "cp437", "cp850",
+    "mac-roman", "shift_jis", "gb18030", "big5", "euc-kr",
+]  # fmt: skip
 
 
 class Reading(BaseModel):
     """How files are read; part of the settings of every connector that reads files."""
 
-    delimiter: str | None = setting(None, title="Delimiter (CSV)", help="Empty: found out", advanced=True, max_length=4)
-    header: Literal["auto", "yes", "no"] = setting("auto", title="First line has names (CSV)", advanced=True)
+    delimiter: str | None = setting(
+        None,
+        title="Delimiter (CSV)",
+        help="One character, or tab. Empty: found in the file's head",
+        advanced=True,
+        max_length=4,
+    )
+    quote: Literal['"', "'", "none"] = setting('"', title="Quote (CSV)", words=QUOTES, advanced=True)
+    header: Literal["auto", "yes", "no"] = setting(
+        "auto", title="First line has names (CSV)", words=HEADERS, advanced=True
+    )
+    encoding: Encoding = setting("auto", title="Encoding (CSV)", words=csv_files.ENCODINGS, advanced=True)
+    decimal_mark: Literal[".", ","] = setting(".", title="Decimal mark (CSV)", words=DECIMALS, advanced=True)
+    null_words: list[str] = setting(
+        [],
+        title="Words for nothing (CSV)",
+        help='As JSON: ["NULL", "NA"]; an empty field is nothing anyway',
+        advanced=True,
+    )
     as_text: bool = setting(False, title="Read every column as text (CSV)", advanced=True)
     sheet: str | None = setting(None, title="Sheet (Excel)", help="Empty: the first", advanced=True, max_length=200)
-    header_row: int = setting(1, title="Line with names (Excel)", advanced=True, ge=1, le=1000)
+    header_row: int = setting(
+        1, title="Line with names", help="Lines above it are left out (Excel, CSV)", advanced=True, ge=1, le=1000
+    )
+
+    @field_validator("delimiter", mode="before")
+    @classmethod
+    def _one_character(cls, value: Any) -> Any:
+        made = {"tab": "\t", "\\t": "\t", "": None}.get(value, value) if isinstance(value, str) else value
+        if isinstance(made, str) and (len(made) != 1 or made in "\r\n"):
+            raise ValueError("a delimiter is one character, or tab")
+        return made
 
 
 def format_of(name: str, chosen: str = "auto") -> Format:
@@ -55,7 +89,7 @@ def read(paths: Sequence[tuple[str, Path]], kind: Format, options: Reading) -> I
     In: (the name a person knows, the path). Raises SourceError naming file and place.
     """
     if kind == "csv":
-        yield from _csv(paths, options)
+        yield from csv_files.read(paths, options)
         return
     for name, path in paths:
         if kind == "jsonl":
@@ -76,83 +110,6 @@ def columns_of(paths: Sequence[tuple[str, Path]], kind: Format, options: Reading
             return list(names.items())
         return [(each.name, str(each.type)) for each in piece.schema]
     return []
-
-
-def _csv(paths: Sequence[tuple[str, Path]], options: Reading) -> Iterator[Any]:
-    """All files at once, so that a column has one type in all of them; DuckDB looks at every line first.
-
-    The delimiter is that of the first line: left to guess from all lines, one bad line would make it one column.
-    """
-    import duckdb
-    import pyarrow as pa
-
-    shown = {str(path): name for name, path in paths}
-    filled = [str(path) for _, path in paths if path.stat().st_size]
-    if not filled:
-        return
-    first, *_ = [_looked_at(name, path) for name, path in paths if path.stat().st_size]
-    more = {
-        "delimiter": options.delimiter or max(DELIMITERS, key=first.count),
-        "header": {"yes": True, "no": False}.get(options.header),
-    }
-    arguments = {name: value for name, value in more.items() if value is not None}
-    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
-    try:
-        connection.execute(f"SET allowed_paths = {filled!r}")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        rows = connection.read_csv(
-            filled,
-            union_by_name=True,
-            sample_size=-1,
-            all_varchar=options.as_text,
-            max_line_size=LONGEST_LINE,
-            buffer_size=2 * LONGEST_LINE,
-            **arguments,
-        )
-        for batch in rows.to_arrow_reader(ROWS):
-            yield pa.Table.from_batches([batch])
-    except (duckdb.Error, OSError) as error:
-        raise SourceError("data", _csv_error(str(error), shown)) from error
-    finally:
-        connection.close()
-
-
-def _looked_at(name: str, path: Path) -> str:
-    """The first line of a text. Raises SourceError for a file that is none, or has a line without end."""
-    first, number, length = b"", 1, 0
-    with _opened(path) as file:
-        while block := file.read(1024 * 1024):
-            first = first or block.split(b"\n", 1)[0]
-            if b"\0" in block:
-                raise SourceError("data", f"{name}: this is not text in UTF-8; is it a binary file?")
-            ends = block.count(b"\n")
-            length = len(block) - block.rfind(b"\n") if ends else length + len(block)
-            number += ends
-            if length > LONGEST_LINE:
-                size = LONGEST_LINE // 1024 // 1024
-                raise SourceError("data", f"{name}, line {number}: it is longer than {size} MiB; is a quote missing?")
-    try:
-        return first.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SourceError("data", f"{name}, line 1: this is not text in UTF-8.") from error
-
-
-def _csv_error(text: str, shown: dict[str, str]) -> str:
-    import re
-
-    name = next((name for path, name in shown.items() if path in text), next(iter(shown.values())))
-    line = re.search(r"[Ll]ine:? (\d+)", text)
-    place = f"{name}, line {line[1]}" if line else name
-    if re.search("invalid unicode|not utf-8|encoded|byte sequence", text, re.I):
-        return f"{place}: this is not text in UTF-8; is it a binary file, or has it another encoding?"
-    if re.search("maximum line size|buffer size", text, re.I):
-        return f"{place}: a line is longer than {LONGEST_LINE // 1024 // 1024} MiB; is a quote missing?"
-    if re.search("expected number of columns", text, re.I):
-        return f"{place}: it has not as many values as there are columns."
-    if re.search("sniff|dialect", text, re.I):
-        return f"{place}: this does not look like CSV; is it a binary file? Name the delimiter if it is not."
-    return f"{place}: {first_line(text)}"
 
 
 def _json(name: str, path: Path) -> Iterator[list[dict[str, Any]]]:

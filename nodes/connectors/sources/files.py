@@ -25,6 +25,12 @@ FILE, MODIFIED = "_file", "_file_modified"  # columns about where a row comes fr
 MOST_TABLES = 500
 
 
+class TableReading(readers.Reading):
+    """How the files of one table are read, where that differs from the connection."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Table(BaseModel):
     """Which files become one table."""
 
@@ -33,6 +39,9 @@ class Table(BaseModel):
     name: str = Field(min_length=1, max_length=200)
     pattern: str = Field(min_length=1, max_length=500)  # orders-*.csv, **/orders/*.parquet
     sheet: str | None = None
+    reading: TableReading = Field(
+        default_factory=lambda: TableReading()
+    )  # {"delimiter": ";"}: what differs from the rest
 
 
 class Settings(readers.Reading, base.Config):
@@ -48,7 +57,8 @@ class Settings(readers.Reading, base.Config):
     tables: list[Table] = setting(
         [],
         title="Tables",
-        help='As JSON: [{"name": "orders", "pattern": "orders-*.csv"}]. '
+        help='As JSON: [{"name": "orders", "pattern": "orders-*.csv"}], and how they are read where that differs: '
+        '"reading": {"delimiter": ";", "encoding": "cp1252"}. '
         "Empty: every file becomes a table, and every folder of files becomes one",
     )
     file_columns: bool = setting(
@@ -197,7 +207,7 @@ def tables_of(config: Settings, files: list[File]) -> dict[str, tuple[list[File]
         for table in config.tables:
             chosen = [file for file in files if matches(file.name, table.pattern)]
             if chosen:
-                made[table.name] = (chosen, config.model_copy(update={"sheet": table.sheet or config.sheet}))
+                made[table.name] = (chosen, _reading(config, table))
         return made
     for file in files:
         place = PurePosixPath(file.name)
@@ -212,6 +222,13 @@ def tables_of(config: Settings, files: list[File]) -> dict[str, tuple[list[File]
             "config", f"The folder would make {len(made):,} tables; say under Tables which files belong together."
         )
     return made
+
+
+def _reading(config: Settings, table: Table) -> readers.Reading:
+    own = {"sheet": table.sheet} if table.sheet else {}
+    return config.model_copy(
+        update={**own, **{name: getattr(table.reading, name) for name in table.reading.model_fields_set}}
+    )
 
 
 def store_of(config: Settings, context: Context) -> Any:
