@@ -7,8 +7,9 @@ at every attempt, and the working folder begins empty. docs/connectors.md says w
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from nodes.connectors import warehouse as wh
 from nodes.connectors.base import Connector, Context, Cursor
 from nodes.connectors.changes import Changes, compare, narrower
 from nodes.connectors.failures import SourceError
-from nodes.connectors.streams import StreamSettings, identifier
+from nodes.connectors.streams import RESERVED, StreamSettings, collision, collision_said, identifier
 from nodes.connectors.warehouse import Warehouse
 
 Emit = Callable[[dict[str, Any]], None]
@@ -203,8 +204,12 @@ class StreamLoad:
             "table_name": stream.table,
             "additional_table_hints": {"x-dex-mode": stream.mode},
         }
+        declared = resource.compute_table_schema().get("columns", {})
+        wanted = set(stream.columns) if stream.columns is not None else None
+        _refuse_collision(stream, [name for name in declared if wanted is None or name in wanted])
         columns: dict[str, Any] = {}
-        for name, column in resource.compute_table_schema().get("columns", {}).items():
+        for source_name, column in declared.items():
+            name = stream.named(source_name)
             there = known.get(identifier(name))
             if (
                 there
@@ -214,18 +219,25 @@ class StreamLoad:
             ):
                 columns[name] = {key: there.get(key) for key in ("data_type", "precision", "scale")}
         if stream.mode == "merge":
-            hints["primary_key"] = list(stream.primary_key)
-            for name in stream.primary_key:
+            hints["primary_key"] = [stream.named(name) for name in stream.primary_key]
+            for name in hints["primary_key"]:
                 columns[name] = {**columns.get(name, {}), "nullable": False}
             if stream.cursor:  # of two rows with one key, the newest stays
-                columns[stream.cursor] = {**columns.get(stream.cursor, {}), "dedup_sort": "desc"}
+                name = stream.named(stream.cursor)
+                columns[name] = {**columns.get(name, {}), "dedup_sort": "desc"}
         if cursor and "cursor" not in self.connector.pushes:
             hints["incremental"] = cursor.incremental
         if columns:
             hints["columns"] = columns
+        if stream.rename and isinstance(given := resource._hints.get("columns"), dict):
+            resource._hints["columns"] = {
+                stream.named(name): {**column, **({"name": stream.named(name)} if "name" in column else {})}
+                for name, column in given.items()
+            }
         resource.apply_hints(**hints)
-        wanted = set(stream.columns) if stream.columns is not None and "columns" not in self.connector.pushes else None
-        resource.add_step(_Conform(known, wanted, seen, self.context.most_rows))
+        if "columns" in self.connector.pushes:
+            wanted = None
+        resource.add_step(_Conform(known, wanted, stream, seen, self.context.most_rows))
         return dlt.source(lambda: resource, name=self.name, root_key=True)()
 
     def _state(self, pipeline: Any) -> Mapping[str, Any]:
@@ -260,13 +272,30 @@ class StreamLoad:
         return made
 
 
+def _refuse_collision(stream: StreamSettings, names: Iterable[str]) -> None:
+    renamed = {stream.named(name): name for name in names}
+    if both := collision([stream.named(name) for name in names]):
+        raise SourceError(
+            "schema", collision_said(stream.name, (renamed.get(both[0], both[0]), renamed.get(both[1], both[1])))
+        )
+
+
+@lru_cache(maxsize=10_000)
+def _key(name: str) -> str:
+    """A key of a row as dlt names it, which keeps two underscores in a row."""
+    return "__".join(identifier(part) if part else "" for part in name.split("__"))
+
+
 class _Conform:
     """A step between source and dlt: counts, leaves columns out, and converts to the wider type of the warehouse."""
 
     placement_affinity = 2  # after the cursor was applied
 
-    def __init__(self, known: Mapping[str, Any], wanted: set[str] | None, seen: _Seen, most: int | None) -> None:
-        self._known, self._wanted, self._seen, self._most = known, wanted, seen, most
+    def __init__(
+        self, known: Mapping[str, Any], wanted: set[str] | None, stream: StreamSettings, seen: _Seen, most: int | None
+    ) -> None:
+        self._known, self._wanted, self._stream, self._seen, self._most = known, wanted, stream, seen, most
+        self._paths: dict[str, tuple[str, ...]] = {}  # of rows: what a name in the warehouse comes from
 
     def __call__(self, item: Any, meta: Any = None) -> Any:
         if hasattr(item, "schema") and hasattr(item, "num_rows"):
@@ -276,12 +305,19 @@ class _Conform:
             rows = rows[: max(0, self._most - self._seen.rows)]
         if self._wanted is not None:
             rows = [{name: value for name, value in row.items() if name in self._wanted} for row in rows]
+        for row in rows:
+            self._look(row, (), "")
+        if self._stream.rename:
+            rows = [{self._stream.named(name): value for name, value in row.items()} for row in rows]
         self._seen.piece(len(rows), 0)
         return rows
 
     def _table(self, table: Any) -> Any:
         if self._wanted is not None:
             table = table.select([name for name in table.schema.names if name in self._wanted])
+        _refuse_collision(self._stream, table.schema.names)
+        if self._stream.rename:
+            table = table.rename_columns([self._stream.named(name) for name in table.schema.names])
         if self._most is not None:
             table = table.slice(0, max(0, self._most - self._seen.rows))
         self._seen.columns = (self._seen.columns or set()) | set(table.schema.names)
@@ -290,6 +326,23 @@ class _Conform:
             table = self._converted(table)
         self._seen.piece(table.num_rows, table.nbytes)
         return table
+
+    def _look(self, row: Mapping[str, Any], path: tuple[str, ...], place: str) -> None:
+        """Raise SourceError where two keys become one name: dlt flattens a.b to a__b, and the later one would win."""
+        for key, value in row.items():
+            name = self._stream.named(key) if not path else key
+            here, made = (*path, key), f"{place}__{_key(name)}" if place else _key(name)
+            if not place and made.startswith(RESERVED):
+                raise SourceError("schema", collision_said(self._stream.name, (key, key)))
+            if self._paths.setdefault(made, here) != here:
+                other = ".".join(self._paths[made])
+                raise SourceError("schema", collision_said(self._stream.name, (other, ".".join(here))))
+            if isinstance(value, dict):
+                self._look(value, here, made)
+            elif isinstance(value, list):
+                for each in value:
+                    if isinstance(each, dict):
+                        self._look(each, (*here, "[]"), f"{made}__[]")
 
     def _remember(self, names: list[str]) -> None:
         import dlt

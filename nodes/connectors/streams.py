@@ -23,6 +23,7 @@ POLICIES: dict[str, str] = {
 }
 LONGEST_NAME = 200
 MOST_FILTERS = 20
+MOST_COLUMNS = 2000
 _WITHOUT_VALUE = ("is null", "is not null")
 
 
@@ -46,6 +47,7 @@ class StreamSettings(BaseModel):
     primary_key: list[str] = []
     cursor: str | None = None
     columns: list[str] | None = None  # None: all, those to come too
+    rename: dict[str, str] = Field(default={}, max_length=MOST_COLUMNS)  # a column of the source -> its name afterwards
     row_filter: list[Filter] = Field(default=[], max_length=MOST_FILTERS)
     schema_policy: Policy = "evolve"
     refresh: bool = False  # this once: forget the cursor and load everything again
@@ -61,6 +63,10 @@ class StreamSettings(BaseModel):
         if not identifier(value):
             raise ValueError("a stream needs a name")
         return value
+
+    def named(self, column: str) -> str:
+        """What a column of the source is called from here on."""
+        return self.rename.get(column, column)
 
     @property
     def table(self) -> str:
@@ -105,12 +111,46 @@ def problems(
         needed = [*settings.primary_key, *([settings.cursor] if settings.cursor else [])]
         if missing := [column for column in needed if settings.columns and column not in settings.columns]:
             found["columns"] = f"Also choose {_and(missing)}: the primary key and the cursor must be loaded."
+    if wrong := _rename_problem(settings.rename):
+        found["rename"] = wrong
     if settings.row_filter and not filters:
         found["row_filter"] = "This connector cannot filter rows."
     for number, each in enumerate(settings.row_filter, 1):
         if problem := _filter_problem(each):
             found["row_filter"] = f"Filter {number}: {problem}"
     return found
+
+
+def _rename_problem(rename: Mapping[str, str]) -> str | None:
+    for column, name in rename.items():
+        if not identifier(name) or len(name) > LONGEST_NAME:
+            return f"Type the new name of {column}: letters, digits and underscores."
+    if both := collision(rename.values()):
+        return f"{both[0]} and {both[1]} are one name in the warehouse: choose another for one of them."
+    return None
+
+
+def collision(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names that the warehouse would have as one, or one that is dlt's own twice; None where there are none."""
+    seen: dict[str, str] = {}
+    for name in names:
+        made = identifier(name)
+        if made.startswith(RESERVED):
+            return name, name
+        if seen.setdefault(made, name) != name:
+            return seen[made], name
+    return None
+
+
+def collision_said(stream: str, both: tuple[str, str]) -> str:
+    """What is wrong, and what to do."""
+    cure = "Rename one in the settings of this table, or leave it out under Columns."
+    if both[0] == both[1]:
+        return f"The column {both[0]} of {stream} has a name that dlt uses for itself ({RESERVED}…). {cure}"
+    return (
+        f"The columns {both[0]} and {both[1]} of {stream} would both be {identifier(both[0])} in the warehouse, "
+        f"and one would be lost. {cure}"
+    )
 
 
 def _filter_problem(each: Filter) -> str | None:
@@ -140,6 +180,7 @@ def _and(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
+RESERVED = "_dlt"
 _LETTERS = str.maketrans("+-*@|", "x_xal")
 _BREAK_BEFORE_WORD = re.compile("([^_])([A-Z][a-z]+)")
 _BREAK_AFTER_SMALL = re.compile("([a-z0-9])([A-Z])")
