@@ -1,5 +1,7 @@
 """Questions to sources: asked on a page, answered by a worker in a child process, never by the web process."""
 
+import shutil
+
 from django.conf import settings
 from django.contrib.auth.decorators import permission_required
 from django.db.models.functions import Now
@@ -33,10 +35,10 @@ def answer(probe_id: int) -> None:
         "connection__project", "environment__project", "environment__current_revision"
     ).get(pk=probe_id)
     about = ""
+    home = settings.DEX_HOME / "work" / f"probe-{probe.pk}"
     try:
         order = order_for(probe.connection, probe.environment)
         about = digest_of(order)
-        home = settings.DEX_HOME / "work" / f"probe-{probe.pk}"
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         spawn = in_a_box(order, home) if probe.connection.connector == "custom" else process.start
         if probe.what == Probe.What.TEST:
@@ -50,6 +52,8 @@ def answer(probe_id: int) -> None:
                 type(probe.connection).objects.filter(pk=probe.connection_id).update(offered=streams)
     except (ConnectionProblem, VariableError, Unreadable) as error:
         ok, kind, said = False, "config", str(error)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
     said = Redactor(secrets_to_mask(probe.connection.project)).whole(said)
     Probe.objects.filter(pk=probe.pk).update(done_at=Now(), ok=ok, kind=kind, said=said[:2000], about=about)
 

@@ -11,10 +11,22 @@ import pytest
 from tests.chaos.servers import REPOSITORY
 from tests.waiting import patience
 
-NEEDED = ("sh", "dirname", "id", "grep", "awk", "cat", "date", "touch", "make", "git")
+NEEDED = ("sh", "dirname", "id", "grep", "awk", "cat", "date", "touch", "make", "git", "mkdir", "cp")
 OLD = '#!/bin/sh\n[ "$1" != -V ] || { echo Python 3.9.18; exit 0; }\necho old\n'
 NEW = '#!/bin/sh\n[ "$1" != -V ] || { echo Python 3.12.1; exit 0; }\necho new\n'
 NO_VENV = '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1 ;; *print*python%d*) echo python3.11 ;; *) echo new ;; esac\n'
+
+#: A Python whose environments have the programs `pip` and `uv` of the current folder for pip and uv.
+MAKES = """#!/bin/sh
+[ "$2" = venv ] || { echo new; exit 0; }
+mkdir -p .venv/bin && cp pip .venv/bin/python && cp uv .venv/bin/uv
+"""
+PIP = """#!/bin/sh
+case "$*" in
+  *get*index-url) echo https://pip.example.org/simple ;;
+  *get*cert) echo /company.pem ;;
+esac
+"""
 
 
 class Machine:
@@ -131,4 +143,19 @@ def test_without_a_package_index_it_says_so_and_the_next_call_begins_anew(machin
         assert done.returncode == 1, done.stdout
         assert "uv" in done.stderr and "A package index is needed" in done.stdout
         assert not (machine.folder / ".venv" / ".installed").exists()
+        for name in (".venv", ".venv/bin", ".venv/pyvenv.cfg"):  # for other users, although this process says umask 077
+            assert (machine.folder / name).stat().st_mode & 0o044 == 0o044
         shutil.rmtree(next((machine.folder / ".venv" / "lib").glob("python3*")) / "site-packages" / "pip")
+
+
+def test_uv_is_told_the_index_and_the_certificates_that_pip_knows(machine):
+    machine.has("python3", MAKES)
+    for name, text in (("pip", PIP), ("uv", '#!/bin/sh\necho "uv: $SSL_CERT_FILE $*"\n')):
+        (machine.folder / name).write_text(text)
+        (machine.folder / name).chmod(0o755)
+    done = machine.set_up()
+    assert done.returncode == 0, done.stderr
+    told = "uv: /company.pem pip install --require-hashes --default-index https://pip.example.org/simple -r"
+    assert told in done.stdout and "Set up in" in done.stdout
+    assert (machine.folder / ".venv" / ".installed").exists()
+    assert "uv: /other.pem" in machine.set_up(SSL_CERT_FILE="/other.pem").stdout

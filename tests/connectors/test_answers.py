@@ -80,3 +80,14 @@ def test_what_was_wrong_at_the_last_sync_is_forgotten_when_the_settings_change(e
     assert Environment.objects.get().sync_error
     ada.fill(address, target="prod")
     assert Environment.objects.get().sync_error == ""
+
+
+@pytest.mark.parametrize("what", ["test", "discover"])
+def test_a_question_leaves_no_working_folder_behind(environment, tmp_path, settings, what):
+    settings.DEX_HOME = tmp_path / "home"
+    make_books(tmp_path / "books.sqlite")
+    for path in (tmp_path / "books.sqlite", tmp_path / "gone.sqlite"):
+        row = connection(environment, path)
+        answer(ask(row, environment, what).pk)
+        row.delete()
+    assert not list((settings.DEX_HOME / "work").iterdir())

@@ -13,6 +13,7 @@ import pytest
 from flows import process
 from flows.process.table import descendants
 from tests.levels import needs_level
+from tests.processes import with_command
 from tests.waiting import comes, patience, within
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,8 +47,7 @@ def mark():
 
 
 def sleeping(mark: str) -> int:
-    listed = subprocess.run(["pgrep", "-cxf", f"sleep {mark}"], capture_output=True, text=True, check=False)
-    return int(listed.stdout or 0)
+    return len(with_command("sleep", mark))
 
 
 def eventually(condition, seconds=3.0):
@@ -181,7 +181,7 @@ def test_daemons_do_not_survive_their_script(way, mark):
     child, output = started(DAEMONISER.replace("MARK", repr(mark)) + wait)
     output.wait_for(b"spawned")
     if way == "is cancelled":
-        assert sleeping(mark) == 3
+        assert eventually(lambda: sleeping(mark) == 3)
         child.kill_tree(grace_int=5)
     elif way == "is killed":
         child.kill()
@@ -206,7 +206,7 @@ time.sleep(60)
 """
     dex = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert dex.stdout and b"spawned" in dex.stdout.readline()
-    assert sleeping(mark) == 3
+    assert eventually(lambda: sleeping(mark) == 3)
     dex.kill()
     dex.wait()
     dex.stdout.close()
@@ -237,7 +237,8 @@ def test_the_end_of_the_script_decides_not_the_end_of_its_output(isolate, mark):
         child, output = started(f"setsid sleep {mark} & echo done; exit 4", isolate=isolate)
         assert child.wait(patience(10)) == 4
     assert output.data == b"done\n"
-    subprocess.run(["pkill", "-f", f"sleep {mark}"], check=False)
+    for pid in with_command("sleep", mark):
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_script_that_closes_its_output_still_runs():

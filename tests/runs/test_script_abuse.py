@@ -5,7 +5,6 @@ reliability.md: F6 to F9, S8, S10, S19, S20. They need level 3.
 
 import json
 import os
-import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from runs.services import cancel_run
 from runs.states import RunState
 from tests.levels import needs_level
+from tests.processes import with_command
 from tests.runs.engines import finished, run_to_end, start
 from tests.runs.scripts import log_of, package, variable
 from tests.waiting import patience, until
@@ -129,8 +129,7 @@ package(
 
 
 def sleeping(mark: str) -> int:
-    listed = subprocess.run(["pgrep", "-cxf", f"sleep {mark}"], capture_output=True, text=True, check=False)
-    return int(listed.stdout or 0)
+    return len(with_command("sleep", mark))
 
 
 @pytest.fixture
