@@ -10,7 +10,7 @@ from django import forms
 from nodes.connections import problem_with_secrets, secrets_of
 from nodes.connectors.base import Connector
 from nodes.connectors.form import Field, fields_of
-from nodes.connectors.streams import MODES, POLICIES
+from nodes.connectors.streams import MODES, POLICIES, collision, collision_said
 from nodes.models import Connection, Load
 
 PREFIX = "c_"
@@ -132,6 +132,7 @@ class Table:
         self.cursor = values.get("cursor") or ""
         self.policy = values.get("schema_policy", "evolve")
         self.columns = ", ".join(values.get("columns") or ())
+        self.rename = "\n".join(f"{old} = {new}" for old, new in (values.get("rename") or {}).items())
         self.row_filter = "\n".join(map(_as_text, values.get("row_filter") or ()))
         self.errors: dict[str, str] = {}
         self.load: Load | None = None  # the latest, where that is known
@@ -140,6 +141,15 @@ class Table:
     def is_gone(self) -> bool:
         """Whether the source had it once and has it no more."""
         return self.asked and self.is_chosen and not self.offered
+
+    @property
+    def collision(self) -> str:
+        """What is wrong with the names of its columns as it is chosen now; empty where nothing is known to be."""
+        renamed = dict(line.split(" = ", 1) for line in self.rename.splitlines() if " = " in line)
+        wanted = _words(self.columns)
+        names = [column["name"] for column in self.offered.get("columns", ()) if not wanted or column["name"] in wanted]
+        both = collision([renamed.get(name, name) for name in names])
+        return collision_said(self.name, both) if both else ""
 
     @property
     def candidates(self) -> list[str]:
@@ -170,6 +180,10 @@ def chosen_tables(data: Any, count: int) -> tuple[dict[str, dict[str, Any]], dic
         row["cursor"] = data.get(f"cursor_{number}", "").strip() if mode in ("incremental", "merge") else ""
         row["columns"] = _words(data.get(f"columns_{number}", "")) or None
         try:
+            row["rename"] = _renamed(data.get(f"rename_{number}", ""))
+        except ValueError as error:
+            errors[f"{name}.rename"] = str(error)
+        try:
             row["row_filter"] = [
                 _condition(line) for line in data.get(f"filter_{number}", "").splitlines() if line.strip()
             ]
@@ -177,6 +191,18 @@ def chosen_tables(data: Any, count: int) -> tuple[dict[str, dict[str, Any]], dic
             errors[f"{name}.row_filter"] = str(error)
         made[name] = row
     return made, errors
+
+
+def _renamed(text: str) -> dict[str, str]:
+    """Column -> new name, of lines `old = new`. Raises ValueError naming the line."""
+    made = {}
+    for line in text.splitlines():
+        old, mark, new = (each.strip() for each in line.rpartition("="))
+        if line.strip() and not (old and mark and new):
+            raise ValueError(f"{line.strip()[:80]}: write the column, = and its new name, one a line.")
+        if line.strip():
+            made[old] = new
+    return made
 
 
 def _words(text: str) -> list[str]:

@@ -18,7 +18,7 @@ from flows.variables.values import VariableError, environment_of
 from nodes.connectors.base import Connector
 from nodes.connectors.catalogue import CATALOGUE
 from nodes.connectors.form import fields_of, parse, secret_values
-from nodes.connectors.streams import identifier
+from nodes.connectors.streams import StreamSettings, collision, collision_said, identifier
 from nodes.connectors.streams import parse as parse_stream
 from nodes.models import Connection, Probe
 from nodes.warehouse import profile_of
@@ -82,6 +82,8 @@ def save_streams(connection: Connection, chosen: Mapping[str, Mapping[str, Any]]
         parsed, wrong = parse_stream({**raw, "name": name}, supports=connector.supports, filters=filters)
         errors |= {f"{name}.{field}": said for field, said in wrong.items()}
         if parsed is not None:
+            if not wrong and (both := collision(_columns_of(connection, parsed))):
+                errors[f"{name}.rename"] = collision_said(name, both)
             made[name] = parsed.model_dump(mode="json", exclude={"name", "refresh"})
     tables: dict[str, str] = {}
     for name in made:
@@ -92,6 +94,13 @@ def save_streams(connection: Connection, chosen: Mapping[str, Mapping[str, Any]]
         raise ConnectionProblem(errors)
     connection.streams, connection.settings = sorted(made), made
     connection.save(update_fields=["streams", "settings"])
+
+
+def _columns_of(connection: Connection, stream: StreamSettings) -> list[str]:
+    """What the source said of a table's columns, those that are chosen, under their new names."""
+    offered: Mapping[str, Any] = next((each for each in connection.offered if each.get("name") == stream.name), {})
+    names = [column["name"] for column in offered.get("columns", ())]
+    return [stream.named(name) for name in names if stream.columns is None or name in stream.columns]
 
 
 def accept_changes(connection: Connection, stream: str) -> None:

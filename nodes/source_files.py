@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from flows.models import Environment
-from nodes.connectors.streams import identifier
+from nodes.connectors.streams import column_identifier, identifier
 from nodes.kinds.connection import sources_of
 from nodes.manifests import manifest_of
 from nodes.models import Connection
@@ -43,7 +43,9 @@ def proposal(connection: Connection) -> tuple[str, str]:
     tables: list[dict[str, Any]] = []
     for stream in connection.streams:
         row: dict[str, Any] = {"name": identifier(stream)}
-        columns = [{"name": identifier(column["name"])} for column in described.get(stream, {}).get("columns", ())]
+        columns = [
+            {"name": column_identifier(column["name"])} for column in described.get(stream, {}).get("columns", ())
+        ]
         tables.append({**row, **({"columns": columns} if columns else {})})
     source = {
         "name": connection.dataset,

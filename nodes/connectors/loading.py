@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from nodes.connectors import warehouse as wh
 from nodes.connectors.base import Connector, Context, Cursor
 from nodes.connectors.changes import Changes, compare, narrower
 from nodes.connectors.failures import SourceError
-from nodes.connectors.streams import RESERVED, StreamSettings, collision, collision_said, identifier
+from nodes.connectors.streams import RESERVED, StreamSettings, collision, collision_said, column_identifier, identifier
 from nodes.connectors.warehouse import Warehouse
 
 Emit = Callable[[dict[str, Any]], None]
@@ -210,7 +209,7 @@ class StreamLoad:
         columns: dict[str, Any] = {}
         for source_name, column in declared.items():
             name = stream.named(source_name)
-            there = known.get(identifier(name))
+            there = known.get(column_identifier(name))
             if (
                 there
                 and "data_type" in column
@@ -237,7 +236,7 @@ class StreamLoad:
         resource.apply_hints(**hints)
         if "columns" in self.connector.pushes:
             wanted = None
-        resource.add_step(_Conform(known, wanted, stream, seen, self.context.most_rows))
+        resource.add_step(_last_step(_Conform(known, wanted, stream, seen, self.context.most_rows)))
         return dlt.source(lambda: resource, name=self.name, root_key=True)()
 
     def _state(self, pipeline: Any) -> Mapping[str, Any]:
@@ -263,13 +262,26 @@ class StreamLoad:
             made.added, made.changed = made.added + each.added, made.changed + each.changed
         if seen.before is not None and seen.columns is not None:
             # Not those of the table: it keeps a column that went.
-            made.removed = [identifier(name) for name in seen.before if name not in seen.columns]
+            made.removed = [column_identifier(name) for name in seen.before if name not in seen.columns]
         if made:
             self.emit({"event": "schema_change", "stream": self.stream.name, **made.event()})
             if self.stream.schema_policy != "evolve":
                 accept = "accept the change" if self.stream.schema_policy == "ask" else "let the stream evolve"
                 raise SourceError("schema", f"The columns changed ({made.sentence()}); {accept} to load it.")
         return made
+
+
+def _last_step(work: Callable[[Any, Any], Any]) -> Any:
+    """A step of dlt that comes after the cursor was applied, which is then found under the name that the source has."""
+    from dlt.extract.items_transform import ItemTransform
+
+    class Last(ItemTransform):
+        placement_affinity = 2
+
+        def __call__(self, item: Any, meta: Any = None) -> Any:
+            return work(item, meta)
+
+    return Last(work)
 
 
 def _refuse_collision(stream: StreamSettings, names: Iterable[str]) -> None:
@@ -280,16 +292,8 @@ def _refuse_collision(stream: StreamSettings, names: Iterable[str]) -> None:
         )
 
 
-@lru_cache(maxsize=10_000)
-def _key(name: str) -> str:
-    """A key of a row as dlt names it, which keeps two underscores in a row."""
-    return "__".join(identifier(part) if part else "" for part in name.split("__"))
-
-
 class _Conform:
     """A step between source and dlt: counts, leaves columns out, and converts to the wider type of the warehouse."""
-
-    placement_affinity = 2  # after the cursor was applied
 
     def __init__(
         self, known: Mapping[str, Any], wanted: set[str] | None, stream: StreamSettings, seen: _Seen, most: int | None
@@ -331,7 +335,7 @@ class _Conform:
         """Raise SourceError where two keys become one name: dlt flattens a.b to a__b, and the later one would win."""
         for key, value in row.items():
             name = self._stream.named(key) if not path else key
-            here, made = (*path, key), f"{place}__{_key(name)}" if place else _key(name)
+            here, made = (*path, key), f"{place}__{column_identifier(name)}" if place else column_identifier(name)
             if not place and made.startswith(RESERVED):
                 raise SourceError("schema", collision_said(self._stream.name, (key, key)))
             if self._paths.setdefault(made, here) != here:
@@ -357,7 +361,7 @@ class _Conform:
 
         capabilities = DestinationCapabilitiesContext.generic_capabilities()
         for place, each in enumerate(table.schema):
-            known = self._known.get(identifier(each.name))
+            known = self._known.get(column_identifier(each.name))
             if known is None:
                 continue
             now = get_column_type_from_py_arrow(each.type)

@@ -54,7 +54,7 @@ class Reading(BaseModel):
     null_words: list[str] = setting(
         [],
         title="Words for nothing (CSV)",
-        help='As JSON: ["NULL", "NA"]; an empty field is nothing anyway',
+        help="One a line, such as NULL or NA; an empty field is nothing anyway",
         advanced=True,
     )
     as_text: bool = setting(False, title="Read every column as text (CSV)", advanced=True)

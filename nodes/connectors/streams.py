@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -134,7 +135,7 @@ def collision(names: Iterable[str]) -> tuple[str, str] | None:
     """Two names that the warehouse would have as one, or one that is dlt's own twice; None where there are none."""
     seen: dict[str, str] = {}
     for name in names:
-        made = identifier(name)
+        made = column_identifier(name)
         if made.startswith(RESERVED):
             return name, name
         if seen.setdefault(made, name) != name:
@@ -148,7 +149,7 @@ def collision_said(stream: str, both: tuple[str, str]) -> str:
     if both[0] == both[1]:
         return f"The column {both[0]} of {stream} has a name that dlt uses for itself ({RESERVED}…). {cure}"
     return (
-        f"The columns {both[0]} and {both[1]} of {stream} would both be {identifier(both[0])} in the warehouse, "
+        f"The columns {both[0]} and {both[1]} of {stream} would both be {column_identifier(both[0])} in the warehouse, "
         f"and one would be lost. {cure}"
     )
 
@@ -184,6 +185,15 @@ RESERVED = "_dlt"
 _LETTERS = str.maketrans("+-*@|", "x_xal")
 _BREAK_BEFORE_WORD = re.compile("([^_])([A-Z][a-z]+)")
 _BREAK_AFTER_SMALL = re.compile("([a-z0-9])([A-Z])")
+
+
+@lru_cache(maxsize=20_000)
+def column_identifier(name: str) -> str:
+    """A column of the source, or a key of a row, as the warehouse has it: as dlt's normalize_path.
+
+    Two underscores divide a name, as dlt flattens a.b to a__b; empty parts fall away.
+    """
+    return "__".join(identifier(part) for part in name.split("__") if part.strip()) or "_empty"
 
 
 def identifier(name: str) -> str:
