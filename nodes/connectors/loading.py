@@ -92,7 +92,8 @@ class StreamLoad:
         if not there and not self._extract_empty(pipeline, source, disposition):
             self.context.say(f"{self.stream.name} has no rows, and its columns are not known: there is no table yet.")
             return {"event": "stream_done", "stream": self.stream.name, "table": self.stream.table, "rows": 0}
-        counts = pipeline.normalize().row_counts
+        rows = pipeline.normalize().row_counts.get(self.stream.table, 0)
+        _compare("were read", seen.rows, "are ready to be loaded", rows)
         self.emit({"event": "stream_progress", "stream": self.stream.name, "rows": seen.rows, "bytes": seen.bytes})
         schema = pipeline.schemas[self.name]
         tables = schema.data_table_names(include_incomplete=False)
@@ -100,12 +101,16 @@ class StreamLoad:
         if schema.get_table(self.stream.table).get(_SCOPE) != _scope_of(disposition):
             raise RuntimeError("dlt would remove other rows than this load has to")
         changes = self._changes(schema, tables, known, seen)
+        packages = pipeline.list_normalized_load_packages()
         size = self._publish(pipeline, schema, tables, known)
+        written = wh.rows_of(pipeline, self.stream.table, packages)
+        if self.stream.mode != "merge" or written > rows:  # a merge keeps one row of each key
+            _compare("were read", rows, f"of this load are in {self.stream.table}", written)
         return {
             "event": "stream_done",
             "stream": self.stream.name,
             "table": self.stream.table,
-            "rows": counts.get(self.stream.table, 0),
+            "rows": rows,
             "bytes": size,
             "cursor_before": _text(before),
             "cursor_after": _text(self._cursor_value(pipeline)),
@@ -269,6 +274,12 @@ class StreamLoad:
                 accept = "accept the change" if self.stream.schema_policy == "ask" else "let the stream evolve"
                 raise SourceError("schema", f"The columns changed ({made.sentence()}); {accept} to load it.")
         return made
+
+
+def _compare(what: str, rows: int, otherwise: str, count: int) -> None:
+    """Raise SourceError where two counts of the same rows differ: whatever the cause, it is no success."""
+    if rows != count:
+        raise SourceError("data", f"{rows:,} rows {what}, but {count:,} {otherwise}: rows were lost or doubled.")
 
 
 def _last_step(work: Callable[[Any, Any], Any]) -> Any:

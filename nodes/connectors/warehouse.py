@@ -122,6 +122,17 @@ def has_rows(pipeline: Any, table: str) -> bool:
         return bool(client.execute_sql(f"SELECT 1 FROM {client.make_qualified_table_name(table)} LIMIT 1"))
 
 
+def rows_of(pipeline: Any, table: str, load_ids: Sequence[str]) -> int:
+    """How many rows of these loads the table holds."""
+    if not load_ids:
+        return 0
+    ids = ", ".join(f"'{load_id}'" for load_id in load_ids)
+    with pipeline.sql_client() as client:
+        name = client.make_qualified_table_name(table)
+        found = client.execute_sql(f"SELECT count(*) FROM {name} WHERE _dlt_load_id IN ({ids})")
+    return int(found[0][0])
+
+
 def mode_before(pipeline: Any, schema: str, table: str) -> str | None:
     """How the table was last loaded, also by a load that was killed: what the warehouse keeps as its schema says it."""
     with pipeline.destination_client() as client:
