@@ -132,6 +132,7 @@ class Table:
         self.cursor = values.get("cursor") or ""
         self.policy = values.get("schema_policy", "evolve")
         self.columns = ", ".join(values.get("columns") or ())
+        self.types = "\n".join(f"{column} = {kind}" for column, kind in (values.get("types") or {}).items())
         self.rename = "\n".join(f"{old} = {new}" for old, new in (values.get("rename") or {}).items())
         self.row_filter = "\n".join(map(_as_text, values.get("row_filter") or ()))
         self.errors: dict[str, str] = {}
@@ -179,10 +180,11 @@ def chosen_tables(data: Any, count: int) -> tuple[dict[str, dict[str, Any]], dic
         row["primary_key"] = _words(data.get(f"key_{number}", "")) if mode == "merge" else []
         row["cursor"] = data.get(f"cursor_{number}", "").strip() if mode in ("incremental", "merge") else ""
         row["columns"] = _words(data.get(f"columns_{number}", "")) or None
-        try:
-            row["rename"] = _renamed(data.get(f"rename_{number}", ""))
-        except ValueError as error:
-            errors[f"{name}.rename"] = str(error)
+        for field in ("rename", "types"):
+            try:
+                row[field] = _pairs(data.get(f"{field}_{number}", ""))
+            except ValueError as error:
+                errors[f"{name}.{field}"] = str(error)
         try:
             row["row_filter"] = [
                 _condition(line) for line in data.get(f"filter_{number}", "").splitlines() if line.strip()
@@ -193,15 +195,14 @@ def chosen_tables(data: Any, count: int) -> tuple[dict[str, dict[str, Any]], dic
     return made, errors
 
 
-def _renamed(text: str) -> dict[str, str]:
-    """Column -> new name, of lines `old = new`. Raises ValueError naming the line."""
+def _pairs(text: str) -> dict[str, str]:
+    """Column -> what is chosen for it, of lines `column = choice`. Raises ValueError naming the line."""
     made = {}
-    for line in text.splitlines():
-        old, mark, new = (each.strip() for each in line.rpartition("="))
-        if line.strip() and not (old and mark and new):
-            raise ValueError(f"{line.strip()[:80]}: write the column, = and its new name, one a line.")
-        if line.strip():
-            made[old] = new
+    for line in filter(None, map(str.strip, text.splitlines())):
+        column, mark, chosen = (each.strip() for each in line.rpartition("="))
+        if not (column and mark and chosen):
+            raise ValueError(f"{line[:80]}: write the column, = and what it becomes, one a line.")
+        made[column] = chosen
     return made
 
 

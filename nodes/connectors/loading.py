@@ -15,6 +15,7 @@ from typing import Any
 from nodes.connectors import warehouse as wh
 from nodes.connectors.base import Connector, Context, Cursor
 from nodes.connectors.changes import Changes, compare, narrower
+from nodes.connectors.chosen_types import as_chosen, value_as_chosen
 from nodes.connectors.failures import SourceError
 from nodes.connectors.streams import RESERVED, StreamSettings, collision, collision_said, column_identifier, identifier
 from nodes.connectors.warehouse import Warehouse
@@ -322,6 +323,8 @@ class _Conform:
             rows = [{name: value for name, value in row.items() if name in self._wanted} for row in rows]
         for row in rows:
             self._look(row, (), "")
+        for name, kind in self._stream.types.items():
+            rows = [{**row, name: value_as_chosen(row[name], kind, name)} if name in row else row for row in rows]
         if self._stream.rename:
             rows = [{self._stream.named(name): value for name, value in row.items()} for row in rows]
         self._seen.piece(len(rows), 0)
@@ -331,6 +334,10 @@ class _Conform:
         if self._wanted is not None:
             table = table.select([name for name in table.schema.names if name in self._wanted])
         _refuse_collision(self._stream, table.schema.names)
+        for name, kind in self._stream.types.items():
+            if name in table.schema.names:
+                place = table.schema.names.index(name)
+                table = table.set_column(place, name, as_chosen(table.column(name), kind, self._stream.name, name))
         if self._stream.rename:
             table = table.rename_columns([self._stream.named(name) for name in table.schema.names])
         if self._most is not None:

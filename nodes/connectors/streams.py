@@ -49,6 +49,7 @@ class StreamSettings(BaseModel):
     cursor: str | None = None
     columns: list[str] | None = None  # None: all, those to come too
     rename: dict[str, str] = Field(default={}, max_length=MOST_COLUMNS)  # a column of the source -> its name afterwards
+    types: dict[str, str] = Field(default={}, max_length=MOST_COLUMNS)  # column -> text, double or decimal(p,s)
     row_filter: list[Filter] = Field(default=[], max_length=MOST_FILTERS)
     schema_policy: Policy = "evolve"
     refresh: bool = False  # this once: forget the cursor and load everything again
@@ -114,12 +115,26 @@ def problems(
             found["columns"] = f"Also choose {_and(missing)}: the primary key and the cursor must be loaded."
     if wrong := _rename_problem(settings.rename):
         found["rename"] = wrong
+    for column, kind in settings.types.items():
+        if wrong := _type_problem(column, kind):
+            found["types"] = wrong
     if settings.row_filter and not filters:
         found["row_filter"] = "This connector cannot filter rows."
     for number, each in enumerate(settings.row_filter, 1):
         if problem := _filter_problem(each):
             found["row_filter"] = f"Filter {number}: {problem}"
     return found
+
+
+def _type_problem(column: str, kind: str) -> str | None:
+    decimal = re.fullmatch(r"decimal\((\d{1,2}),\s*(\d{1,2})\)", kind)
+    if kind in ("text", "double"):
+        return None
+    if decimal is None:
+        return f"{column}: {kind[:40]} is no type that can be chosen; write text, double, or decimal(38,10)."
+    if not 1 <= int(decimal[1]) <= 38 or int(decimal[2]) > int(decimal[1]):
+        return f"{column}: a decimal has at most 38 digits, and no more decimals than digits."
+    return None
 
 
 def _rename_problem(rename: Mapping[str, str]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from nodes.connectors import base
+from nodes.connectors import base, sql_values
 from nodes.connectors.base import Connector, Context, Cursor, Found, Misfit, setting
 from nodes.connectors.failures import SourceError
 from nodes.connectors.places import allowed
@@ -139,11 +139,7 @@ class SqlDatabase(Connector):
                 raise SourceError("schema", f"The table {stream.name} has no column {name} (any more).")
         # Without its key: a person says what the key is, and that of the database would change what append means.
         metadata = sa.MetaData(schema=config.db_schema or None)
-        sa.Table(
-            stream.name,
-            metadata,
-            *(sa.Column(name, there.c[name].type, nullable=bool(there.c[name].nullable)) for name in wanted),
-        )
+        sa.Table(stream.name, metadata, *sql_values.columns_of(there, wanted, stream.types, context.say))
         return sql_table(
             credentials=engine,
             table=stream.name,
@@ -154,6 +150,9 @@ class SqlDatabase(Connector):
             backend="pyarrow",
             reflection_level="full",
             query_adapter_callback=_filtered(stream, there, context),
+            table_loader_class=sql_values.loader_of(
+                stream.name, stream.primary_key or [column.name for column in there.primary_key]
+            ),
         )
 
 
@@ -181,7 +180,10 @@ def engine_of(config: Settings, context: Context) -> Any:
         port=config.port or PORTS[config.system],
         database=config.database,
     )
-    return sa.create_engine(url, connect_args={**config.parameters, **arguments}, pool_pre_ping=False)
+    engine = sa.create_engine(url, connect_args={**config.parameters, **arguments}, pool_pre_ping=False)
+    if config.system == "postgresql":
+        sa.event.listen(engine, "connect", lambda connection, _: sql_values.checked_postgresql(connection))
+    return engine
 
 
 def _postgresql(config: Settings, host: str, address: str, context: Context) -> tuple[str, dict[str, Any]]:
@@ -203,6 +205,7 @@ def _mysql(config: Settings, host: str, address: str, context: Context) -> tuple
         "local_infile": False,
         "charset": "utf8mb4",
         "init_command": "SET SESSION TRANSACTION READ ONLY",
+        "conv": sql_values.checked_mysql(),
         **config.parameters,
     }
     if config.tls in ("require", "verify-full"):
@@ -288,6 +291,7 @@ def _filtered(stream: StreamSettings, there: Any, context: Context) -> Any:
     def adapt(query: Any, table: Any, incremental: Any, engine: Any) -> Any:
         if incremental is not None and engine.dialect.name == "sqlite":
             query = _text_cursor(query, table, incremental)
+        query = sql_values.selected(query, table, there, stream.types)
         if conditions:
             query = query.where(*conditions)
         return query.limit(context.most_rows) if context.most_rows else query

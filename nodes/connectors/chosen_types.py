@@ -1,0 +1,53 @@
+"""The types that a person chose for columns: text, double, or decimal(p,s). What does not fit is refused by name."""
+
+import json
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from nodes.connectors.failures import SourceError
+
+DECIMAL = re.compile(r"decimal\((\d{1,2}),\s*(\d{1,2})\)")
+
+
+def as_chosen(values: Any, kind: str, stream: str, column: str) -> Any:
+    """A column of arrow as a chosen type. Raises SourceError."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = DECIMAL.fullmatch(kind)
+    wanted = (
+        pa.decimal128(int(found[1]), int(found[2])) if found else {"text": pa.string(), "double": pa.float64()}[kind]
+    )
+    if values.type == wanted:
+        return values
+    try:
+        if wanted == pa.float64() and pa.types.is_integer(values.type):
+            return pc.cast(values, wanted, safe=False)  # rounded, as chosen
+        return pc.cast(values, wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        said = str(error).splitlines()[0][:200]
+        raise SourceError("data", f"{stream}, column {column}: a value is no {kind}: {said}") from error
+
+
+def value_as_chosen(value: Any, kind: str, column: str) -> Any:
+    """One value of a row as a chosen type. Raises SourceError."""
+    if value is None:
+        return None
+    try:
+        if kind == "text":
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        if kind == "double":
+            return float(value)
+        found = DECIMAL.fullmatch(kind)
+        assert found is not None
+        made = Decimal(str(value))
+        if (
+            not made.is_finite()
+            or made != round(made, int(found[2]))
+            or made.adjusted() >= int(found[1]) - int(found[2])
+        ):
+            raise InvalidOperation
+        return made
+    except (TypeError, ValueError, InvalidOperation) as error:
+        raise SourceError("data", f"column {column}: {str(value)[:60]} is no {kind}.") from error
