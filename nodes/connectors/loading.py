@@ -93,6 +93,7 @@ class StreamLoad:
         if not there and not self._extract_empty(pipeline, source, disposition):
             self.context.say(f"{self.stream.name} has no rows, and its columns are not known: there is no table yet.")
             return {"event": "stream_done", "stream": self.stream.name, "table": self.stream.table, "rows": 0}
+        self._forget_digits(pipeline)
         rows = pipeline.normalize().row_counts.get(self.stream.table, 0)
         _compare("were read", seen.rows, "are ready to be loaded", rows)
         self.emit({"event": "stream_progress", "stream": self.stream.name, "rows": seen.rows, "bytes": seen.bytes})
@@ -147,6 +148,14 @@ class StreamLoad:
         if self.name in pipeline.schemas:
             for table in pipeline.schemas[self.name].tables.values():
                 table.pop(_SCOPE, None)
+
+    def _forget_digits(self, pipeline: Any) -> None:
+        """A column that was a decimal and is a text now has no digits; dlt keeps those of before with the new type."""
+        for table in pipeline.schemas[self.name].tables.values():
+            for column in table["columns"].values():
+                if column.get("data_type") == "text" and column.get("scale") is not None:
+                    column.pop("scale")
+                    column.pop("precision", None)
 
     def _publish(self, pipeline: Any, schema: Any, tables: list[str], known: Mapping[str, Any]) -> int:
         """Tables first, then the data into staging, then one transaction a stream. Out: the bytes that were loaded."""

@@ -231,7 +231,6 @@ def _alter(client: Any, schema: Any, table: str, known: Mapping[str, Any], *, re
                 f"The column {name} changed from {shown(known[name])} to {shown(column)}, "
                 "which does not fit the table: load this stream once with a full refresh.",
             )
-        column.update(wider)  # staging gets the same type
         kind = client.type_mapper.to_destination_type({**column, **wider}, client.prepare_load_table(table))
         quoted = client.sql_client.escape_column_name(name)
         client.sql_client.execute_sql(f"ALTER TABLE {place} ALTER COLUMN {quoted} TYPE {kind} USING {quoted}::{kind}")

@@ -113,3 +113,39 @@ def test_a_type_that_changed_below_a_view_of_dbt(tmp_path, cluster):
         "A column's type changed, and a view reads it: drop the views, then load again with a full refresh.",
     )
     assert place.one("SELECT amount FROM shop.stg_orders") == (2,)
+
+
+WIDER = [
+    ("int", "numeric(20,4)", "5", "7.1234"),
+    ("numeric(10,2)", "numeric(10,4)", "1.25", "2.1234"),
+    ("int", "bigint", "5", "99999999999"),
+    ("int", "double precision", "5", "7.5"),
+    ("date", "timestamp", "'2026-01-01'", "'2026-01-01 10:00'"),
+    ("numeric(10,2)", "text", "1.25", "'abc'"),
+    ("smallint", "text", "1", "'x'"),
+]
+
+
+@pytest.mark.parametrize("where", ["duckdb", "postgres"])
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_column_that_becomes_wider_is_loaded_at_once(cluster, tmp_path, where, mode):
+    ask_postgres(
+        cluster.url,
+        "DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS shop CASCADE; "
+        "DROP SCHEMA IF EXISTS shop_staging CASCADE; "
+        + "".join(
+            f"CREATE TABLE t{n} (id int PRIMARY KEY, v {before}); INSERT INTO t{n} VALUES (1, {old}); "
+            for n, (before, _, old, _) in enumerate(WIDER)
+        ),
+    )
+    more = {"destination": as_warehouse(cluster)} if where == "postgres" else {}
+    place = Place(tmp_path, "sql_database", as_source(cluster), **more)
+    key = {"primary_key": ["id"]} if mode == "merge" else {}
+    streams = [{"name": f"t{n}", "mode": mode, **key} for n in range(len(WIDER))]
+    place.loaded(*streams)
+    for n, (_, after, _, new) in enumerate(WIDER):
+        ask_postgres(cluster.url, f"ALTER TABLE t{n} ALTER v TYPE {after}; INSERT INTO t{n} VALUES (2, {new})")
+    place.loaded(*streams)
+    for n in range(len(WIDER)):
+        rows = dict(place.rows(f"SELECT id, v FROM shop.t{n} ORDER BY id"))
+        assert rows == dict(ask_postgres(cluster.url, f"SELECT id, v FROM t{n}")), WIDER[n]
