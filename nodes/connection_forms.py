@@ -130,6 +130,7 @@ class Table:
         self.mode = values.get("mode", "replace")
         self.primary_key = ", ".join(values.get("primary_key") or offered.get("primary_key") or ())
         self.cursor = values.get("cursor") or ""
+        self.look_back = str(values.get("look_back") or "").removesuffix(".0")
         self.policy = values.get("schema_policy", "evolve")
         self.columns = ", ".join(values.get("columns") or ())
         self.types = "\n".join(f"{column} = {kind}" for column, kind in (values.get("types") or {}).items())
@@ -179,6 +180,7 @@ def chosen_tables(data: Any, count: int) -> tuple[dict[str, dict[str, Any]], dic
         row: dict[str, Any] = {"mode": mode, "schema_policy": data.get(f"policy_{number}", "evolve")}
         row["primary_key"] = _words(data.get(f"key_{number}", "")) if mode == "merge" else []
         row["cursor"] = data.get(f"cursor_{number}", "").strip() if mode in ("incremental", "merge") else ""
+        row["look_back"] = (data.get(f"look_back_{number}", "").strip() if row["cursor"] else "") or 0
         row["columns"] = _words(data.get(f"columns_{number}", "")) or None
         for field in ("rename", "types"):
             try:

@@ -22,6 +22,7 @@ from nodes.connectors.warehouse import Warehouse
 
 Emit = Callable[[dict[str, Any]], None]
 PROGRESS_S = 1.0
+COARSE = 10_000  # rows that a load reads again: more are told
 _MERGE = {"disposition": "merge", "strategy": "delete-insert"}
 _SCOPE = "x-merge-destination-scope"  # where dlt keeps `destination_scope` in its schema
 _COLUMNS = "dex_columns"  # in dlt's state of a stream: the columns of its last load
@@ -104,6 +105,7 @@ class StreamLoad:
             raise RuntimeError("dlt would remove other rows than this load has to")
         changes = self._changes(schema, tables, known, seen)
         packages = pipeline.list_normalized_load_packages()
+        again = self._read_again(pipeline, disposition, before)
         size = self._publish(pipeline, schema, tables, known)
         written = wh.rows_of(pipeline, self.stream.table, packages)
         if self.stream.mode != "merge" or written > rows:  # a merge keeps one row of each key
@@ -112,7 +114,8 @@ class StreamLoad:
             "event": "stream_done",
             "stream": self.stream.name,
             "table": self.stream.table,
-            "rows": rows,
+            "rows": max(0, rows - again),
+            "rows_again": again,  # that were there, and were read and replaced: those of the cursor's last value
             "bytes": size,
             "cursor_before": _text(before),
             "cursor_after": _text(self._cursor_value(pipeline)),
@@ -149,6 +152,18 @@ class StreamLoad:
             for table in pipeline.schemas[self.name].tables.values():
                 table.pop(_SCOPE, None)
 
+    def _read_again(self, pipeline: Any, disposition: Any, before: Any) -> int:
+        """How many rows of the table this load replaces because the cursor begins at its last value again."""
+        if self.stream.mode != "incremental" or before is None or not isinstance(disposition, dict):
+            return 0
+        count = wh.count(pipeline, self.stream.table, disposition["destination_scope"])
+        if count > COARSE:
+            self.context.say(
+                f"{count:,} rows of {self.stream.name} have the last value of the cursor {self.stream.cursor} or are "
+                "within what it looks back: each load reads them again. A finer cursor reads less."
+            )
+        return count
+
     def _forget_digits(self, pipeline: Any) -> None:
         """A column that was a decimal and is a text now has no digits; dlt keeps those of before with the new type."""
         for table in pipeline.schemas[self.name].tables.values():
@@ -177,7 +192,8 @@ class StreamLoad:
         """How dlt writes, so that what readers see changes in one transaction, and a repeated load repeats nothing.
 
         1. Replace, and a first load by cursor: everything through staging, then truncate and insert.
-        2. Append: through staging too, as a merge without keys; rows that an unfinished load left behind go first.
+        2. Append and incremental: through staging too, as a merge without keys; rows that an unfinished load left
+           behind go first, and by cursor those that are read again: of the last value, and as far as it looks back.
         3. Merge: by primary key, which repeats safely.
         """
         stream = self.stream
@@ -193,11 +209,27 @@ class StreamLoad:
                     "load it once with a full refresh, so that no row is there twice.",
                 )
             return "replace"  # a copy of the source in another mode: it begins again, whole
-        disposition = dict(_MERGE)
+        scopes = []
         if left := wh.unfinished(pipeline, self.name):
             ids = ", ".join(f"'{load_id}'" for load_id in left)
-            disposition["destination_scope"] = f"_dlt_load_id IN ({ids})"
-        return disposition
+            scopes.append(f"_dlt_load_id IN ({ids})")
+        if stream.mode == "incremental" and before is not None:
+            name = column_identifier(stream.named(str(stream.cursor)))
+            column = pipeline.destination.capabilities().escape_identifier(name)
+            scopes.append(f"{column} >= {wh.literal(self._since(before))}")
+        return {**_MERGE, **({"destination_scope": " OR ".join(scopes)} if scopes else {})}
+
+    def _since(self, before: Any) -> Any:
+        """From where on rows are read: the last value of the cursor, or so much earlier as was chosen."""
+        if before is None or not self.stream.look_back:
+            return before
+        from dlt.extract.incremental.lag import apply_lag_with_suppression
+
+        try:
+            return apply_lag_with_suppression(self.stream.look_back, max, None, None, before)
+        except ValueError as error:
+            said = f"The cursor {self.stream.cursor} is no time, day or number, so it cannot look back."
+            raise SourceError("config", said) from error
 
     def _source(self, pipeline: Any, disposition: Any, before: Any, known: Mapping[str, Any], seen: _Seen) -> Any:
         """The connector's resource with everything a person chose, as a dlt source."""
@@ -209,9 +241,12 @@ class StreamLoad:
                 stream.cursor,
                 # Rows without a value cannot be followed; a merge may read them every time.
                 on_cursor_value_missing="include" if stream.mode == "merge" else "raise",
-                primary_key=tuple(stream.primary_key) or None,
+                # Rows of the last value are read again and replaced (_disposition). dlt would keep a hash of each of
+                # them in its state, and take a row that changed without its cursor for one that it knows.
+                primary_key=(),
+                lag=stream.look_back or None,
             )
-            cursor = Cursor(stream.cursor, before, incremental)
+            cursor = Cursor(stream.cursor, self._since(before), incremental)
         resource = self.connector.resource(self.config, stream, self.context, cursor)
         hints: dict[str, Any] = {
             "write_disposition": disposition,

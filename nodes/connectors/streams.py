@@ -47,6 +47,7 @@ class StreamSettings(BaseModel):
     mode: Mode = "replace"
     primary_key: list[str] = []
     cursor: str | None = None
+    look_back: float = Field(default=0, ge=0, le=10**12)  # seconds of a time, days of a date, a difference of numbers
     columns: list[str] | None = None  # None: all, those to come too
     rename: dict[str, str] = Field(default={}, max_length=MOST_COLUMNS)  # a column of the source -> its name afterwards
     types: dict[str, str] = Field(default={}, max_length=MOST_COLUMNS)  # column -> text, double or decimal(p,s)
@@ -105,6 +106,8 @@ def problems(
         found["primary_key"] = "Merge needs a primary key: choose the columns that name a row."
     if settings.mode in ("replace", "append") and settings.cursor:
         found["cursor"] = f"A cursor has no effect with {settings.mode}: clear it, or choose incremental or merge."
+    if settings.look_back and not settings.cursor:
+        found["look_back"] = "Looking back goes by the cursor: choose one, or clear this."
     if len(set(settings.primary_key)) != len(settings.primary_key):
         found["primary_key"] = "A column of the primary key is there twice."
     if settings.columns is not None:

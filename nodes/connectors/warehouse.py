@@ -5,11 +5,14 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from nodes.connectors.changes import widened
 from nodes.connectors.failures import SourceError
 
+KEPT = 20  # rows of a stream in each of dlt's own tables
 ORPHANS_S = 20.0  # how long a query of a killed child may take to end
 _BEGUN, _DONE = 1, 0  # the status of a load in _dlt_loads; dlt itself writes and reads 0 alone
 
@@ -124,13 +127,24 @@ def has_rows(pipeline: Any, table: str) -> bool:
 
 def rows_of(pipeline: Any, table: str, load_ids: Sequence[str]) -> int:
     """How many rows of these loads the table holds."""
-    if not load_ids:
-        return 0
     ids = ", ".join(f"'{load_id}'" for load_id in load_ids)
+    return count(pipeline, table, f"_dlt_load_id IN ({ids})") if load_ids else 0
+
+
+def count(pipeline: Any, table: str, condition: str) -> int:
+    """How many rows of a table fit a condition of SQL."""
     with pipeline.sql_client() as client:
         name = client.make_qualified_table_name(table)
-        found = client.execute_sql(f"SELECT count(*) FROM {name} WHERE _dlt_load_id IN ({ids})")
+        found = client.execute_sql(f"SELECT count(*) FROM {name} WHERE {condition}")
     return int(found[0][0])
+
+
+def literal(value: Any) -> str:
+    """A value of a cursor in a statement; the database reads a text as its column's type."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        text = value.isoformat() if isinstance(value, date) else str(value)
+        return "'" + text.replace("'", "''") + "'"
+    return str(value)
 
 
 def mode_before(pipeline: Any, schema: str, table: str) -> str | None:
@@ -178,7 +192,20 @@ def tidy(pipeline: Any, schema: Any, tables: Sequence[str]) -> None:
         loads = client.sql_client.make_qualified_table_name("_dlt_loads")
         statement = f"DELETE FROM {loads} WHERE schema_name = %s AND status = {_BEGUN}"
         client.sql_client.execute_sql(statement, schema.name)
+        _prune(client.sql_client, schema.name)
         empty_staging(client, tables)
+
+
+def _prune(client: Any, name: str) -> None:
+    """Forget all but the newest rows that dlt keeps of a stream: its state, its loads and its schemas."""
+    for table, column, moment in (
+        ("_dlt_pipeline_state", "pipeline_name", "created_at"),
+        ("_dlt_version", "schema_name", "inserted_at"),
+        ("_dlt_loads", "schema_name", "inserted_at"),
+    ):
+        place = client.make_qualified_table_name(table)
+        newest = f"SELECT {moment} FROM {place} WHERE {column} = %s ORDER BY {moment} DESC LIMIT 1 OFFSET {KEPT - 1}"
+        client.execute_sql(f"DELETE FROM {place} WHERE {column} = %s AND {moment} < ({newest})", name, name)
 
 
 def prepare(
