@@ -7,7 +7,7 @@ at every attempt, and the working folder begins empty. docs/connectors.md says w
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,12 @@ class _Seen:
     bytes: int = 0
     before: list[str] | None = None  # the columns at the last load
     columns: set[str] | None = None  # None: nothing definite, as with JSON
+    least: Any = None  # the smallest value of the cursor
     _said: float = field(default_factory=time.monotonic)
+
+    def cursor(self, value: Any) -> None:
+        if value is not None and (self.least is None or value < self.least):
+            self.least = value
 
     def piece(self, rows: int, size: int) -> None:
         self.rows, self.bytes = self.rows + rows, self.bytes + size
@@ -95,6 +100,7 @@ class StreamLoad:
             self.context.say(f"{self.stream.name} has no rows, and its columns are not known: there is no table yet.")
             return {"event": "stream_done", "stream": self.stream.name, "table": self.stream.table, "rows": 0}
         self._forget_digits(pipeline)
+        disposition = self._replace_from(pipeline, disposition, seen) if known else disposition
         rows = pipeline.normalize().row_counts.get(self.stream.table, 0)
         _compare("were read", seen.rows, "are ready to be loaded", rows)
         self.emit({"event": "stream_progress", "stream": self.stream.name, "rows": seen.rows, "bytes": seen.bytes})
@@ -105,8 +111,9 @@ class StreamLoad:
             raise RuntimeError("dlt would remove other rows than this load has to")
         changes = self._changes(schema, tables, known, seen)
         packages = pipeline.list_normalized_load_packages()
-        again = self._read_again(pipeline, disposition, before)
+        there_already = self._rows_from(pipeline, before, known)
         size = self._publish(pipeline, schema, tables, known)
+        again = min(there_already, self._rows_until(pipeline, before, packages)) if there_already else 0
         written = wh.rows_of(pipeline, self.stream.table, packages)
         if self.stream.mode != "merge" or written > rows:  # a merge keeps one row of each key
             _compare("were read", rows, f"of this load are in {self.stream.table}", written)
@@ -152,11 +159,17 @@ class StreamLoad:
             for table in pipeline.schemas[self.name].tables.values():
                 table.pop(_SCOPE, None)
 
-    def _read_again(self, pipeline: Any, disposition: Any, before: Any) -> int:
-        """How many rows of the table this load replaces because the cursor begins at its last value again."""
-        if self.stream.mode != "incremental" or before is None or not isinstance(disposition, dict):
+    def _rows_until(self, pipeline: Any, before: Any, load_ids: Sequence[str]) -> int:
+        """How many rows of this load are not beyond the last value that the cursor had."""
+        until = f"{self._cursor_column(pipeline)} <= {wh.literal(before)}"
+        return wh.rows_of(pipeline, self.stream.table, load_ids, until)
+
+    def _rows_from(self, pipeline: Any, before: Any, known: Mapping[str, Any]) -> int:
+        """How many rows of the table the cursor reads again, as it begins at its last value. A coarse one is told."""
+        if before is None or self.stream.refresh or self.stream.table not in known:
             return 0
-        count = wh.count(pipeline, self.stream.table, disposition["destination_scope"])
+        since = f"{self._cursor_column(pipeline)} >= {wh.literal(self._since(before))}"
+        count = wh.count(pipeline, self.stream.table, since)
         if count > COARSE:
             self.context.say(
                 f"{count:,} rows of {self.stream.name} have the last value of the cursor {self.stream.cursor} or are "
@@ -213,11 +226,26 @@ class StreamLoad:
         if left := wh.unfinished(pipeline, self.name):
             ids = ", ".join(f"'{load_id}'" for load_id in left)
             scopes.append(f"_dlt_load_id IN ({ids})")
-        if stream.mode == "incremental" and before is not None:
-            name = column_identifier(stream.named(str(stream.cursor)))
-            column = pipeline.destination.capabilities().escape_identifier(name)
-            scopes.append(f"{column} >= {wh.literal(self._since(before))}")
         return {**_MERGE, **({"destination_scope": " OR ".join(scopes)} if scopes else {})}
+
+    def _replace_from(self, pipeline: Any, disposition: Any, seen: _Seen) -> Any:
+        """The disposition by which rows that were read again replace those that are there.
+
+        These are all from the smallest cursor value that was read on: a source that only gives rows after the last
+        value keeps what it does not give.
+        """
+        if self.stream.mode != "incremental" or not isinstance(disposition, dict) or seen.least is None:
+            return disposition
+        scope = f"{self._cursor_column(pipeline)} >= {wh.literal(seen.least)}"
+        if other := _scope_of(disposition):
+            scope = f"{other} OR {scope}"
+        pipeline.schemas[self.name].tables[self.stream.table][_SCOPE] = scope
+        return {**disposition, "destination_scope": scope}
+
+    def _cursor_column(self, pipeline: Any) -> str:
+        parts = self.stream.named(str(self.stream.cursor)).split(".")
+        name: str = pipeline.destination.capabilities().escape_identifier("__".join(map(column_identifier, parts)))
+        return name
 
     def _since(self, before: Any) -> Any:
         """From where on rows are read: the last value of the cursor, or so much earlier as was chosen."""
@@ -321,6 +349,22 @@ class StreamLoad:
         return made
 
 
+def _at(row: Mapping[str, Any], path: str) -> Any:
+    """A value of a row by its key, or by the keys that lead to it."""
+    if path in row:
+        return row[path]
+    value: Any = row
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _least(values: Any) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.min(values).as_py()
+
+
 def _compare(what: str, rows: int, otherwise: str, count: int) -> None:
     """Raise SourceError where two counts of the same rows differ: whatever the cause, it is no success."""
     if rows != count:
@@ -367,6 +411,8 @@ class _Conform:
             rows = [{name: value for name, value in row.items() if name in self._wanted} for row in rows]
         for row in rows:
             self._look(row, (), "")
+            if self._stream.cursor:
+                self._seen.cursor(_at(row, self._stream.cursor))
         for name, kind in self._stream.types.items():
             rows = [{**row, name: value_as_chosen(row[name], kind, name)} if name in row else row for row in rows]
         if self._stream.rename:
@@ -378,6 +424,8 @@ class _Conform:
         if self._wanted is not None:
             table = table.select([name for name in table.schema.names if name in self._wanted])
         _refuse_collision(self._stream, table.schema.names)
+        if self._stream.cursor in table.schema.names:
+            self._seen.cursor(_least(table.column(self._stream.cursor)))
         for name, kind in self._stream.types.items():
             if name in table.schema.names:
                 place = table.schema.names.index(name)

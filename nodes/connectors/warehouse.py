@@ -125,10 +125,10 @@ def has_rows(pipeline: Any, table: str) -> bool:
         return bool(client.execute_sql(f"SELECT 1 FROM {client.make_qualified_table_name(table)} LIMIT 1"))
 
 
-def rows_of(pipeline: Any, table: str, load_ids: Sequence[str]) -> int:
-    """How many rows of these loads the table holds."""
+def rows_of(pipeline: Any, table: str, load_ids: Sequence[str], condition: str = "TRUE") -> int:
+    """How many rows of these loads the table holds; those that fit a condition of SQL."""
     ids = ", ".join(f"'{load_id}'" for load_id in load_ids)
-    return count(pipeline, table, f"_dlt_load_id IN ({ids})") if load_ids else 0
+    return count(pipeline, table, f"_dlt_load_id IN ({ids}) AND {condition}") if load_ids else 0
 
 
 def count(pipeline: Any, table: str, condition: str) -> int:

@@ -65,7 +65,8 @@ def test_full_replace_and_append_by_cursor(tmp_path, api):
     place.loaded(*streams)
     assert place.one("SELECT count(*), count(DISTINCT id) FROM shop.all") == (201, 201)
     assert place.one("SELECT count(*) FROM shop.all__items") == (400,)
-    assert place.one("SELECT count(*), count(DISTINCT id) FROM shop.new") == (251, 251)
+    # One of those that went has the cursor's last value, and of that the table holds what the source holds.
+    assert place.one("SELECT count(*), count(DISTINCT id) FROM shop.new") == (250, 250)
 
 
 def test_other_ways_to_sign_in(tmp_path, api):

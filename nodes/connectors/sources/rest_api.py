@@ -193,8 +193,8 @@ def _resource(config: Settings, endpoint: Endpoint, context: Context, cursor: Cu
         since["incremental"] = {
             "cursor_path": cursor.column,
             "on_cursor_value_missing": cursor.incremental.on_cursor_value_missing,
-            "primary_key": cursor.incremental.primary_key,
-            "lag": cursor.incremental.lag,
+            "primary_key": list(cursor.incremental.primary_key),
+            **({"lag": cursor.incremental.lag} if cursor.incremental.lag else {}),
             **({"start_param": endpoint.cursor_param} if endpoint.cursor_param else {}),
         }
     if config.pagination == "page_number" and config.size_param:
