@@ -26,6 +26,7 @@ from runs.engine import pools
 from runs.engine.heart import Held, heart
 from runs.engine.release import release
 from runs.engine.stopping import draining
+from runs.invocations import invocation_of
 from runs.models import Lane, Run, TaskRun
 from runs.reuse import Wish
 from runs.states import DONE, RUN_OVER, RunState, TaskState
@@ -190,7 +191,11 @@ def write_plan(run: Run, plan: FlowPlan, warnings: list[str]) -> bool:
         ):
             return False
         lane = Lane.objects.create(
-            run=run, revision=plan.revision, threads=plan.revision.environment.threads, pool=pool
+            run=run,
+            revision=plan.revision,
+            threads=plan.revision.environment.threads,
+            pool=pool,
+            invocation=invocation_of(plan, reused, {}),
         )
         index = {row.key: number for number, row in enumerate(order.rows)}
         open_task_runs(
@@ -261,6 +266,7 @@ def _spec(flow: Flow | None, node: Node, spec: Any) -> dict[str, Any]:
         "builds": spec.builds,
         "tests": list(spec.tests),
         "unit_tests": list(spec.unit_tests),
+        "step": str(node.pk),
         "full_refresh": node.full_refresh,
         "threads": node.threads,
         "retries": first(node.retries, own.get("retries"), flow and flow.retries, 0),

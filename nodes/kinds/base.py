@@ -49,6 +49,8 @@ class Expanded:
     specs: tuple[TaskSpec, ...] = ()
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = ()
+    selected: tuple[str, ...] = ()  # what dbt says is selected, also what is not executed: ephemeral models, exposures
+    command: Mapping[str, Any] = field(default_factory=dict)  # of dbt, that a Transformation stands for
     why: Mapping[str, Any] = field(default_factory=dict)
 
 

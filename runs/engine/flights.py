@@ -103,6 +103,7 @@ class Flights:
                 unit_tests=spec["unit_tests"],
                 tests=() if is_test else spec["tests"],
                 run_model=spec["builds"] or is_test,
+                step=spec.get("step", ""),
                 full_refresh=spec["full_refresh"],
                 compiled=True,
                 failing_rows=settings.FAILING_ROWS,

@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,10 +59,12 @@ class Session:
             return str(error)
         return self._answer("ready", settings.SESSION_OPEN_TIMEOUT_S)
 
-    def begin(self, unique_ids: Iterable[str], label: str, *, leftovers: bool) -> str:
+    def begin(
+        self, unique_ids: Iterable[str], label: str, *, leftovers: bool, invocation: Mapping[str, Any]
+    ) -> str:
         """Prepare a run: connections, schemas, the cache of relations; "" or what went wrong."""
         try:
-            self.client.begin(unique_ids, hooks=False, label=label, leftovers=leftovers)
+            self.client.begin(unique_ids, hooks=False, label=label, leftovers=leftovers, invocation=invocation)
         except SessionClosed as error:
             return str(error)
         return self._answer("begun", settings.SESSION_OPEN_TIMEOUT_S)
