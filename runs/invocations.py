@@ -1,7 +1,7 @@
 """What a run is to dbt: one invocation, however many sessions execute it."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from nodes.expansion import FlowPlan
@@ -12,13 +12,13 @@ BARE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def invocation_of(plan: FlowPlan, reused: Collection[str], full_refresh: Mapping[int, bool]) -> dict[str, Any]:
+def invocation_of(plan: FlowPlan, reused: Collection[str]) -> dict[str, Any]:
     """The invocation of a plan, as a session takes it; `started_at` comes with the run.
 
-    In: keys of what a rerun takes over; node -> whether it refreshes fully, where that is not as the node says now.
+    In: keys of what a rerun takes over.
     """
     steps = {
-        str(pk): {**expanded.command, "full_refresh": full_refresh.get(pk, plan.nodes[pk].full_refresh)}
+        str(pk): {**expanded.command, "full_refresh": plan.nodes[pk].full_refresh}
         for pk, expanded in plan.expanded.items()
         if expanded.command
     }

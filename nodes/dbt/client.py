@@ -143,7 +143,8 @@ class DbtClient:
     ) -> None:
         """Execute one resource as soon as a thread is free; lines of `log` and one `result` follow.
 
-        In: `step`, which of the invocation's steps it belongs to; `compiled`, whether the result shall carry the SQL; `failing_rows`, how many of the rows that fail a test.
+        In: `step`, which of the invocation's steps it belongs to; `compiled`, whether the result shall carry the SQL;
+        `failing_rows`, how many of the rows that fail a test.
         Of a microbatch model: `since`, when the run began whose window it has; `known`, the batches of an earlier try
         {"batches": [[start, end]], "done": [[start, end]], "incremental"}; events `batches` tell how far it is.
         """

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from flows.models import Revision
 from flows.process import Child
 
+After = Literal["", "proceed", "skip", "abort"]
+
 
 @dataclass(frozen=True)
 class TaskSpec:
@@ -67,6 +69,7 @@ class Ended:
     exit_code: int | None = None
     retryable: bool = True
     log_dropped: int = 0
+    after: After = ""  # of a start hook that failed: what becomes of the others
 
 
 class Stopped(Exception):

@@ -51,7 +51,7 @@ class Selection:
         errors: Sequence[SelectorError],
         numbers: Numbers,
         excluded: Numbers,
-        everything: Numbers = frozenset(),
+        everything: Numbers | None = None,
     ) -> None:
         self.evaluation = evaluation
         self.manifest = evaluation.manifest
@@ -62,7 +62,7 @@ class Selection:
         self.errors = tuple(errors)
         self.numbers = numbers
         self.excluded = excluded
-        self.everything = everything or numbers  # before resource types are looked at
+        self.everything = numbers if everything is None else everything  # before resource types are looked at
 
     @cached_property
     def ids(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from django.conf import settings
 from flows.models import Revision
 from nodes.dbt.client import DbtClient, Event, SessionClosed
 from nodes.dbt.profiles import ProfileError
-from nodes.warehouse import database_dir, dbt_environment, parsed_of
+from nodes.warehouse import asked_target, database_dir, dbt_environment, parsed_of
 
 log = logging.getLogger("dex.sessions")
 MOST_IDLE = 3  # a session of a large project takes some 300 MB
@@ -51,7 +51,7 @@ class Session:
                 parsed_of(revision),
                 work_dir=self._folder,
                 threads=threads,
-                target=revision.warehouse.get("target") or None,
+                target=asked_target(revision) or None,
                 vars=revision.variables,
                 database_dir=database_dir(revision.environment),
             )
@@ -59,9 +59,7 @@ class Session:
             return str(error)
         return self._answer("ready", settings.SESSION_OPEN_TIMEOUT_S)
 
-    def begin(
-        self, unique_ids: Iterable[str], label: str, *, leftovers: bool, invocation: Mapping[str, Any]
-    ) -> str:
+    def begin(self, unique_ids: Iterable[str], label: str, *, leftovers: bool, invocation: Mapping[str, Any]) -> str:
         """Prepare a run: connections, schemas, the cache of relations; "" or what went wrong."""
         try:
             self.client.begin(unique_ids, hooks=False, label=label, leftovers=leftovers, invocation=invocation)

@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,21 @@ MARK = "READ|"
 FLAGS = sorted({*(name.upper() for name in get_flag_dict()), "FULL_REFRESH", "STORE_FAILURES", "WHICH"})
 
 MACROS = """
-{% macro tell(place, key, value) %}{% do log('READ|' ~ place ~ '|' ~ key ~ '|' ~ tojson(value, value | string, true), info=true) %}{% endmacro %}
+{% macro tell(place, key, value) %}
+  {% set text = tojson(value, value | string, true) %}
+  {% do log('READ|' ~ place ~ '|' ~ key ~ '|' ~ text, info=true) %}
+{% endmacro %}
+
+{% macro tell_each(place, kind, values) %}
+  {% for name, value in values.items() %}{% do tell(place, kind ~ '.' ~ name, value | string) %}{% endfor %}
+{% endmacro %}
 
 {% macro tell_all(place) %}
   {% if execute %}
     {% for name in FLAGS %}{% do tell(place, 'flags.' ~ name, flags[name] | string) %}{% endfor %}
-    {% for name, value in invocation_args_dict.items() %}{% do tell(place, 'args.' ~ name, value | string) %}{% endfor %}
-    {% for name, value in target.items() %}{% do tell(place, 'target.' ~ name, value | string) %}{% endfor %}
-    {% for name, value in dbt_metadata_envs.items() %}{% do tell(place, 'envs.' ~ name, value | string) %}{% endfor %}
+    {% do tell_each(place, 'args', invocation_args_dict) %}
+    {% do tell_each(place, 'target', target) %}
+    {% do tell_each(place, 'envs', dbt_metadata_envs) %}
     {% do tell(place, 'invocation_id', invocation_id) %}
     {% do tell(place, 'run_started_at', run_started_at | string) %}
     {% do tell(place, 'thread_id', thread_id) %}
@@ -42,9 +49,7 @@ MACROS = """
     {% do tell(place, 'var', var('day', 'nothing')) %}
     {% for kind, found in graph.items() %}
       {% do tell(place, 'graph.' ~ kind, found.keys() | list | sort) %}
-      {% if place in ('on-run-start', 'on-run-end') %}
-        {% for unique_id, node in found.items() %}{% do tell(place, 'graph.' ~ kind ~ '.' ~ unique_id, node | string) %}{% endfor %}
-      {% endif %}
+      {% if place in ('on-run-start', 'on-run-end') %}{% do tell_each(place, 'graph.' ~ kind, found) %}{% endif %}
     {% endfor %}
     {% if model is defined %}{% do tell(place, 'model.config', model.config | string) %}{% endif %}
   {% endif %}
@@ -57,9 +62,11 @@ MACROS = """
         'status': r.status | string, 'message': r.message, 'failures': r.failures, 'thread_id': r.thread_id,
         'timing': r.timing | map(attribute='name') | list, 'adapter_response': r.adapter_response,
         'batches': r.batch_results.to_dict() if r.batch_results else none,
-        'compiled': r.node.compiled_code if r.node.compiled_code is defined else none, 'relation': r.node.relation_name if r.node.relation_name is defined else none,
+        'compiled': r.node.compiled_code if r.node.compiled_code is defined else none,
+        'relation': r.node.relation_name if r.node.relation_name is defined else none,
         'took_time': r.execution_time > 0}) %}
     {% endfor %}
+    {% do tell('results', 'how many', results | length) %}
     {% do tell('results', 'schemas', schemas | sort) %}
     {% do tell('results', 'database_schemas', database_schemas | sort) %}
   {% endif %}
@@ -89,7 +96,8 @@ exposures:
 """
 
 MODELS = {
-    "a": "{{ config(materialized='table', pre_hook=\"{{ tell_all('pre-hook') }}\", post_hook=\"{{ tell_all('post-hook') }}\") }}"
+    "a": "{{ config(materialized='table', pre_hook=\"{{ tell_all('pre-hook') }}\", "
+    "post_hook=\"{{ tell_all('post-hook') }}\") }}"
     "{{ tell_all('model a') }} select 1 as id",
     "ghost": "{{ config(materialized='ephemeral') }} {{ tell_all('ghost') }} select id from {{ ref('a') }}",
     "b": "select id from {{ ref('a') }}",
@@ -161,7 +169,14 @@ def command_of(read: Mapping[tuple[str, str], Any], place: str = "on-run-end") -
 
 
 # Folders: dex reads a copy of the project and keeps a DuckDB file in a lasting folder of the environment.
-FOLDERS = ("args.project_dir", "args.profiles_dir", "args.log_path", "flags.PROFILES_DIR", "flags.LOG_PATH", "target.path")
+FOLDERS = (
+    "args.project_dir",
+    "args.profiles_dir",
+    "args.log_path",
+    "flags.PROFILES_DIR",
+    "flags.LOG_PATH",
+    "target.path",
+)
 # Of each invocation its own.
 OWN = ("invocation_id", "run_started_at")
 
@@ -178,6 +193,7 @@ def compared(read: Mapping[tuple[str, str], Any], folders: Iterable[object] = ()
             value = re.sub("0x[0-9a-f]+", "0x", value)  # addresses of functions
         elif what.startswith("graph.") and isinstance(value, str):
             value = re.sub(r"'(created_at|root_path)': [^,}]+", r"'\1'", value)  # when and where it was parsed
+            value = re.sub(r"<\w+\.\w+: ('[^']*')>", r"\1", value)  # dbt prints these so after a parse of everything
             value = re.sub(r"'build_path': [^,}]+|'compiled_path': [^,}]+", "", value)
         if isinstance(value, str):
             for folder in folders:
@@ -187,13 +203,19 @@ def compared(read: Mapping[tuple[str, str], Any], folders: Iterable[object] = ()
 
 
 def differences(mine: Mapping[tuple[str, str], Any], theirs: Mapping[tuple[str, str], Any]) -> list[str]:
-    """What is not the same, a line each."""
-    absent = "is not there"
-    return [
-        f"{place}, {what}: dex {mine.get((place, what), absent)!r:.1500}, dbt {theirs.get((place, what), absent)!r:.1500}"
-        for place, what in sorted({*mine, *theirs})
-        if mine.get((place, what), absent) != theirs.get((place, what), absent)
-    ]
+    """What is not the same, a line each, from the first character on that differs."""
+    made = []
+    for key in sorted({*mine, *theirs}):
+        one, two = (repr(read[key]) if key in read else "is not there" for read in (mine, theirs))
+        if one != two:
+            start = max(0, _alike(one, two) - 60)
+            made.append(f"{', '.join(key)}: dex {one[start : start + 200]}, dbt {two[start : start + 200]}")
+    return made
+
+
+def _alike(one: str, two: str) -> int:
+    """How many characters at the beginning are the same."""
+    return next((n for n, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
 
 
 def read_in_run(run: Run) -> dict[tuple[str, str], Any]:

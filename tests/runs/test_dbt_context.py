@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from runs import logs
 from tests.runs.engines import make_flow, run_to_end
 from tests.runs.talkative import TOLD, command_of, compared, differences, read_by_dbt, read_in_run, write_talkative
 
@@ -40,7 +41,7 @@ def test_all_that_a_project_can_read_of_its_invocation_is_as_in_the_same_command
     engine, told, tmp_path, node, command
 ):
     mine, theirs = both(tmp_path, node, times=2, parameters={"day": "2026-01-31"})
-    assert " ".join(command_of(mine)) == command.format('--target dev --threads 1 --vars {"day":"2026-01-31"}')
+    assert " ".join(command_of(mine)) == command.format('--threads 1 --vars {"day":"2026-01-31"}')
     assert {place for place, _ in mine} >= {"on-run-start", "on-run-end", "model a", "incremental", "ghost", "pre-hook"}
     assert len(mine) > 400
     assert differences(compared(mine), compared(theirs)) == []
@@ -56,3 +57,10 @@ def test_steps_with_different_settings_each_read_their_own_and_hooks_what_they_s
     assert read["on-run-start", "flags.FULL_REFRESH"] == "False" and read["on-run-start", "flags.WHICH"] == "build"
     assert read["on-run-start", "flags.INDIRECT_SELECTION"] == "buildable"
     assert read["model a", "invocation_id"] == read["on-run-end", "invocation_id"]
+
+
+def test_a_session_goes_on_from_what_was_parsed_and_parses_nothing_again(engine, tmp_path):
+    run = run_to_end(make_flow(write_talkative(tmp_path / "p")))
+    lane = run.lanes.get()
+    said = logs.read(f"{run.pk}/lane-{lane.pk}.{lane.fence}.log").text
+    assert "Unable to do partial parsing" not in said

@@ -33,8 +33,14 @@ class Command:
     @classmethod
     def of(cls, said: Mapping[str, Any] | None) -> "Command":
         """From the protocol; what is not said is as in a bare `dbt build`."""
-        known = {key: value for key, value in (said or {}).items() if key in cls.__dataclass_fields__}
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+        said = said or {}
+        return cls(
+            which=str(said.get("which") or "build"),
+            select=tuple(said.get("select") or ()),
+            exclude=tuple(said.get("exclude") or ()),
+            indirect_selection=str(said.get("indirect_selection") or "eager"),
+            full_refresh=bool(said.get("full_refresh")),
+        )
 
     def arguments(self, place: Mapping[str, Any]) -> list[str]:
         """Its command line; `place` holds the options that all commands of a session share."""
@@ -130,6 +136,7 @@ class Commands:
                 said: dict[str, Any] = {"invocation_command": f"dbt {' '.join(arguments)}"}
                 if command.full_refresh:  # also where the command has no such option
                     said["full_refresh"] = True
+                object.__delattr__(flags, "deprecated_env_var_warnings")  # dbt takes them away once they are said
                 for name, value in said.items():
                     object.__setattr__(flags, name.upper(), value)
                     object.__setattr__(flags, name, value)

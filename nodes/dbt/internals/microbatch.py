@@ -55,7 +55,7 @@ def prepare(runner: MicrobatchModelRunner, known: Mapping[str, Any] | None, tell
             )
         return dict(enumerate(left))
 
-    runner.get_batches = get_batches  # type: ignore[method-assign]
+    runner.get_batches = get_batches
 
 
 def own_config(node: Any) -> None:
@@ -75,7 +75,7 @@ def told(runner: Any, run: Callable[[], Any]) -> Any:
         said.append(str(sys.exc_info()[1] or ""))
         return build(*args, **kwargs)
 
-    runner._build_failed_run_batch_result = failed  # type: ignore[method-assign]
+    runner._build_failed_run_batch_result = failed
     result = run()
     start, _ = runner.batches[runner.batch_idx]
     message = said[0] if said else "" if str(result.status) == "success" else str(result.message or "")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dbt import selected_resources
 from dbt.adapters.factory import cleanup_connections, get_adapter
 from dbt.cli.flags import Flags
 from dbt.cli.types import Command as CliCommand
@@ -18,7 +19,6 @@ from dbt.config import RuntimeConfig
 from dbt.config.catalogs import get_active_write_integration, load_catalogs
 from dbt.config.runtime import load_profile, load_project
 from dbt.events.logging import setup_event_logger
-from dbt import selected_resources
 from dbt.flags import get_flags
 from dbt.node_types import RunHookType
 from dbt.parser.manifest import parse_manifest
@@ -252,13 +252,12 @@ class Project:
 
     def _nothing_done(self, node: Any, results: Mapping[str, Any]) -> Any:
         """The result of an exposure or a saved query, which dbt lets pass or skips, and dex has no task for."""
+        began = datetime.now(UTC)
         above, wave = set(), set(node.depends_on_nodes)
         while wave:
             above |= wave
             wave = {up for each in wave for up in self.manifest.parent_map.get(each, ())} - above
-        bad = {
-            key for key, result in results.items() if result.status in BuildTask.MARK_DEPENDENT_ERRORS_STATUSES
-        }
+        bad = {key for key, result in results.items() if result.status in BuildTask.MARK_DEPENDENT_ERRORS_STATUSES}
         stopped = bad & above or any(
             set(parents) <= above
             for key in bad
@@ -266,9 +265,11 @@ class Project:
         )
         if stopped:
             return result_of(skipped(), node)
-        now = datetime.now(UTC).replace(tzinfo=None).isoformat()
+        now = began.replace(tzinfo=None).isoformat()
         timing = [{"name": name, "started_at": now, "completed_at": now} for name in ("compile", "execute")]
-        return result_of({"status": "no-op", "message": "NO-OP", "failures": 0, "timing": timing}, node)
+        took = (datetime.now(UTC) - began).total_seconds()
+        made = {"status": "no-op", "message": "NO-OP", "failures": 0, "timing": timing, "execution_time": took}
+        return result_of(made, node)
 
     def _name_connections(self, label: str, leftovers: bool) -> None:
         """PostgreSQL goes on with a query whose client was killed: a second try would meet the first."""

@@ -1,6 +1,5 @@
 """What dbt knows of one result, as plain data that outlives the session, and back again for on-run-end hooks."""
 
-import threading
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -10,6 +9,7 @@ from dbt.artifacts.schemas.results import NodeStatus, RunStatus, TestStatus, Tim
 from dbt.artifacts.schemas.run import RunResult
 
 LONGEST_MESSAGE = 4000
+WORKER = "Thread-1 (worker)"  # as dbt calls the first of its threads
 
 Batch = tuple[datetime, datetime]
 
@@ -34,7 +34,7 @@ def record_of(result: RunResult) -> dict[str, Any]:
 
 def skipped() -> dict[str, Any]:
     """The record of what dbt skips."""
-    return {"status": "skipped", "thread_id": threading.current_thread().name}
+    return {"status": "skipped"}
 
 
 def result_of(record: Mapping[str, Any], node: Any) -> RunResult:
@@ -42,7 +42,7 @@ def result_of(record: Mapping[str, Any], node: Any) -> RunResult:
     found = record.get("batches")
     return RunResult(
         status=_status(str(record.get("status") or "error"), node),
-        thread_id=str(record.get("thread_id") or threading.current_thread().name),
+        thread_id=str(record.get("thread_id") or WORKER),
         execution_time=float(record.get("execution_time") or 0),
         timing=[
             TimingInfo(str(each["name"]), _time(each.get("started_at")), _time(each.get("completed_at")))
