@@ -22,6 +22,7 @@ from runs.engine.recorded import Batches, known_batches, results_of
 from runs.engine.results import ended_of, write_compiled, write_rows
 from runs.engine.sessions import Session
 from runs.logs import LogWriter
+from runs.masking import masked_in
 from runs.models import Attempt, TaskRun
 
 log = logging.getLogger("dex.lanes")
@@ -89,7 +90,7 @@ class Flights:
             log=LogWriter(claimed.log_path, Redactor(self._secrets)),
             node_id=row.node_id,
             deadline=time.monotonic() + float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S),
-            batches=Batches(claimed.task_run_id, claimed.fence, kept or {}),
+            batches=Batches(claimed.task_run_id, claimed.fence, kept or {}, Redactor(self._secrets)),
             pool=row.pool,
         )
         lost = Attempt.objects.filter(task_run=claimed.task_run_id, fence=claimed.fence - 1)
@@ -166,7 +167,11 @@ class Flights:
         """Write the end of a flight, however long the database takes to come back while the lease is ours."""
         dropped = flight.log.close()
         result = {**ended.result, "batches": flight.batches.kept} if flight.batches.rows else ended.result
-        whole = Ended(**{**vars(ended), "log_dropped": dropped, "result": result})
+        reason = ended.reason
+        if self._secrets:  # what a warehouse says may hold one
+            mask = Redactor(self._secrets).whole
+            reason, result = mask(reason), masked_in(result, mask)
+        whole = Ended(**{**vars(ended), "log_dropped": dropped, "result": result, "reason": reason})
         flight.held.closing = True
         surely(lambda: finish(flight.claim, whole), flight.held.lost)
         self._free(flight)

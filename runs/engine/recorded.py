@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from flows.redaction import Redactor
 from nodes.models import Node
 from nodes.ordering import HOOK, ON_RUN_END, ON_RUN_START
 from runs import logs
@@ -56,8 +57,8 @@ def _whole(path: str) -> str:
 class Batches:
     """The batches of one task run while they are built: told by the session, kept with the task run."""
 
-    def __init__(self, task_run_id: int, fence: int, known: Mapping[str, Any]) -> None:
-        self._task, self._fence = task_run_id, fence
+    def __init__(self, task_run_id: int, fence: int, known: Mapping[str, Any], redactor: Redactor) -> None:
+        self._task, self._fence, self._redactor = task_run_id, fence, redactor
         self.incremental = bool(known.get("incremental"))
         self.rows: list[dict[str, Any]] = [dict(row) for row in known.get("rows", ())]
         self._saved = 0.0
@@ -70,7 +71,7 @@ class Batches:
             left = set(event["left"])
             self.incremental = bool(event["incremental"])
             self.rows = [
-                {**before.get(start, {}), "start": start, "end": end, "label": label}
+                {**before.get(start, {}), "start": start, "end": end, "label": label, "earlier": True}
                 if start not in left
                 else {"start": start, "end": end, "label": label, "status": ""}
                 for start, end, label in event["batches"]
@@ -79,7 +80,8 @@ class Batches:
         self._is_new = True
         for row in self.rows:
             if row["start"] == event.get("batch"):
-                row.update({name: event[name] for name in ("status", "seconds", "message")})
+                row.update(status=event["status"], seconds=event["seconds"])
+                row["message"] = self._redactor.whole(event["message"])
 
     def save(self, *, now: bool = False) -> None:
         """Keep them with the task run, once a second at most unless it must be `now`."""

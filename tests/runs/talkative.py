@@ -125,6 +125,11 @@ def write_talkative(folder: Path, models: Mapping[str, str] = MODELS, yml: str =
     return write_project(folder, models, dbt_project=yml, **files)
 
 
+def write_quiet(folder: Path, models: Mapping[str, str], yml: str) -> Path:
+    """A project with the macros alone, and these models."""
+    return write_project(folder, models, dbt_project=yml, **{"macros__tell.sql": MACROS, "profiles_yml": PROFILE})
+
+
 def read_of(lines: Iterable[str]) -> dict[tuple[str, str], Any]:
     """(place, what) -> the value that was printed last."""
     found = {}

@@ -15,6 +15,7 @@ from runs.history import check
 from runs.models import Attempt, Lane, Run
 from runs.repeated import Choice
 from runs.reruns import rerun
+from tests.pages import Person
 from tests.runs.engines import finished, make_flow, run_to_end, start, write_project
 from tests.runs.graphs import states
 from tests.waiting import until
@@ -114,7 +115,12 @@ def test_a_lost_session_costs_the_batches_that_were_not_built_yet(engine, flag):
 
     rows = run.task_runs.filter(identifier="by_day")
     two = ["success", "success", "", ""]
-    until(lambda: [row["status"] for row in rows.get().result.get("batches", {}).get("rows", ())] == two, 60)
+    until(
+        lambda: (
+            [batch["status"] for row in rows.all() for batch in row.result.get("batches", {}).get("rows", ())] == two
+        ),
+        60,
+    )
     flag.unlink()
     os.killpg(Attempt.objects.get(task_run__identifier="by_day").pid, signal.SIGKILL)
     assert finished(run).state == "succeeded"
@@ -173,3 +179,21 @@ def test_what_is_in_a_table_that_was_dropped_is_built_again(engine, flag):
     again = finished(rerun(run, actor="ada"))
     assert built(again) == ids(0, 1, 2, 3)
     assert days_of(run) == [0, 1, 2, 3]
+
+
+def test_the_panel_shows_the_batches_and_the_dialog_what_becomes_of_them(engine, flag):
+    run = run_to_end(make_flow(project(flag)))
+    person = Person("ada", "everything")
+    row = run.task_runs.get(identifier="by_day")
+    panel = person.open(f"/runs/{run.pk}/?task={row.pk}").html
+    assert f"3 of 4 built, 1 failed, from {day(0)} to {day(3)}." in panel
+    listed = panel[panel.index("<h3>Batches") :]
+    assert all(f'<span class="mono">{each}</span>' in listed for each in DAILY) and "the third day is bad" in listed
+    page = person.open(f"/runs/{run.pk}/rerun/")
+    form = page.form("rerun")
+    assert (form.fields["window"], form.fields["full_refresh"]) == (["failed"], ["same"])
+    flag.unlink()
+    person.post(page, form, {"start": "1", "window": "whole", "full_refresh": "no"})
+    again = finished(run.reruns.get())
+    assert (again.scope["window"], again.scope["full_refresh"]) == ("whole", "no")
+    assert built(again) == ids(0, 1, 2, 3)

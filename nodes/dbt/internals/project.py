@@ -216,7 +216,10 @@ class Project:
             task.with_hooks = False
         hooks = _hooks(task, before)
         failed = [hook["message"] for hook in hooks if hook["status"] not in ("success", "pass")]
-        records = {result.node.unique_id: record_of(result) for result in task.node_results[before:]}
+        records = {
+            result.node.unique_id: {**record_of(result), "compiled_code": getattr(result.node, "compiled_code", None)}
+            for result in task.node_results[before:]
+        }
         return HookReport(not failed and not message, message or "\n".join(failed), hooks, records, aborted)
 
     @property
@@ -229,8 +232,9 @@ class Project:
         if recorded is None:
             return [*task.node_results, *self._results.values()]
         made: dict[str, Any] = {}
+        mine = {result.node.unique_id: result for result in task.node_results} | self._results
         for unique_id, record in recorded.items():
-            own = self._results.get(unique_id)
+            own = mine.get(unique_id)
             node = self.manifest.unit_tests.get(unique_id) or self.manifest.nodes.get(unique_id)
             if own is not None or node is not None:
                 made[unique_id] = own or result_of(record, self._as_it_was(node, record))
