@@ -4,7 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -156,6 +156,8 @@ class Flights:
 
     def _land(self, task: str, flight: Flight, event: dict[str, Any]) -> None:
         ended = ended_of(event, timed_out=flight.timed_out, limit=flight.claim.spec.get("timeout"))
+        if ended.state == "failed" and not flight.timed_out and (problem := flight.batches.problem):
+            ended = replace(ended, reason=" ".join(problem.split())[:1000])
         ended.result.update(write_compiled(flight.claim, event.get("compiled_code") or "", Redactor(self._secrets)))
         ended.result.update(write_rows(flight.claim, event.get("failing_rows") or {}, Redactor(self._secrets)))
         if event.get("records") and self._wants_records(flight.claim.run_id):

@@ -11,7 +11,7 @@ from runs import logs
 from runs.models import TaskRun
 from runs.states import TaskState
 
-SAVE_S = 1.0
+SAVE_S = 1.0  # for each 500 batches
 
 
 def results_of(run_id: int) -> dict[str, dict[str, Any]]:
@@ -85,10 +85,18 @@ class Batches:
 
     def save(self, *, now: bool = False) -> None:
         """Keep them with the task run, once a second at most unless it must be `now`."""
-        if self._is_new and (now or time.monotonic() - self._saved >= SAVE_S):
+        pause = SAVE_S * (1 + len(self.rows) // 500)
+        if self._is_new and (now or time.monotonic() - self._saved >= pause):
             self._saved, self._is_new = time.monotonic(), False
             rows = TaskRun.objects.filter(pk=self._task, fence=self._fence, ended_at=None)
             rows.update(result={"batches": self.kept})
+
+    @property
+    def problem(self) -> str:
+        """What went wrong with them, in one line; "" when nothing did."""
+        bad = [row for row in self.rows if row.get("status") == "error"]
+        said = next((f": {row['label']}: {row['message']}" for row in bad if row.get("message")), "")
+        return f"{len(bad)} of {len(self.rows)} batches failed{said}" if bad else ""
 
     @property
     def kept(self) -> dict[str, Any]:

@@ -322,8 +322,8 @@ def test_hooks_run_once_at_both_ends_and_the_end_sees_the_results(engine, tmp_pa
         assert connection.execute("select n from main.ended").fetchall() == [(2,)]
 
 
-def test_nothing_starts_after_a_hook_that_failed(engine, tmp_path):
-    yml = PROJECT_YML + 'on-run-start: "select nonsense"\n'
+def test_nothing_starts_after_a_hook_that_failed_where_the_project_says_so(engine, tmp_path):
+    yml = PROJECT_YML + 'on-run-start: "select nonsense"\nflags: {skip_nodes_if_on_run_start_fails: true}\n'
     run = run_to_end(make_flow(write_project(tmp_path / "p", {"a": "select 1 as id"}, dbt_project=yml)))
     assert states(run) == {"on-run-start": "failed", "a": "skipped"}
     assert run.state == "failed"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import psycopg
 import pytest
 from django.conf import settings
 
@@ -197,3 +198,39 @@ def test_the_panel_shows_the_batches_and_the_dialog_what_becomes_of_them(engine,
     again = finished(run.reruns.get())
     assert (again.scope["window"], again.scope["full_refresh"]) == ("whole", "no")
     assert built(again) == ids(0, 1, 2, 3)
+
+
+ON_POSTGRESQL = """{{{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='happened',
+  batch_size='day', begin='{begin}', lookback=1, unique_key='i') }}}}
+{{% set bad = false %}}
+{{% if execute and model.batch %}}
+  {{% do log('BUILDS ' ~ model.batch.id, info=true) %}}
+  {{% set bad = model.batch.id == '{third}' and env_var('DBT_TROUBLE', '') and run_query(
+    "select count(*) from pg_ls_dir('{folder}') f where f = 'flag'").rows[0][0] > 0 %}}
+{{% endif %}}
+select happened, i from {{{{ ref('events') }}}} {{{{ "where i / (i - i) > 0" if bad }}}}
+"""
+EVENTS_ON_POSTGRESQL = """{{{{ config(materialized='table', event_time='happened') }}}}
+select '{begin}'::timestamp + i * interval '1 day' + interval '1 hour' as happened, i
+from generate_series(0, {last}) i
+"""
+
+
+def test_a_rerun_builds_the_batch_that_failed_on_postgresql_too(engine, flag, postgres_profile, settings):
+    settings.DBT_ENVIRONMENT = {**settings.DBT_ENVIRONMENT, "DBT_TROUBLE": "yes"}
+    third, folder = day(2).replace("-", ""), flag.parent
+    models = {
+        "events": EVENTS_ON_POSTGRESQL.format(begin=day(0), last=DAYS - 1),
+        "by_day": ON_POSTGRESQL.format(begin=day(0), third=third, folder=folder),
+    }
+    for place in (folder, *folder.parents[:2]):
+        place.chmod(0o755)  # the server runs as somebody else
+    run = run_to_end(make_flow(write_project(folder / "p", models, profiles_yml=postgres_profile)))
+    assert [status for _, status in batches(run)] == ["success", "success", "error", "success"]
+    assert "1 of 4 batches failed" in run.task_runs.get(identifier="by_day").reason
+    flag.unlink()
+    again = finished(rerun(run, actor="ada"))
+    assert again.state == "succeeded" and built(again) == ids(2)
+    port = int(re.search(r"port: (\d+)", postgres_profile).group(1))
+    with psycopg.connect(host="127.0.0.1", port=port, user="dex", dbname="dex") as connection:
+        assert connection.execute("select i from marts.by_day order by i").fetchall() == [(0,), (1,), (2,), (3,)]

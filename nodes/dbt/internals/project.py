@@ -12,9 +12,9 @@ from typing import Any
 
 from dbt import selected_resources
 from dbt.adapters.factory import cleanup_connections, get_adapter
+from dbt.cli import requires
 from dbt.cli.flags import Flags
 from dbt.cli.types import Command as CliCommand
-from dbt.compilation import Compiler
 from dbt.config import RuntimeConfig
 from dbt.config.catalogs import get_active_write_integration, load_catalogs
 from dbt.config.runtime import load_profile, load_project
@@ -58,7 +58,10 @@ class Project:
         debug: bool = False,
     ) -> None:
         os.chdir(project_dir)
-        set_invocation_context(dict(os.environ))
+        environment = dict(os.environ)
+        # Since 1.11 DBT_ENGINE_X and DBT_X are one, where dbt knows the name.
+        getattr(requires, "_cross_propagate_engine_env_vars", lambda _: None)(environment)
+        set_invocation_context(environment)
         options: dict[str, Any] = {
             "project_dir": project_dir, "profiles_dir": profiles_dir, "target_path": target_path,
             "log_path": log_path, "log_level": "none", "log_level_file": "none", "use_colors": False,
@@ -216,10 +219,7 @@ class Project:
             task.with_hooks = False
         hooks = _hooks(task, before)
         failed = [hook["message"] for hook in hooks if hook["status"] not in ("success", "pass")]
-        records = {
-            result.node.unique_id: {**record_of(result), "compiled_code": getattr(result.node, "compiled_code", None)}
-            for result in task.node_results[before:]
-        }
+        records = {result.node.unique_id: record_of(result) for result in task.node_results[before:]}
         return HookReport(not failed and not message, message or "\n".join(failed), hooks, records, aborted)
 
     @property
@@ -237,22 +237,12 @@ class Project:
             own = mine.get(unique_id)
             node = self.manifest.unit_tests.get(unique_id) or self.manifest.nodes.get(unique_id)
             if own is not None or node is not None:
-                made[unique_id] = own or result_of(record, self._as_it_was(node, record))
+                made[unique_id] = own or result_of(record, _as_it_was(node, record))
         for unique_id in self._invocation.selected or ():
             node = self.manifest.exposures.get(unique_id) or self.manifest.saved_queries.get(unique_id)
             if node is not None:
                 made[unique_id] = self._nothing_done(node, made)
         return list(made.values())
-
-    def _as_it_was(self, node: Any, record: Mapping[str, Any]) -> Any:
-        """A copy of a node as its execution left it, compiled, for what another session executed."""
-        made = fresh(node)
-        if record.get("compiled_code"):
-            made.compiled, made.compiled_code = True, record["compiled_code"]
-        elif node.resource_type in ("test", "snapshot", "model") and record.get("timing"):
-            with suppress(Exception), self.adapter.connection_named("results"):
-                return Compiler(self.config).compile_node(made, self.manifest, write=False)
-        return made
 
     def _nothing_done(self, node: Any, results: Mapping[str, Any]) -> Any:
         """The result of an exposure or a saved query, which dbt lets pass or skips, and dex has no task for."""
@@ -415,6 +405,14 @@ class Project:
         events.debug = debug
         events.add_callback(lambda event: log(event.info.level, event.info.msg))
         ctx_set_event_manager(events)
+
+
+def _as_it_was(node: Any, record: Mapping[str, Any]) -> Any:
+    """A copy of a node as its execution left it, compiled, for what another session executed."""
+    made = fresh(node)
+    if record.get("compiled_code"):
+        made.compiled, made.compiled_code = True, record["compiled_code"]
+    return made
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dbt.artifacts.schemas.results import NodeStatus, RunStatus, TestStatus, Tim
 from dbt.artifacts.schemas.run import RunResult
 
 LONGEST_MESSAGE = 4000
+COMPILED = ("test", "unit_test", "operation")  # whose code is kept with the record; that of models is beside their log
 WORKER = "Thread-1 (worker)"  # as dbt calls the first of its threads
 
 Batch = tuple[datetime, datetime]
@@ -17,6 +18,7 @@ Batch = tuple[datetime, datetime]
 def record_of(result: RunResult) -> dict[str, Any]:
     """A result as plain data."""
     found = result.batch_results
+    code = getattr(result.node, "compiled_code", None) if result.node.resource_type in COMPILED else None
     return {
         "status": str(result.status),
         "message": None if result.message is None else str(result.message)[:LONGEST_MESSAGE],
@@ -28,6 +30,7 @@ def record_of(result: RunResult) -> dict[str, Any]:
             {"name": each.name, "started_at": _iso(each.started_at), "completed_at": _iso(each.completed_at)}
             for each in result.timing
         ],
+        **({"compiled_code": code} if code else {}),
         **({"batches": {"successful": _texts(found.successful), "failed": _texts(found.failed)}} if found else {}),
     }
 
