@@ -89,6 +89,9 @@ models:
     columns: [{name: id, data_tests: [not_null, unique]}]
   - name: below
     columns: [{name: id, data_tests: [not_null]}]
+  - name: growing
+    columns: [{name: id, data_tests: [{accepted_values: {arguments: {values: [7]}, config: {severity: warn}}}]}]
+  - {name: versioned, latest_version: 2, versions: [{v: 1}, {v: 2}]}
 unit_tests:
   - {name: stays, model: b, given: [{input: ref('a'), rows: [{id: 4}]}], expect: {rows: [{id: 4}]}}
 exposures:
@@ -105,6 +108,13 @@ MODELS = {
     "{% if execute %}{% do tell('incremental', 'is_incremental', is_incremental()) %}"
     "{% do tell('incremental', 'should_full_refresh', should_full_refresh()) %}{% endif %}"
     " select id from {{ ref('ghost') }}",
+    "events": "{{ config(materialized='table', event_time='at') }} select timestamp '2026-01-01 10:00' as at",
+    "by_day": "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at', "
+    "batch_size='year', begin='2025-01-01') }}{{ tell_all('microbatch') }}"
+    "{% if execute and model.batch %}{% do tell('microbatch', model.batch.id, model.batch | string) %}{% endif %}"
+    "select * from {{ ref('events') }}",
+    "versioned_v1": "select 1 as v",
+    "versioned_v2": "{{ tell_all('versioned') }} select 2 as v",
     "broken": "select nonsense from {{ ref('b') }}",
     "below": "select id from {{ ref('broken') }}",
 }
@@ -116,6 +126,7 @@ def write_talkative(folder: Path, models: Mapping[str, str] = MODELS, yml: str =
         "macros__tell.sql": MACROS,
         "models__schema_yml": SCHEMA,
         "profiles_yml": PROFILE,
+        "models__in_python.py": "def model(dbt, session):\n    return session.sql('select 42 as answer')\n",
         "seeds__colours.csv": "id,name\n1,red\n2,green\n",
         "tests__alone.sql": "{{ tell_all('test') }} select * from {{ ref('a') }} where id > 1",
         "snapshots__snap_yml": "snapshots:\n  - {name: snap, relation: ref('a'), "
