@@ -225,7 +225,7 @@ def _reused(run: Run, plan: FlowPlan) -> tuple[dict[str, dict[str, Any]], Repeat
         return {}, Repeated()
     found = reruns.decide(run.retry_of, plan, Wish.of(run.scope))
     basis = reruns.basis_of(run.retry_of)
-    kept = repeated(basis, plan, found, Choice.of(run.scope), reruns.changed_tasks(basis, plan))
+    kept = repeated(basis, plan, found, Choice.of(run.scope))
     earlier = basis.task_runs.filter(state__in=DONE).exclude(kind=ordering.HOOK)
     reused = {
         key: {"result": result, "why": found[key].why}

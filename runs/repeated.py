@@ -1,6 +1,6 @@
 """What a rerun keeps of the run that it repeats: full refresh, the window of microbatch models, and their batches."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -50,12 +50,9 @@ class Repeated:
         return {**found, "batches": self.batches[key]} if key in self.batches else found
 
 
-def repeated(
-    basis: Run, plan: FlowPlan, found: Mapping[str, Verdict], choice: Choice, changed: Iterable[str]
-) -> Repeated:
-    """What a rerun of `basis` keeps. In: what it does with each task, and the keys whose code is another now."""
+def repeated(basis: Run, plan: FlowPlan, found: Mapping[str, Verdict], choice: Choice) -> Repeated:
+    """What a rerun of `basis` keeps. In: what it does with each task."""
     made = Repeated()
-    other = set(changed)
     rows = {
         key: (state, spec, result)
         for key, state, spec, result in basis.task_runs.values_list("unique_id", "state", "spec", "result")
@@ -76,7 +73,7 @@ def repeated(
         made.since[row.key] = spec.get("since") or _text(basis.started_at)
         kept = result.get("batches") or spec.get("batches")
         refreshes = made.full_refresh[row.step]
-        if not kept or row.key in other or refreshes != bool(spec.get("full_refresh")):
+        if not kept or (refreshes and not spec.get("full_refresh")):
             continue  # its window is computed anew, from when the first try began
         whole = choice.window == "whole" or state in DONE or row.key in again
         made.batches[row.key] = {

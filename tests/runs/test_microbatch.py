@@ -87,14 +87,21 @@ def ids(*numbers: int) -> list[str]:
     return [day(number).replace("-", "") for number in numbers]
 
 
-def test_a_rerun_builds_the_batch_that_failed_and_no_other(engine, flag):
+AGAIN = [{}, {"keys": ["model.small.by_day"], "mode": "here"}, {"revision": "newest"}]
+
+
+@pytest.mark.parametrize("options", AGAIN, ids=["from the failure", "from the model", "on mended code"])
+def test_a_rerun_builds_the_batch_that_failed_and_no_other(engine, flag, options):
     run = run_to_end(make_flow(project(flag)))
     assert states(run) == {"events": "succeeded", "by_day": "failed"}
     assert batches(run) == list(zip(DAILY, ["success", "success", "error", "success"], strict=True))
     assert "the third day is bad" in run.task_runs.get(identifier="by_day").result["batches"]["rows"][2]["message"]
     assert days_of(run) == [0, 1, 3]
-    flag.unlink()
-    again = finished(rerun(run, actor="ada"))
+    if "revision" in options:
+        project(flag, "where true")
+    else:
+        flag.unlink()
+    again = finished(rerun(run, actor="ada", **options))
     assert states(again) == {"events": "reused", "by_day": "succeeded"}
     assert built(again) == ids(2)
     assert batches(again) == [(each, "success") for each in DAILY]

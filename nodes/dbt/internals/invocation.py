@@ -132,8 +132,11 @@ class Commands:
         with self._lock:
             if command not in self._made:
                 arguments = command.arguments(self._place)
-                flags = _Shown(ctx=args_to_context(arguments))
+                # Values of selectors are not given to the parser of options: one might look like an option.
+                flags = _Shown(ctx=args_to_context(replace(command, select=(), exclude=()).arguments(self._place)))
                 said: dict[str, Any] = {"invocation_command": f"dbt {' '.join(arguments)}"}
+                said |= {"select": command.select} if command.select else {}
+                said |= {"exclude": command.exclude} if command.exclude else {}
                 if command.full_refresh:  # also where the command has no such option
                     said["full_refresh"] = True
                 object.__delattr__(flags, "deprecated_env_var_warnings")  # dbt takes them away once they are said
