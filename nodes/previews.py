@@ -120,7 +120,8 @@ def said(reason: Reason, manifest: Manifest) -> str:
     """A reason in one line: "tag:finance+: mart_orders <- stg_orders"."""
     if reason.how == "everything":
         return "Include is empty: all models"
-    names = [manifest.resources[unique_id].name for unique_id in reason.path]
+    rows = [manifest.resources[unique_id] for unique_id in reason.path]
+    names = [row.full_identifier or row.name for row in rows]
     if reason.how == "matched" or len(names) < 2:
         return reason.value
     arrow = " → " if reason.how == "upstream" else " ← "
@@ -189,7 +190,9 @@ def _pool(manifest: Manifest) -> list[tuple[str, str, str]]:
         folders = sorted({folder for row in rows for folder in _folders(row.path)})
         sources = sorted({row.source_name or "" for row in manifest.rows if row.resource_type == "source"})
         made = [(f"tag:{tag}", "tag") for tag in sorted(manifest.tag_index)]
-        made += [(row.name, row.resource_type) for row in sorted(rows, key=lambda row: row.name)]
+        several = {name for name, number in Counter(row.name for row in rows).items() if number > 1}
+        made += dict.fromkeys((row.name, row.resource_type) for row in sorted(rows, key=lambda row: row.name))
+        made += sorted((row.identifier, row.resource_type) for row in rows if row.name in several)
         made += [(f"path:{folder}", "folder") for folder in folders]
         made += [(f"source:{name}", "source") for name in sources if name]
         made += [(f"config.materialized:{kind}", "materialization") for kind in ("table", "view", "incremental")]

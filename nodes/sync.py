@@ -22,7 +22,7 @@ from nodes.dbt.parse import ParsedProject, ParseError, parse_project
 from nodes.dbt.profiles import ProfileError, UnreadableProfile, profile_name, project_of
 from nodes.expansion import refresh_environment
 from nodes.manifest import ManifestError, decode
-from nodes.warehouse import TARGET, WarehouseError, database_dir, dbt_environment, profiles_dir
+from nodes.warehouse import TARGET, WarehouseError, asked_target, database_dir, dbt_environment, profiles_dir
 
 #: What may be wrong with a project, its repository or its warehouse: told on the environment, and no fault of dex.
 PROBLEMS = (
@@ -110,7 +110,7 @@ def with_variables(revision: Revision, variables: dict[str, Any]) -> Revision:
         parsed = parse_project(
             Path(revision.project_dir),
             profiles_dir=Path(revision.profiles_dir),
-            target=revision.warehouse.get("target") or None,
+            target=asked_target(revision) or None,
             vars=variables,
             env=dbt_environment(environment),
             home=Path(settings.DEX_HOME),
@@ -200,6 +200,7 @@ def _revision(
             "path": parsed.profile.database,
             "profile": parsed.profile.name,
             "target": parsed.profile.target,
+            "asked": parsed.target,
         },
         "variables": json.loads(json.dumps(variables)),
         "resources": counts,

@@ -113,6 +113,11 @@ def profile_of(revision: Revision) -> Profile:
     )
 
 
+def asked_target(revision: Revision) -> str:
+    """The target that a revision was parsed with; "" where the profile's own was taken."""
+    return str(revision.warehouse.get("asked", revision.warehouse.get("target")) or "")
+
+
 def parsed_of(revision: Revision) -> ParsedProject:
     """What a session needs to open a revision. Raises ProfileError when its profile is no longer readable."""
     return ParsedProject(

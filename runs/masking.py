@@ -1,5 +1,8 @@
 """What must not reach a log of a run."""
 
+from collections.abc import Callable
+from typing import Any
+
 from django.conf import settings
 
 from flows import credentials
@@ -43,3 +46,12 @@ def redactor_of(run_id: int) -> Redactor:
     """A fresh masker for one log of a run."""
     run = Run.objects.select_related("revision__environment", "flow__environment").get(pk=run_id)
     return Redactor(secrets_of(run))
+
+
+def masked_in(value: Any, mask: Callable[[str], str]) -> Any:
+    """Plain data with every text in it masked."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {mask(key): masked_in(each, mask) for key, each in value.items()}
+    return [masked_in(each, mask) for each in value] if isinstance(value, list) else value

@@ -26,7 +26,9 @@ from runs.engine import pools
 from runs.engine.heart import Held, heart
 from runs.engine.release import release
 from runs.engine.stopping import draining
+from runs.invocations import invocation_of
 from runs.models import Lane, Run, TaskRun
+from runs.repeated import Choice, Repeated, repeated
 from runs.reuse import Wish
 from runs.states import DONE, RUN_OVER, RunState, TaskState
 from runs.transitions import move_run, open_task_runs
@@ -173,7 +175,9 @@ def _latest(flow: Flow, parameters: dict[str, Any]) -> tuple[Revision, list[str]
 def write_plan(run: Run, plan: FlowPlan, warnings: list[str]) -> bool:
     """Write the plan as task runs and start the run; False when another planner or a cancel was first."""
     drift = {} if run.retry_of_id else write_tasks(plan, reason="run")
-    reused = _reused(run, plan)
+    reused, kept = _reused(run, plan)
+    for pk, full_refresh in kept.full_refresh.items():
+        plan.nodes[pk].full_refresh = full_refresh
     order = plan.order
     pool = warehouse_pool_of(plan.revision)
     _limit_connections(plan)
@@ -190,11 +194,15 @@ def write_plan(run: Run, plan: FlowPlan, warnings: list[str]) -> bool:
         ):
             return False
         lane = Lane.objects.create(
-            run=run, revision=plan.revision, threads=plan.revision.environment.threads, pool=pool
+            run=run,
+            revision=plan.revision,
+            threads=plan.revision.environment.threads,
+            pool=pool,
+            invocation=invocation_of(plan, reused),
         )
         index = {row.key: number for number, row in enumerate(order.rows)}
         open_task_runs(
-            [_task_run(run, plan, row, lane, reused, number) for number, row in enumerate(order.rows)],
+            [_task_run(run, plan, row, lane, reused, kept, number) for number, row in enumerate(order.rows)],
             [(index[up], index[down]) for up, down in sorted(order.edges)],
             actor=ACTOR,
         )
@@ -208,21 +216,33 @@ def warehouse_pool_of(revision: Revision) -> str:
     return f"duckdb:{warehouse['path']}" if warehouse.get("type") == "duckdb" else ""
 
 
-def _reused(run: Run, plan: FlowPlan) -> dict[str, dict[str, Any]]:
-    """key -> result of what a rerun takes over: what succeeded before, and is not asked for again."""
+def _reused(run: Run, plan: FlowPlan) -> tuple[dict[str, dict[str, Any]], Repeated]:
+    """(key -> result of what a rerun takes over, what the rest keeps of the first try).
+
+    Taken over is what succeeded before, and is not asked for again.
+    """
     if run.retry_of is None:
-        return {}
+        return {}, Repeated()
     found = reruns.decide(run.retry_of, plan, Wish.of(run.scope))
-    earlier = reruns.basis_of(run.retry_of).task_runs.filter(state__in=DONE).exclude(kind=ordering.HOOK)
-    return {
+    basis = reruns.basis_of(run.retry_of)
+    kept = repeated(basis, plan, found, Choice.of(run.scope))
+    earlier = basis.task_runs.filter(state__in=DONE).exclude(kind=ordering.HOOK)
+    reused = {
         key: {"result": result, "why": found[key].why}
         for key, result in earlier.values_list("unique_id", "result")
         if key in found and not found[key].runs
     }
+    return reused, kept
 
 
 def _task_run(
-    run: Run, plan: FlowPlan, row: ordering.Row, lane: Lane, reused: dict[str, dict[str, Any]], number: int
+    run: Run,
+    plan: FlowPlan,
+    row: ordering.Row,
+    lane: Lane,
+    reused: dict[str, dict[str, Any]],
+    kept: Repeated,
+    number: int,
 ) -> TaskRun:
     node = plan.nodes[row.step]
     spec = row.spec
@@ -241,7 +261,9 @@ def _task_run(
         waits_for=row.waits_for,
         pool=node.pool or (_pool_of(node) if kind == Node.Kind.CONNECTION else ""),
         warehouse_pool=lane.pool if _opens_warehouse(node, kind) else "",
-        spec={} if kind == ordering.GATE else _spec(run.flow, node, spec),
+        spec={}
+        if kind == ordering.GATE
+        else {**_spec(run.flow, node, spec), **_microbatch(plan, row, kept if kind == node.kind else Repeated())},
         state=TaskState.REUSED if is_reused else TaskState.PENDING,
     )
     if is_reused:
@@ -261,6 +283,7 @@ def _spec(flow: Flow | None, node: Node, spec: Any) -> dict[str, Any]:
         "builds": spec.builds,
         "tests": list(spec.tests),
         "unit_tests": list(spec.unit_tests),
+        "step": str(node.pk),
         "full_refresh": node.full_refresh,
         "threads": node.threads,
         "retries": first(node.retries, own.get("retries"), flow and flow.retries, 0),
@@ -270,6 +293,16 @@ def _spec(flow: Flow | None, node: Node, spec: Any) -> dict[str, Any]:
         "timeout": first(node.timeout, own.get("timeout"), flow and flow.timeout, settings.TASK_TIMEOUT_S),
         **_options(node, spec),
     }
+
+
+def _microbatch(plan: FlowPlan, row: ordering.Row, kept: Repeated) -> dict[str, Any]:
+    """Of a model that is built batch by batch: that it is, and in a rerun the window and batches of the first try."""
+    resource = plan.manifest.resources.get(row.spec.unique_id)
+    if resource is None or resource.materialized != "incremental" or not row.spec.builds:
+        return {}
+    if resource.config.get("incremental_strategy") != "microbatch":
+        return {}
+    return {"microbatch": True, **kept.spec_of(row.key)}
 
 
 def _options(node: Node, spec: TaskSpec) -> dict[str, Any]:

@@ -19,12 +19,14 @@ from nodes.selectors.state import Comparison
 from nodes.selectors.values import SelectorError
 from runs.foresight import expected_seconds
 from runs.models import Dependency, Run, TaskRun, Trigger
+from runs.repeated import Choice
 from runs.reuse import MODES, NOT_DONE, Mode, Verdict, Wish, verdicts
 from runs.services import RunError, start_run
 from runs.states import DONE, RUN_ACTIVE, TaskState
 
 SAMPLE = 10  # latest successes of a task that say how long it usually takes
 NEWEST, SAME = "newest", "same"
+AS_IT_WAS = Choice()
 
 
 def basis_of(run: Run) -> Run:
@@ -59,19 +61,26 @@ def changed_between(earlier: Revision | None, now: Revision) -> set[str]:
         return set(manifest_of(now).resources)
 
 
-def decide(run: Run, plan: FlowPlan, wish: Wish) -> dict[str, Verdict]:
-    """What a rerun of `run` does with each task of a plan, by key."""
-    basis = basis_of(run)
+def changed_tasks(basis: Run, plan: FlowPlan) -> set[str]:
+    """The keys of a plan whose code is another than in a run.
+
+    A change of a test is a change of the task that executes it.
+    """
     changed = changed_between(basis.revision, plan.revision)
-    # A change of a test is a change of the task that executes it.
-    keys = {
+    return {
         row.key
         for row in plan.order.rows
         if row.spec.unique_id in changed
         or changed.intersection(row.spec.tests)
         or changed.intersection(row.spec.unit_tests)
     }
+
+
+def decide(run: Run, plan: FlowPlan, wish: Wish) -> dict[str, Verdict]:
+    """What a rerun of `run` does with each task of a plan, by key."""
+    basis = basis_of(run)
     rows = plan.order.rows
+    keys = changed_tasks(basis, plan)
     hooks = {row.key for row in rows if row.spec.resource_type == ordering.HOOK}
     return verdicts((row.key for row in rows), plan.order.edges, done_in(basis), wish, keys, hooks)
 
@@ -221,19 +230,23 @@ def rerun(
     mode: Mode | None = None,
     revision: str = SAME,
     parameters: Mapping[str, Any] | None = None,
+    choice: Choice = AS_IT_WAS,
     key: str | None = None,
 ) -> Run:
     """Open a run that repeats `run`: what succeeded is reused unless the wish says otherwise.
 
     In: `keys` and `mode` as in runs.reuse.Wish (keys alone: "selected"); `revision`, SAME or NEWEST; `parameters`, if
-    not those of `run`; `key`, an idempotency key. Raises RunError when the run is not over, has no flow any more, is
-    being repeated already, or has nothing to repeat; flows.parameters.ParameterError.
+    not those of `run`; `choice`, full refresh and window, if not those of `run`; `key`, an idempotency key. Raises
+    RunError when the run is not over, has no flow any more, is being repeated already, or has nothing to repeat;
+    flows.parameters.ParameterError.
     """
     require("runs.add_run")
     chosen = sorted(set(keys))
     wish = Wish(mode or ("selected" if chosen else "failed"), frozenset(chosen))
     check_rerun(run, wish, revision)
     scope = {"mode": wish.mode, "keys": chosen, "revision": revision}
+    if choice != AS_IT_WAS:
+        scope |= {"full_refresh": choice.full_refresh, "window": choice.window}
     with transaction.atomic():
         # Takes the row of the run: of many who ask at once, one opens the rerun and the others are told of it.
         Run.objects.select_for_update().get(pk=run.pk)

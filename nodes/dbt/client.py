@@ -95,17 +95,36 @@ class DbtClient:
             debug=debug,
         )
 
-    def begin(self, unique_ids: Iterable[str], *, hooks: bool = True, label: str = "", leftovers: bool = False) -> None:
+    def begin(
+        self,
+        unique_ids: Iterable[str],
+        *,
+        hooks: bool = True,
+        label: str = "",
+        leftovers: bool = False,
+        invocation: Mapping[str, Any] | None = None,
+    ) -> None:
         """Prepare a run of these resources and their tests; `begun` follows.
 
         With `hooks` False the hooks of the run wait for `hooks()`. `label` (letters, digits, blanks, dashes)
         names the connections; with `leftovers`, what another session of this label left in the warehouse is ended.
+        `invocation`: what the run is to dbt {id, started_at, selected, steps, hooks}; see docs/decisions/0002.
         """
-        self._send("begin", unique_ids=sorted(unique_ids), hooks=hooks, label=label, leftovers=leftovers)
+        self._send(
+            "begin",
+            unique_ids=sorted(unique_ids),
+            hooks=hooks,
+            label=label,
+            leftovers=leftovers,
+            invocation=dict(invocation or {}),
+        )
 
-    def hooks(self, task: str, when: str) -> None:
-        """Run the hooks "on-run-start" or "on-run-end"; lines of `log` and one `result` follow."""
-        self._send("hooks", task=task, when=when)
+    def hooks(self, task: str, when: str, recorded: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Run the hooks "on-run-start" or "on-run-end"; lines of `log` and one `result` follow.
+
+        `recorded`: unique id -> the record of its result, for `results` in on-run-end.
+        """
+        self._send("hooks", task=task, when=when, recorded=recorded)
 
     def execute(
         self,
@@ -115,13 +134,19 @@ class DbtClient:
         unit_tests: Iterable[str] = (),
         tests: Iterable[str] = (),
         run_model: bool = True,
+        step: str = "",
         full_refresh: bool = False,
         compiled: bool = False,
         failing_rows: int = 0,
+        since: str | None = None,
+        known: Mapping[str, Any] | None = None,
     ) -> None:
         """Execute one resource as soon as a thread is free; lines of `log` and one `result` follow.
 
-        In: `compiled`, whether the result shall carry the SQL; `failing_rows`, how many of the rows that fail a test.
+        In: `step`, which of the invocation's steps it belongs to; `compiled`, whether the result shall carry the SQL;
+        `failing_rows`, how many of the rows that fail a test.
+        Of a microbatch model: `since`, when the run began whose window it has; `known`, the batches of an earlier try
+        {"batches": [[start, end]], "done": [[start, end]], "incremental"}; events `batches` tell how far it is.
         """
         self._send(
             "execute",
@@ -130,9 +155,12 @@ class DbtClient:
             unit_tests=list(unit_tests),
             tests=list(tests),
             run_model=run_model,
+            step=step,
             full_refresh=full_refresh,
             compiled=compiled,
             failing_rows=failing_rows,
+            since=since,
+            known=known,
         )
 
     def cancel(self, task: str) -> None:

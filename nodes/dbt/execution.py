@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from nodes.dbt.internals import Outcome, Project, Ticket
+from nodes.dbt.internals import HookReport, Outcome, Project, Ticket, skipped
 
 MOST_CODE = 256 * 1024  # characters of compiled code that are worth sending
 
@@ -67,7 +67,7 @@ class Execution:
         if self._order.get("run_model", True):
             if self.ticket.cancelled.is_set():
                 return False
-            self._node = self._run(self._order["unique_id"], full_refresh=bool(self._order.get("full_refresh")))
+            self._node = self._run(self._order["unique_id"])
             return self._node.good
         return True
 
@@ -84,8 +84,16 @@ class Execution:
         if last:
             self._finish()
 
-    def _run(self, unique_id: str, *, full_refresh: bool = False) -> Outcome:
-        outcome = self._project.execute(unique_id, self.ticket, full_refresh=full_refresh)
+    def _run(self, unique_id: str) -> Outcome:
+        outcome = self._project.execute(
+            unique_id,
+            self.ticket,
+            step=str(self._order.get("step") or ""),
+            full_refresh=bool(self._order.get("full_refresh")),
+            since=self._order.get("since"),
+            known=self._order.get("known"),
+            tell=lambda said: self._emit({"event": "batches", "task": self.task, **said}),
+        )
         if outcome.message and not outcome.good:
             self._emit(log_line(self.task, "error", outcome.message))
         elif outcome.status == "warn" and outcome.message:
@@ -126,10 +134,21 @@ class Execution:
             "execution_time": node.execution_time if node else (finished - self._started).total_seconds(),
             "tests": [self._report(each) for each in self._wanted_tests()],
             "failing_rows": self._rows,
+            "records": self._records(),
         }
         if self._order.get("compiled") and node and node.compiled_code:
             result["compiled_code"] = node.compiled_code[:MOST_CODE]
         self._emit(result)
+
+    def _records(self) -> dict[str, dict[str, Any]]:
+        """What dbt's results say of all that was to be executed; what was not reached counts as skipped."""
+        node = self._order["unique_id"]
+        wanted = [*(self._order.get("unit_tests") or ())]
+        wanted += [node] if self._order.get("run_model", True) else []
+        wanted += self._order.get("tests") or ()
+        found = {key: outcome.record for key, outcome in self._tests.items()}
+        found |= {node: self._node.record} if self._node else {}
+        return {key: found.get(key) or skipped() for key in wanted}
 
     def _wanted_tests(self) -> list[str]:
         return [*(self._order.get("unit_tests") or ()), *(self._order.get("tests") or ())]
@@ -189,15 +208,16 @@ class Hooks:
         self.task = str(order["task"])
         self.ticket = Ticket()
         self._when, self._emit = str(order["when"]), emit
+        self._recorded = order.get("recorded")
 
     def start(self, project: Project) -> None:
         """Run them and report."""
         started = datetime.now(UTC)
         try:
-            report = project.run_hooks(self._when, self.ticket)
+            report = project.run_hooks(self._when, self.ticket, recorded=self._recorded)
             good, message = report.proceed, report.message
         except Exception as error:
-            good, message = False, str(error) or type(error).__name__
+            report, good, message = HookReport(False, aborted=True), False, str(error) or type(error).__name__
         self.ticket.over.set()
         if message:
             self._emit(log_line(self.task, "error", message))
@@ -217,6 +237,9 @@ class Hooks:
                 "finished_at": finished.isoformat(),
                 "execution_time": (finished - started).total_seconds(),
                 "tests": [],
+                "records": report.records,
+                # What becomes of the rest of the run, as dbt has it.
+                "after": "" if good else "abort" if report.aborted else "proceed" if project.goes_on else "skip",
             }
         )
 

@@ -46,6 +46,7 @@ class ParsedProject:
     target_dir: Path  # holds partial_parse.msgpack
     profile: profiles.Profile
     warnings: tuple[str, ...] = ()
+    target: str = ""  # that it was parsed with, "" for the profile's own: with another, dbt parses all of it again
 
 
 def parse_project(
@@ -108,6 +109,7 @@ def parse_project(
         target_dir=entry / "target",
         profile=profile,
         warnings=(*warnings, *outside),
+        target=target or "",
     )
 
 

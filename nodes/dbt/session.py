@@ -153,7 +153,7 @@ class Session:
         options = {key: value for key, value in order.items() if key != "command"}
         self._project = Project(log=self.log, **options)
         for number in range(self._project.threads):
-            threading.Thread(target=self._serve, name=f"Thread-{number + 1}", daemon=True).start()
+            threading.Thread(target=self._serve, name=f"Thread-{number + 1} (worker)", daemon=True).start()
         self._events.emit({"event": "ready", "pid": os.getpid(), "threads": self._project.threads})
 
     def _opened(self) -> Project:
@@ -164,7 +164,7 @@ class Session:
     def _begin(self, order: dict[str, Any]) -> None:
         project = self._opened()
         try:
-            options = {name: order[name] for name in ("hooks", "label", "leftovers") if name in order}
+            options = {name: order[name] for name in ("hooks", "label", "leftovers", "invocation") if name in order}
             report = project.begin(order["unique_ids"], **options)
         except Exception as error:  # no connection, a locked file: the session itself is fine
             project.release()

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from flows.models import Revision
 from flows.process import Child
 
+After = Literal["", "proceed", "skip", "abort"]
+
 
 @dataclass(frozen=True)
 class TaskSpec:
@@ -49,6 +51,8 @@ class Expanded:
     specs: tuple[TaskSpec, ...] = ()
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = ()
+    selected: tuple[str, ...] = ()  # what dbt says is selected, also what is not executed: ephemeral models, exposures
+    command: Mapping[str, Any] = field(default_factory=dict)  # of dbt, that a Transformation stands for
     why: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -65,6 +69,7 @@ class Ended:
     exit_code: int | None = None
     retryable: bool = True
     log_dropped: int = 0
+    after: After = ""  # of a start hook that failed: what becomes of the others
 
 
 class Stopped(Exception):

@@ -1,19 +1,26 @@
 """The Transformation kind: selectors on a manifest give the resources that dbt would build, run or test."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from flows.variables.references import ReferenceProblem, fill
 from nodes.kinds.base import Expanded, Problem, TaskSpec
 from nodes.manifest import Manifest
 from nodes.models import Node
-from nodes.selectors import Selection, SelectorError, select
+from nodes.selectors import Selection, Selector, SelectorError, select
 from nodes.selectors.state import Comparison
 
 # What `dbt build` executes besides tests (dbt/task/build.py); exposures and saved queries do no work.
 BUILT = ("seed", "model", "snapshot", "function")
 RUN = ("model",)
 TESTS = ("test", "unit_test")
+# What stands in dbt's selected_resources, by command; `dbt build` leaves its unit tests out.
+SELECTED: dict[Node.Command, tuple[str, ...]] = {
+    Node.Command.BUILD: (*BUILT, "test", "exposure", "saved_query"),
+    Node.Command.RUN: RUN,
+    Node.Command.TEST: TESTS,
+}
 
 
 def select_of(
@@ -58,7 +65,29 @@ def expand(node: Node, chosen: Selection) -> Expanded:
                 "or tick Allow empty.",
             )
         )
-    return Expanded(specs=specs, warnings=tuple(warnings), errors=tuple(errors))
+    return Expanded(
+        specs=specs,
+        warnings=tuple(warnings),
+        errors=tuple(errors),
+        selected=chosen.of_types(SELECTED[Node.Command(node.command)]),
+        command=_command(node, chosen),
+    )
+
+
+def _command(node: Node, chosen: Selection) -> dict[str, Any]:
+    """The command of dbt that does the same, in dbt's spelling."""
+
+    def spelled(selectors: Sequence[Selector] | None) -> list[str]:
+        terms = [term for selector in selectors or () for term in selector.terms]
+        return list(dict.fromkeys(",".join(atom.text for atom in term) for term in terms))
+
+    return {
+        "which": str(node.command),
+        "select": spelled(chosen.include),
+        "exclude": spelled(chosen.exclude),
+        "indirect_selection": str(node.indirect_selection),
+        "full_refresh": node.full_refresh,
+    }
 
 
 def filled(node: Node, variables: Mapping[str, str]) -> tuple[list[str], list[str]]:

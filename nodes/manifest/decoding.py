@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -156,8 +157,31 @@ def decode(data: bytes) -> Manifest:
         raise ManifestError(f"The manifest holds text that is not valid Unicode: {error}") from error
 
 
+def told_apart(rows: list[Resource]) -> list[Resource]:
+    """The same resources, with identifiers that no other has.
+
+    Where several have the same, each has its package in front, which is how dbt's selectors name it too; where that
+    is not enough (a source and a model of one package), it is called by its unique id.
+    """
+    short = Counter(row.short_identifier for row in rows)
+    made = [
+        msgspec.structs.replace(row, full_identifier=f"{row.package}.{row.short_identifier}")
+        if short[row.short_identifier] > 1
+        else row
+        for row in rows
+    ]
+    if len(made) == len(short):
+        return made
+    shown = Counter(row.identifier for row in made)
+    return [
+        msgspec.structs.replace(row, full_identifier=row.unique_id) if shown[row.identifier] > 1 else row
+        for row in made
+    ]
+
+
 def build(rows: list[Resource], disabled: list[Disabled], metadata: _Metadata) -> Manifest:
     """A Manifest from resources sorted by unique id: number them, link them, and lay them out in columns."""
+    rows = told_apart(rows)
     number = {row.unique_id: n for n, row in enumerate(rows)}
     parents = [tuple(dict.fromkeys(number[up] for up in row.depends_on if up in number)) for row in rows]
     children: list[list[int]] = [[] for _ in rows]

@@ -44,10 +44,16 @@ class Resource(msgspec.Struct, frozen=True, array_like=True, gc=False):
     column_name: str | None
     language: str | None
     raw_config: bytes
+    full_identifier: str | None = None  # where its short one is another's too
 
     @property
     def identifier(self) -> str:
-        """What dex shows: `staging.stg_customers` (fqn without the package), or `source.table`."""
+        """What dex shows, unique in the project: its short identifier, with the package in front where it must."""
+        return self.full_identifier or self.short_identifier
+
+    @property
+    def short_identifier(self) -> str:
+        """`staging.stg_customers` (fqn without the package), or `source.table`: two packages may have the same."""
         if self.resource_type == "source":
             return f"{self.source_name}.{self.name}"
         return ".".join(self.fqn[1:]) or self.name

@@ -57,6 +57,9 @@ def resolve(manifest: Manifest, name: str) -> str | None:
     for row in (*own, *others):
         if row.identifier == name:
             return row.unique_id
+    for row in (*own, *others):  # of twins, the project's own
+        if row.short_identifier == name:
+            return row.unique_id
     for row in (*own, *others):
         if row.name == name and row.resource_type not in ("test", "unit_test"):
             return row.unique_id

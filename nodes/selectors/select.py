@@ -51,6 +51,7 @@ class Selection:
         errors: Sequence[SelectorError],
         numbers: Numbers,
         excluded: Numbers,
+        everything: Numbers | None = None,
     ) -> None:
         self.evaluation = evaluation
         self.manifest = evaluation.manifest
@@ -61,11 +62,18 @@ class Selection:
         self.errors = tuple(errors)
         self.numbers = numbers
         self.excluded = excluded
+        self.everything = numbers if everything is None else everything  # before resource types are looked at
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
         ids = self.manifest.ids
         return tuple([ids[n] for n in sorted(self.numbers)])
+
+    def of_types(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What the same values give for other resource types."""
+        by_type = self.manifest.numbers_by_type
+        wanted = self.everything & set().union(*[by_type.get(name, frozenset()) for name in names])
+        return tuple([self.manifest.ids[n] for n in sorted(wanted)])
 
     @property
     def is_empty(self) -> bool:
@@ -124,6 +132,7 @@ def select(
     excluded: list[Selector] = []
     numbers: Numbers = set()
     away: Numbers = set()
+    everything: Numbers = set()
     try:
         if indirect_selection not in MODES:
             known = f"It is one of {', '.join(MODES)}"
@@ -136,16 +145,17 @@ def select(
         away = _side(evaluation, excluded, warnings, errors)
         if away:
             numbers = numbers - away
+        everything = numbers
         for name, of_type in manifest.numbers_by_type.items():
             if name not in types:
                 numbers = numbers - of_type
     except SelectorError as error:
         if error not in errors:
             errors.append(error)
-        numbers = set()
+        numbers = everything = set()
     if previous is not None:
         warnings.extend(previous.warnings)
-    return Selection(evaluation, included, excluded, types, warnings, errors, numbers, away)
+    return Selection(evaluation, included, excluded, types, warnings, errors, numbers, away, everything)
 
 
 def _read_list(values: list[str], warnings: list[str], errors: list[SelectorError]) -> list[Selector]:

@@ -13,8 +13,9 @@ from flows.retrying import is_worth_a_try
 from nodes.kinds.base import Ended
 from runs.clock import after
 from runs.engine import alarms
+from runs.engine.recorded import messages
 from runs.engine.release import Released, dispatch, release
-from runs.models import Attempt, Run, TaskRun
+from runs.models import Attempt, Dependency, Run, TaskRun
 from runs.states import TaskState
 from runs.transitions import move
 
@@ -123,6 +124,8 @@ def finish(claim: Claim, ended: Ended, *, ring: bool = True) -> Released | None:
                 **changes,
             )
         )
+        if published and new == TaskState.FAILED and ended.after in ("proceed", "abort"):
+            _after_a_start_hook(claim, ended.after)
         close_attempt(
             claim.task_run_id,
             claim.fence,
@@ -142,6 +145,15 @@ def finish(claim: Claim, ended: Ended, *, ring: bool = True) -> Released | None:
         alarms.due.set(_delay(claim))
         return Released()
     return release(claim.run_id, [claim.task_run_id], ring=ring)
+
+
+def _after_a_start_hook(claim: Claim, what: str) -> None:
+    """What waits for a start hook that failed goes on, or on-run-end does not run either; dbt decides that."""
+    if what == "proceed":
+        below = Dependency.objects.filter(up=claim.task_run_id).values("down")
+        TaskRun.objects.filter(run=claim.run_id, pk__in=below, state=TaskState.PENDING).update(waits_for="end")
+    else:
+        TaskRun.objects.filter(run=claim.run_id, waits_for="end", state=TaskState.PENDING).update(waits_for="success")
 
 
 def _next_state(claim: Claim, ended: Ended) -> tuple[TaskState, dict[str, Any]]:
@@ -165,7 +177,8 @@ def _delay(claim: Claim) -> float:
 
 def _is_worth_a_try(claim: Claim, ended: Ended) -> bool:
     tests = (str(test.get("message") or "") for test in ended.result.get("tests", ()))
-    said = "\n".join([ended.reason, str(ended.result.get("message") or ""), *tests])
+    batches = messages(ended.result.get("batches"))
+    said = "\n".join([ended.reason, str(ended.result.get("message") or ""), *tests, *batches])
     return is_worth_a_try(said, claim.spec.get("retry_on", "any"), claim.spec.get("retry_patterns", ()))
 
 

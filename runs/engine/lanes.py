@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from datetime import datetime
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -163,6 +164,7 @@ class Driver:
                 {name for spec in specs for name in (spec["unique_id"], *spec["tests"])},
                 f"dex-{settings.INSTALLATION}-lane-{self.lane.pk}",
                 leftovers=self.lane.fence > 1 or self.sessions > 1,
+                invocation={**self.lane.invocation, "started_at": _iso(self.lane.run.started_at)},
             )
         if problem:
             self._drop_session(problem)
@@ -258,3 +260,7 @@ class Driver:
         if not self.broken and self._may_start().exists():
             bell.ring_lanes([self.lane.pk])
         pools.ring_next(self.lane.pool)
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from flows.redaction import Redactor
-from nodes.kinds.base import Ended
+from nodes.kinds.base import After, Ended
 from runs.engine.claims import Claim
 from runs.logs import LogWriter
 
@@ -23,13 +23,16 @@ def ended_of(event: dict[str, Any], *, timed_out: bool, limit: float | None) -> 
         "adapter_response": event.get("adapter_response") or {},
         "tests": tests[:TESTS_KEPT],
     }
+    after: After = event.get("after") or ""
+    if after:
+        result["after"] = after
     if status == "success":
         return Ended("succeeded", _tested(tests), result=result)
     if status == "cancelled":
         if timed_out:
             return Ended("failed", f"timeout after {limit:g} s" if limit else "timeout", result=result)
         return Ended("cancelled", "cancelled", result=result)
-    return Ended("failed", _first_line(event.get("message")) or status, result=result)
+    return Ended("failed", _first_line(event.get("message")) or status, result=result, after=after)
 
 
 def _tested(tests: list[dict[str, Any]]) -> str:

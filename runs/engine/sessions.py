@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from django.conf import settings
 from flows.models import Revision
 from nodes.dbt.client import DbtClient, Event, SessionClosed
 from nodes.dbt.profiles import ProfileError
-from nodes.warehouse import database_dir, dbt_environment, parsed_of
+from nodes.warehouse import asked_target, database_dir, dbt_environment, parsed_of
 
 log = logging.getLogger("dex.sessions")
 MOST_IDLE = 3  # a session of a large project takes some 300 MB
@@ -51,7 +51,7 @@ class Session:
                 parsed_of(revision),
                 work_dir=self._folder,
                 threads=threads,
-                target=revision.warehouse.get("target") or None,
+                target=asked_target(revision) or None,
                 vars=revision.variables,
                 database_dir=database_dir(revision.environment),
             )
@@ -59,10 +59,10 @@ class Session:
             return str(error)
         return self._answer("ready", settings.SESSION_OPEN_TIMEOUT_S)
 
-    def begin(self, unique_ids: Iterable[str], label: str, *, leftovers: bool) -> str:
+    def begin(self, unique_ids: Iterable[str], label: str, *, leftovers: bool, invocation: Mapping[str, Any]) -> str:
         """Prepare a run: connections, schemas, the cache of relations; "" or what went wrong."""
         try:
-            self.client.begin(unique_ids, hooks=False, label=label, leftovers=leftovers)
+            self.client.begin(unique_ids, hooks=False, label=label, leftovers=leftovers, invocation=invocation)
         except SessionClosed as error:
             return str(error)
         return self._answer("begun", settings.SESSION_OPEN_TIMEOUT_S)

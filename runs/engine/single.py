@@ -20,7 +20,7 @@ from runs.engine.claims import Claim, claim, finish, hand_over, waiting
 from runs.engine.heart import Held, heart, surely
 from runs.engine.stopping import draining, working
 from runs.logs import LogWriter
-from runs.masking import redactor_of
+from runs.masking import masked_in, redactor_of
 from runs.models import Attempt, Run, TaskRun
 from runs.states import DONE, TaskState
 
@@ -142,7 +142,7 @@ class _Attempt:
         reason = ended.reason
         if ended.state == "failed" and ended.exit_code and (words := self._last_words()):
             reason = f"{reason}: {words}"
-        result = _masked_in(ended.result, redactor.whole)
+        result = masked_in(ended.result, redactor.whole)
         return Ended(ended.state, redactor.whole(reason), result, ended.exit_code, ended.retryable, dropped)
 
     def _last_words(self) -> str:
@@ -157,11 +157,3 @@ def _output_of(run_id: int, node_name: str) -> Mapping[str, Any] | None:
     rows = TaskRun.objects.filter(run=run_id, node_name=node_name, state__in=DONE, kind=Node.Kind.SCRIPT)
     row = rows.values_list("result", flat=True).first()
     return None if row is None else row.get("output", {})
-
-
-def _masked_in(value: Any, mask: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, dict):
-        return {mask(key): _masked_in(each, mask) for key, each in value.items()}
-    return [_masked_in(each, mask) for each in value] if isinstance(value, list) else value

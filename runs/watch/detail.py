@@ -21,6 +21,7 @@ from runs.watch.summary import GATE
 
 MOST_CODE = 200_000  # characters that are highlighted
 MOST_AROUND = 50
+MOST_BATCHES = 200  # of a model; where there are more, those that were not built come first
 TOLD_BY_LOG = ("script", "connection")  # whose log says what they did
 EXCERPT = 6_000  # bytes of the end of a log that are shown beside an error
 
@@ -53,6 +54,17 @@ class Table:
     cursor: tuple[Any, Any] | None
 
 
+@dataclass(frozen=True)
+class Batch:
+    """One batch of a microbatch model; `state` in the words of tasks, `earlier`: built by an earlier try or run."""
+
+    label: str
+    state: TaskState
+    seconds: float | None
+    message: str
+    earlier: bool
+
+
 @dataclass
 class Detail:
     """What the panel of a task shows."""
@@ -73,6 +85,8 @@ class Detail:
     cursor: tuple[Any, Any] | None = None  # of a load, before and after
     schema_changes: list[dict[str, Any]] = field(default_factory=list)
     tables: list["Table"] = field(default_factory=list)  # of a load of several
+    batches: list[Batch] = field(default_factory=list)  # of a microbatch model, at most MOST_BATCHES
+    batches_told: str = ""  # how many there are, and what became of them
     waits_on: list[TaskRun] = field(default_factory=list)
     fingerprint: Fingerprint | None = None
 
@@ -89,6 +103,7 @@ def detail_of(task: TaskRun, *, with_rows: bool = False) -> Detail:
     upstream, downstream = around(task)
     failed = task.state == TaskState.FAILED
     latest = tries[0] if tries else None
+    batches = batches_of(task)
     waits_on = [row for row in upstream if row.ended_at is None] if task.state == TaskState.PENDING else []
     return Detail(
         task=task,
@@ -107,9 +122,42 @@ def detail_of(task: TaskRun, *, with_rows: bool = False) -> Detail:
         cursor=_cursor(result),
         schema_changes=[change for row in result.get("tables", [result]) for change in row.get("schema_changes") or ()],
         tables=[Table(row, _cursor(row)) for row in result.get("tables", ())],
+        batches=batches if len(batches) <= MOST_BATCHES else sorted(batches, key=_is_built)[:MOST_BATCHES],
+        batches_told=_told(batches),
         waits_on=waits_on,
         fingerprint=fingerprint_of(task) if failed else None,
     )
+
+
+_BATCH = {"success": TaskState.SUCCEEDED, "error": TaskState.FAILED, "skipped": TaskState.SKIPPED}
+
+
+def batches_of(task: TaskRun) -> list[Batch]:
+    """The batches of a microbatch model, in the order of their time."""
+    return [
+        Batch(
+            label=str(row.get("label") or row.get("start")),
+            state=_BATCH.get(str(row.get("status")), TaskState.PENDING),
+            seconds=row.get("seconds"),
+            message=str(row.get("message") or ""),
+            earlier=bool(row.get("earlier")),
+        )
+        for row in ((task.result or {}).get("batches") or {}).get("rows", ())
+    ]
+
+
+def _is_built(batch: Batch) -> bool:
+    return batch.state == TaskState.SUCCEEDED
+
+
+def _told(batches: list[Batch]) -> str:
+    if not batches:
+        return ""
+    words = {TaskState.FAILED: "failed", TaskState.SKIPPED: "skipped", TaskState.PENDING: "not built yet"}
+    counts = [(sum(batch.state == state for batch in batches), word) for state, word in words.items()]
+    built = sum(map(_is_built, batches))
+    rest = "".join(f", {number} {word}" for number, word in counts if number)
+    return f"{built} of {len(batches)} built{rest}, from {batches[0].label} to {batches[-1].label}"
 
 
 def _cursor(result: dict[str, Any]) -> tuple[Any, Any] | None:

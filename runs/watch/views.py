@@ -1,6 +1,7 @@
 """The pages of a run: watched live, cancelled, repeated, compared."""
 
 import secrets
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -16,10 +17,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from flows.access import acting
 from flows.parameters import ParameterError
+from nodes.models import Node
 from runs import reruns, services
 from runs.forms import StartForm
 from runs.listing.repeating import mended
 from runs.models import Run, TaskRun
+from runs.repeated import Choice
 from runs.reuse import MODES, Wish
 from runs.states import DONE, RunState, TaskState
 from runs.watch.comparing import compare, tasks_in_both
@@ -252,6 +255,7 @@ def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
         usual_mode = "all"
     mode = given.get("mode") if given.get("mode") in MODES else usual_mode
     revision = reruns.NEWEST if given.get("revision") == reruns.NEWEST else reruns.SAME
+    choice = Choice.of(given)
     form = StartForm(run.flow, request.POST if "start" in request.POST else None) if run.flow else None
     if form is not None:
         for name, value in run.parameters.items():
@@ -268,6 +272,7 @@ def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
                 mode=mode,  # type: ignore[arg-type]  # one of MODES
                 revision=revision,
                 parameters=form.values if run.flow and run.flow.parameters else None,
+                choice=choice,
                 key=f"rerun {run.pk} {request.POST.get('form', '')[:60]}" if request.POST.get("form") else None,
             )
         except (services.RunError, ParameterError) as error:
@@ -285,12 +290,26 @@ def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
         "revision": revision,
         "chosen": [(key, names.get(key, key)) for key in chosen],
         "foreseen": foreseen,
+        "choice": choice,
+        **_microbatch(run),
         "problem": problem,
         "mended": mended(run) if run.is_over and run.state != RunState.SUCCEEDED and not chosen else "",
         "key": request.POST.get("form") or secrets.token_urlsafe(12),
     }
     template = "runs/_rerun.html" if getattr(request, "htmx", False) else "runs/rerun.html"
     return render(request, template, context, status=422 if problem or (form is not None and form.errors) else 200)
+
+
+def _microbatch(run: Run) -> dict[str, Any]:
+    """What the dialog of a rerun asks besides: only where a task of the run takes it."""
+    basis = reruns.basis_of(run)
+    batched = basis.task_runs.filter(spec__microbatch=True)
+    since = next((spec["since"] for spec in batched.values_list("spec", flat=True) if spec.get("since")), None)
+    return {
+        "has_dbt": basis.task_runs.filter(kind__in=(Node.Kind.TRANSFORMATION, Node.Kind.CONNECTION)).exists(),
+        "has_batches": batched.exists(),
+        "window_until": datetime.fromisoformat(since) if since else basis.started_at,
+    }
 
 
 @require_safe

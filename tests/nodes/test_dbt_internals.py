@@ -111,10 +111,40 @@ def test_hooks_and_the_names_of_connections_are_where_they_were():
     assert "application_name" in PostgresCredentials.__dataclass_fields__
 
 
+def test_what_a_project_reads_of_its_invocation_is_kept_where_it_is_replaced():
+    import dbt.flags
+    import dbt_common.invocation
+    from dbt import selected_resources, tracking
+    from dbt.cli import flags
+    from dbt.context import base, providers
+
+    assert "GLOBAL_FLAGS" in inspect.getsource(dbt.flags.get_flag_dict)
+    assert "GLOBAL_FLAGS" in inspect.getsource(dbt.flags.get_flag_obj)
+    assert "args_to_dict(self.config.args)" in inspect.getsource(providers.ProviderContext)
+    assert "selected_resources.SELECTED_RESOURCES" in inspect.getsource(providers.ModelContext.__mro__[1])
+    assert "tracking.active_user.run_started_at" in inspect.getsource(base.BaseContext)
+    assert callable(selected_resources.set_selected_resources) and callable(tracking.initialize_from_flags)
+    assert hasattr(dbt_common.invocation, "_INVOCATION_ID") and hasattr(dbt_common.invocation, "_INVOCATION_STARTED_AT")
+    assert "self.set_common_global_flags()" in inspect.getsource(flags.Flags.__init__)
+    assert list(inspect.signature(flags.args_to_context).parameters) == ["args"]
+
+
+def test_batches_are_computed_told_and_continued_where_that_is_replaced():
+    runner = run.MicrobatchModelRunner
+    assert "batches = self.get_batches(model=model)" in inspect.getsource(runner.execute)
+    assert "previous_batch_results" in inspect.getsource(runner.merge_batch_results)
+    assert "self.parent_task.original_invocation_started_at" in inspect.getsource(runner.get_microbatch_builder)
+    assert "model.config.full_refresh is not None" in inspect.getsource(runner._is_incremental)
+    assert "self._build_failed_run_batch_result(" in inspect.getsource(
+        run.MicrobatchBatchRunner._execute_microbatch_materialization
+    )
+    assert "r.thread_id" in inspect.getsource(BuildTask.after_run)
+
+
 @pytest.mark.parametrize("status", ["partial success", "something of a later dbt"])
 def test_a_status_that_dex_has_no_word_for_keeps_its_name(status):
     class Project:
-        def execute(self, unique_id, ticket, *, full_refresh=False):
+        def execute(self, unique_id, ticket, **options):
             return task.Outcome(unique_id, "events", status, "3 of 4 batches")
 
     told = []

@@ -211,6 +211,17 @@ def test_secrets_of_the_environment_never_reach_a_log(engine, tmp_path, settings
     assert not [data for data in everything if b"hunter2" in data]
 
 
+def test_a_secret_in_what_the_warehouse_says_is_masked_on_the_page_too(engine, tmp_path, settings):
+    settings.SECRET_ENVIRONMENT = {"DBT_ENV_SECRET_TOKEN": "hunter2-hunter2"}
+    settings.DBT_ENVIRONMENT = {**settings.DBT_ENVIRONMENT, "DBT_TOKEN": "hunter2-hunter2"}
+    models = {"a": "{{ config(materialized='table') }} select cast('{{ env_var('DBT_TOKEN') }}' as integer) as t"}
+    run = run_to_end(make_flow(write_project(tmp_path / "p", models)))
+    row = run.task_runs.get()
+    assert "[MASKED]" in row.reason
+    attempt = Attempt.objects.get(task_run=row)
+    assert "hunter2" not in f"{row.reason} {row.result} {attempt.reason} {attempt.result}"
+
+
 def test_a_failed_model_is_tried_again_when_its_flow_says_so(engine, tmp_path):
     run = run_to_end(make_flow(write_project(tmp_path / "p", {"a": "select nonsense"}), retries=1, retry_delay=0))
     assert run.state == "failed"
@@ -322,8 +333,8 @@ def test_hooks_run_once_at_both_ends_and_the_end_sees_the_results(engine, tmp_pa
         assert connection.execute("select n from main.ended").fetchall() == [(2,)]
 
 
-def test_nothing_starts_after_a_hook_that_failed(engine, tmp_path):
-    yml = PROJECT_YML + 'on-run-start: "select nonsense"\n'
+def test_nothing_starts_after_a_hook_that_failed_where_the_project_says_so(engine, tmp_path):
+    yml = PROJECT_YML + 'on-run-start: "select nonsense"\nflags: {skip_nodes_if_on_run_start_fails: true}\n'
     run = run_to_end(make_flow(write_project(tmp_path / "p", {"a": "select 1 as id"}, dbt_project=yml)))
     assert states(run) == {"on-run-start": "failed", "a": "skipped"}
     assert run.state == "failed"

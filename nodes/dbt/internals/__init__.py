@@ -6,6 +6,7 @@ event manager and the id of the invocation in globals.
 """
 
 from nodes.dbt.internals.project import Project
+from nodes.dbt.internals.records import skipped
 from nodes.dbt.internals.task import HookReport, Outcome, Ticket
 
-__all__ = ["HookReport", "Outcome", "Project", "Ticket"]
+__all__ = ["HookReport", "Outcome", "Project", "Ticket", "skipped"]

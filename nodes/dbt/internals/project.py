@@ -1,31 +1,37 @@
 """A dbt project, loaded once, whose resources can be executed one by one."""
 
+import json
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dbt import selected_resources
 from dbt.adapters.factory import cleanup_connections, get_adapter
+from dbt.cli import requires
 from dbt.cli.flags import Flags
-from dbt.cli.types import Command
+from dbt.cli.types import Command as CliCommand
 from dbt.config import RuntimeConfig
 from dbt.config.catalogs import get_active_write_integration, load_catalogs
 from dbt.config.runtime import load_profile, load_project
 from dbt.events.logging import setup_event_logger
-from dbt.flags import get_flags, set_flags
+from dbt.flags import get_flags
 from dbt.node_types import RunHookType
 from dbt.parser.manifest import parse_manifest
 from dbt.plugins import set_up_plugin_manager
+from dbt.task.build import BuildTask
 from dbt.task.run import MicrobatchModelRunner
-from dbt.tracking import initialize_from_flags
 from dbt_common.context import _INVOCATION_CONTEXT_VAR, get_invocation_context, set_invocation_context
 from dbt_common.events.contextvars import task_contextvars
 from dbt_common.events.event_manager_client import ctx_set_event_manager, get_event_manager
-from dbt_common.invocation import reset_invocation_id
 
+from nodes.dbt.internals.invocation import Commands, Invocation
+from nodes.dbt.internals.microbatch import Tell, own_config, prepare, window_at
+from nodes.dbt.internals.records import record_of, result_of, skipped
 from nodes.dbt.internals.spare import spare_work
 from nodes.dbt.internals.task import Batches, Events, HookReport, Log, Outcome, Supplier, Ticket, fresh
 
@@ -52,7 +58,10 @@ class Project:
         debug: bool = False,
     ) -> None:
         os.chdir(project_dir)
-        set_invocation_context(dict(os.environ))
+        environment = dict(os.environ)
+        # Since 1.11 DBT_ENGINE_X and DBT_X are one, where dbt knows the name.
+        getattr(requires, "_cross_propagate_engine_env_vars", lambda _: None)(environment)
+        set_invocation_context(environment)
         options: dict[str, Any] = {
             "project_dir": project_dir, "profiles_dir": profiles_dir, "target_path": target_path,
             "log_path": log_path, "log_level": "none", "log_level_file": "none", "use_colors": False,
@@ -61,14 +70,16 @@ class Project:
         }  # fmt: skip
         options |= {"target": target} if target else {}
         options |= {"threads": threads} if threads else {}
-        options |= {"vars": vars} if vars else {}
+        options |= {"vars": json.dumps(vars)} if vars else {}
         options |= {"partial_parse_file_path": partial_parse} if partial_parse else {}
         self._profiles_dir = profiles_dir
         self._listen(debug, log)
-        self.flags = Flags.from_dict(Command.BUILD, options)
-        set_flags(self.flags)
+        self.flags = Flags.from_dict(CliCommand.BUILD, options)
+        place = {"project_dir": project_dir, "profiles_dir": profiles_dir, "target": target, "threads": threads}
+        self._commands = Commands(self.flags, {**place, "vars": vars})
         get_event_manager().require_warn_or_error_handling = self.flags.require_all_warnings_handled_by_warn_error
-        self._new_invocation()
+        self._invocation = Invocation()
+        self._invocation.begin(profiles_dir)
         setup_event_logger(self.flags, callbacks=[lambda event: log(event.info.level, event.info.msg)])
         profile = load_profile(project_dir, self.flags.VARS, self.flags.PROFILE, target, threads)
         get_invocation_context().uses_adapter(profile.credentials.type)
@@ -88,41 +99,68 @@ class Project:
         self._batches = ThreadPoolExecutor(self.threads, thread_name_prefix="batch")
         self._context = get_invocation_context()
         self._task: Supplier | None = None
-        self._results: list[Any] = []
+        self._results: dict[str, Any] = {}  # of this session, by unique id, in the order in which they ended
+        self._keeping = threading.Lock()
 
     def begin(
-        self, wanted: Iterable[str], *, hooks: bool = True, label: str = "", leftovers: bool = False
+        self,
+        wanted: Iterable[str],
+        *,
+        hooks: bool = True,
+        label: str = "",
+        leftovers: bool = False,
+        invocation: Mapping[str, Any] | None = None,
     ) -> HookReport:
         """What dbt does once before a run: schemas, the cache of relations, on-run-start hooks.
 
         `hooks` False: the hooks of this run run when `run_hooks` is called, and not otherwise. `label` names
         the connections where the warehouse shows names; with `leftovers`, what an earlier session of the same
-        label left running there is ended first.
+        label left running there is ended first. `invocation`: what the run is to dbt, see Invocation.
         """
         self._enter()
         if label and self.adapter.type() == "postgres":
             self._name_connections(label, leftovers)
-        self._new_invocation()
+        self._invocation = made = Invocation.of(invocation)
+        made.begin(self._profiles_dir)
         chosen = frozenset(wanted)
-        self._results = []
+        selected_resources.set_selected_resources(set(chosen if made.selected is None else made.selected))
+        self._results = {}
         for key, node in self._ephemeral.items():  # compiled anew: variables and time are of this run
             self.manifest.nodes[key] = fresh(node)
         self._compiled_ephemeral: dict[str, Outcome] = {}
         self._task = task = Supplier(self, chosen)
         task.with_hooks = hooks
-        with task_contextvars(project_root=self.config.project_root):
+        with (
+            task_contextvars(project_root=self.config.project_root),
+            self._commands.active(made.hooks, self.config) if hooks else nullcontext(),
+        ):
             status = task.before_run(self.adapter, chosen)
         ran = _hooks(task)
         failed = [hook["message"] for hook in ran if hook["status"] not in ("success", "pass")]
         proceed = str(status) == "success" or not get_flags().skip_nodes_if_on_run_start_fails
         return HookReport(proceed, "\n".join(failed), ran)
 
-    def execute(self, unique_id: str, ticket: Ticket, *, full_refresh: bool = False) -> Outcome:
-        """Run one resource in this thread; what goes wrong is an outcome, too."""
+    def execute(
+        self,
+        unique_id: str,
+        ticket: Ticket,
+        *,
+        step: str = "",
+        full_refresh: bool = False,
+        since: str | None = None,
+        known: Mapping[str, Any] | None = None,
+        tell: Tell | None = None,
+    ) -> Outcome:
+        """Run one resource in this thread, as the command of its step would; what goes wrong is an outcome, too.
+
+        Of microbatch models: `since`, when the run began whose window it has, if not this one; `known`, the batches
+        of an earlier try; `tell` is given the batches and how each ended, see nodes.dbt.internals.microbatch.
+        """
         self._enter()
         task = self._running()
         node = self.manifest.unit_tests.get(unique_id) or self.manifest.expect(unique_id)
-        with ticket.working():
+        command = self._invocation.command(step, full_refresh=full_refresh)
+        with ticket.working(), self._commands.active(command, self.config):
             for ephemeral in self._ephemeral_parents(node):
                 broken = self._compile(ephemeral, ticket)
                 if broken:
@@ -135,8 +173,10 @@ class Project:
                     )
             task.job_queue.in_progress.add(unique_id)
             try:
-                return self._run(task, fresh(node, full_refresh=full_refresh), ticket, keep=True)
+                window_at.set(datetime.fromisoformat(since).astimezone(UTC) if since else None)
+                return self._run(task, fresh(node), ticket, keep=True, known=known, tell=tell)
             finally:
+                window_at.set(None)
                 task.job_queue.in_progress.discard(unique_id)
 
     def sample(self, name: str, code: str, most: int, ticket: Ticket) -> dict[str, Any]:
@@ -149,27 +189,81 @@ class Project:
             rows = [[_as_text(value) for value in row[:MOST_COLUMNS]] for row in cursor.fetchmany(most)]
         return {"columns": columns, "rows": rows}
 
-    def run_hooks(self, when: str, ticket: Ticket) -> HookReport:
-        """Run the hooks of one end of the run now: "on-run-start" or "on-run-end"."""
+    def run_hooks(
+        self, when: str, ticket: Ticket, *, recorded: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> HookReport:
+        """Run the hooks of one end of the run now: "on-run-start" or "on-run-end".
+
+        `recorded`: what is known of the results of the run, by unique id; without it, those of this session.
+        """
         self._enter()
         task = self._running()
         before = len(task.node_results)
-        message = ""
+        message, aborted = "", False
         task.with_hooks = True
         try:
-            with ticket.working(), task_contextvars(project_root=self.config.project_root):
+            with (
+                ticket.working(),
+                task_contextvars(project_root=self.config.project_root),
+                self._commands.active(self._invocation.hooks, self.config),
+                _main_thread(),
+            ):
                 if when == "on-run-end":
-                    task.after_run(self.adapter, self._results)
+                    task.after_run(self.adapter, self._all_results(task, recorded))
                 else:
                     with self.adapter.connection_named("master"):
                         task.safe_run_hooks(self.adapter, RunHookType.Start, {})
         except Exception as error:
-            message = str(error)
+            message, aborted = str(error), True
         finally:
             task.with_hooks = False
         hooks = _hooks(task, before)
         failed = [hook["message"] for hook in hooks if hook["status"] not in ("success", "pass")]
-        return HookReport(not failed and not message, message or "\n".join(failed), hooks)
+        records = {result.node.unique_id: record_of(result) for result in task.node_results[before:]}
+        return HookReport(not failed and not message, message or "\n".join(failed), hooks, records, aborted)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether models run though an on-run-start hook failed: dbt's flag skip_nodes_if_on_run_start_fails."""
+        return not self.flags.skip_nodes_if_on_run_start_fails
+
+    def _all_results(self, task: Supplier, recorded: Mapping[str, Mapping[str, Any]] | None) -> list[Any]:
+        """What dbt hands to on-run-end: everything of the run, also of sessions before this one."""
+        if recorded is None:
+            return [*task.node_results, *self._results.values()]
+        made: dict[str, Any] = {}
+        mine = {result.node.unique_id: result for result in task.node_results} | self._results
+        for unique_id, record in recorded.items():
+            own = mine.get(unique_id)
+            node = self.manifest.unit_tests.get(unique_id) or self.manifest.nodes.get(unique_id)
+            if own is not None or node is not None:
+                made[unique_id] = own or result_of(record, _as_it_was(node, record))
+        for unique_id in self._invocation.selected or ():
+            node = self.manifest.exposures.get(unique_id) or self.manifest.saved_queries.get(unique_id)
+            if node is not None:
+                made[unique_id] = self._nothing_done(node, made)
+        return list(made.values())
+
+    def _nothing_done(self, node: Any, results: Mapping[str, Any]) -> Any:
+        """The result of an exposure or a saved query, which dbt lets pass or skips, and dex has no task for."""
+        began = datetime.now(UTC)
+        above, wave = set(), set(node.depends_on_nodes)
+        while wave:
+            above |= wave
+            wave = {up for each in wave for up in self.manifest.parent_map.get(each, ())} - above
+        bad = {key for key, result in results.items() if result.status in BuildTask.MARK_DEPENDENT_ERRORS_STATUSES}
+        stopped = bad & above or any(
+            set(parents) <= above
+            for key in bad
+            if key.startswith("test.") and (parents := self.manifest.nodes[key].depends_on_nodes)
+        )
+        if stopped:
+            return result_of(skipped(), node)
+        now = began.replace(tzinfo=None).isoformat()
+        timing = [{"name": name, "started_at": now, "completed_at": now} for name in ("compile", "execute")]
+        took = (datetime.now(UTC) - began).total_seconds()
+        made = {"status": "no-op", "message": "NO-OP", "failures": 0, "timing": timing, "execution_time": took}
+        return result_of(made, node)
 
     def _name_connections(self, label: str, leftovers: bool) -> None:
         """PostgreSQL goes on with a query whose client was killed: a second try would meet the first."""
@@ -191,12 +285,15 @@ class Project:
         before = len(task.node_results)
         message = ""
         try:
-            with task_contextvars(project_root=self.config.project_root):
-                task.after_run(self.adapter, self._results)
+            with (
+                task_contextvars(project_root=self.config.project_root),
+                self._commands.active(self._invocation.hooks, self.config),
+            ):
+                task.after_run(self.adapter, [*task.node_results, *self._results.values()])
         except Exception as error:
             message = str(error)
         finally:
-            self._results = []
+            self._results = {}
             self.release()
         hooks = _hooks(task, before)
         failed = [hook["message"] for hook in hooks if hook["status"] not in ("success", "pass")]
@@ -234,14 +331,27 @@ class Project:
             raise RuntimeError("nothing may be executed before a run began")
         return self._task
 
-    def _run(self, task: Supplier, node: Any, ticket: Ticket, *, keep: bool) -> Outcome:
+    def _run(
+        self,
+        task: Supplier,
+        node: Any,
+        ticket: Ticket,
+        *,
+        keep: bool,
+        known: Mapping[str, Any] | None = None,
+        tell: Tell | None = None,
+    ) -> Outcome:
         runner = task.get_runner(node)
         if isinstance(runner, MicrobatchModelRunner):
+            own_config(node)
+            prepare(runner, known, tell)
             runner.set_parent_task(task)
             runner.set_pool(Batches(self.threads, self._batches, ticket))
         result = task.call_runner(runner)
         if keep:
-            self._results.append(result)
+            with self._keeping:  # a later try takes the place of an earlier one
+                self._results.pop(node.unique_id, None)
+                self._results[node.unique_id] = result
         return Outcome(
             unique_id=node.unique_id,
             name=node.name,
@@ -251,6 +361,7 @@ class Project:
             execution_time=result.execution_time,
             adapter_response=result.adapter_response or {},
             compiled_code=getattr(result.node, "compiled_code", None),
+            record=record_of(result),
         )
 
     def _ephemeral_parents(self, node: Any) -> list[str]:
@@ -288,16 +399,31 @@ class Project:
         """dbt finds its context by thread."""
         _INVOCATION_CONTEXT_VAR.set(self._context)
 
-    def _new_invocation(self) -> None:
-        reset_invocation_id()
-        initialize_from_flags(False, self._profiles_dir)  # run_started_at
-
     @staticmethod
     def _listen(debug: bool, log: Log) -> None:
         events = Events()
         events.debug = debug
         events.add_callback(lambda event: log(event.info.level, event.info.msg))
         ctx_set_event_manager(events)
+
+
+def _as_it_was(node: Any, record: Mapping[str, Any]) -> Any:
+    """A copy of a node as its execution left it, compiled, for what another session executed."""
+    made = fresh(node)
+    if record.get("compiled_code"):
+        made.compiled, made.compiled_code = True, record["compiled_code"]
+    return made
+
+
+@contextmanager
+def _main_thread() -> Iterator[None]:
+    """Hooks run in dbt's main thread, and can read what it is called."""
+    thread = threading.current_thread()
+    name, thread.name = thread.name, threading.main_thread().name
+    try:
+        yield
+    finally:
+        thread.name = name
 
 
 def _as_text(value: Any) -> str | None:

@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
+from dbt.compilation import Compiler
 from dbt.task.build import BuildTask
 from dbt_common.events.base_types import EventLevel
 from dbt_common.events.contextvars import log_contextvars
 from dbt_common.events.event_manager import EventManager
+
+from nodes.dbt.internals.invocation import config_of_now
+from nodes.dbt.internals.microbatch import told, window_at
 
 Log = Callable[[str, str], None]  # level, text; called in the thread that has something to say
 
@@ -51,6 +56,7 @@ class Outcome:
     execution_time: float = 0.0
     adapter_response: dict[str, Any] = field(default_factory=dict)
     compiled_code: str | None = None
+    record: dict[str, Any] = field(default_factory=dict)  # all of it that outlives the session
 
     @property
     def good(self) -> bool:
@@ -64,6 +70,8 @@ class HookReport:
     proceed: bool
     message: str = ""
     hooks: tuple[dict[str, str], ...] = ()
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    aborted: bool = False  # dbt would have ended the run here, on-run-end hooks too
 
 
 class Events(EventManager):
@@ -103,11 +111,38 @@ class Batches:
 class Supplier(BuildTask):
     """dbt's build task as a supplier of runners: which one runs when is decided outside."""
 
+    @property
+    def config(self) -> Any:
+        """With the flags of the command that the execution stands for, which asks."""
+        return config_of_now() or self._config
+
+    @config.setter
+    def config(self, config: Any) -> None:
+        self._config = config
+
+    @property
+    def compiler(self) -> Compiler:
+        """One for each use, on the config of that moment: hooks are compiled by it."""
+        return Compiler(self.config)
+
+    @compiler.setter
+    def compiler(self, compiler: Compiler) -> None:
+        """dbt sets one; it would know the session's own config alone."""
+
     def __init__(self, project: Any, wanted: frozenset[str]) -> None:
         super().__init__(project.flags, project.config, project.manifest)
         self.num_nodes = len(wanted)
         self.job_queue = SimpleNamespace(in_progress=set(), in_progress_microbatch=set())
         self.with_hooks = True
+
+    @property
+    def original_invocation_started_at(self) -> datetime | None:
+        """From when the execution that asks counts its batches; None: from the beginning of this run."""
+        return window_at.get()
+
+    @original_invocation_started_at.setter
+    def original_invocation_started_at(self, at: datetime | None) -> None:
+        """dbt sets it to nothing."""
 
     def get_hooks_by_type(self, hook_type: Any) -> list[Any]:
         return [fresh(hook) for hook in super().get_hooks_by_type(hook_type)] if self.with_hooks else []
@@ -120,14 +155,14 @@ class Supplier(BuildTask):
         """As dbt's own, without the messages that carry whole results and that nobody reads here."""
         try:
             with log_contextvars(node_info=runner.node.node_info):
-                return runner.run_with_hooks(self.manifest)
+                return told(runner, lambda: runner.run_with_hooks(self.manifest))
         except Exception as error:
             return self._handle_thread_exception(runner, error)
         finally:
             runner.node.clear_event_status()
 
 
-def fresh(node: Any, *, full_refresh: bool = False) -> Any:
+def fresh(node: Any) -> Any:
     """A copy to execute: running a node changes it, and the next run wants it as it was parsed."""
     new = copy.copy(node)
     new._event_status = {}
@@ -135,7 +170,4 @@ def fresh(node: Any, *, full_refresh: bool = False) -> Any:
         new.extra_ctes = []
     if getattr(new, "all_constraints", None):  # their references are replaced in place
         new.constraints, new.columns = copy.deepcopy(node.constraints), copy.deepcopy(node.columns)
-    if full_refresh and hasattr(new.config, "full_refresh") and new.config.full_refresh is None:
-        new.config = copy.deepcopy(node.config)
-        new.config.full_refresh = True
     return new

@@ -1,0 +1,84 @@
+"""What dbt knows of one result, as plain data that outlives the session, and back again for on-run-end hooks."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from dbt.artifacts.schemas.batch_results import BatchResults
+from dbt.artifacts.schemas.results import NodeStatus, RunStatus, TestStatus, TimingInfo
+from dbt.artifacts.schemas.run import RunResult
+
+LONGEST_MESSAGE = 4000
+COMPILED = ("test", "unit_test", "operation")  # whose code is kept with the record; that of models is beside their log
+WORKER = "Thread-1 (worker)"  # as dbt calls the first of its threads
+
+Batch = tuple[datetime, datetime]
+
+
+def record_of(result: RunResult) -> dict[str, Any]:
+    """A result as plain data."""
+    found = result.batch_results
+    code = getattr(result.node, "compiled_code", None) if result.node.resource_type in COMPILED else None
+    return {
+        "status": str(result.status),
+        "message": None if result.message is None else str(result.message)[:LONGEST_MESSAGE],
+        "failures": result.failures,
+        "execution_time": result.execution_time,
+        "thread_id": result.thread_id,
+        "adapter_response": result.adapter_response or {},
+        "timing": [
+            {"name": each.name, "started_at": _iso(each.started_at), "completed_at": _iso(each.completed_at)}
+            for each in result.timing
+        ],
+        **({"compiled_code": code} if code else {}),
+        **({"batches": {"successful": _texts(found.successful), "failed": _texts(found.failed)}} if found else {}),
+    }
+
+
+def skipped() -> dict[str, Any]:
+    """The record of what dbt skips."""
+    return {"status": "skipped"}
+
+
+def result_of(record: Mapping[str, Any], node: Any) -> RunResult:
+    """The result that a record was made of, or one that dbt would have made."""
+    found = record.get("batches")
+    return RunResult(
+        status=_status(str(record.get("status") or "error"), node),
+        thread_id=str(record.get("thread_id") or WORKER),
+        execution_time=float(record.get("execution_time") or 0),
+        timing=[
+            TimingInfo(str(each["name"]), _time(each.get("started_at")), _time(each.get("completed_at")))
+            for each in record.get("timing") or ()
+        ],
+        message=record.get("message"),
+        node=node,
+        adapter_response=dict(record.get("adapter_response") or {}),
+        failures=record.get("failures"),
+        batch_results=BatchResults(batches(found["successful"]), batches(found["failed"])) if found else None,
+    )
+
+
+def batches(texts: Any) -> list[Batch]:
+    """Pairs of moments from their texts."""
+    return [(datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in texts]
+
+
+def _texts(found: list[Batch]) -> list[list[str]]:
+    return [[start.isoformat(), end.isoformat()] for start, end in found]
+
+
+def _status(said: str, node: Any) -> RunStatus | TestStatus | NodeStatus:
+    kinds = (TestStatus, RunStatus) if node.resource_type in ("test", "unit_test") else (RunStatus, TestStatus)
+    for kind in (*kinds, NodeStatus):
+        if said in {each.value for each in kind}:
+            return kind(said)
+    return RunStatus.Error
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
