@@ -9,7 +9,9 @@ import pytest
 from flows import process
 from nodes.models import Link, Node
 from nodes.services import save_node
+from runs import logs
 from runs.clock import ago
+from runs.engine.work import folder_of
 from runs.models import Attempt, Channel, Run, TaskRun
 from runs.notify.events import note_runs
 from runs.services import cancel_run
@@ -87,6 +89,20 @@ with duckdb.connect(os.environ["DEX_WAREHOUSE_PATH"]) as db:
 print("FOUND=" + json.dumps(found))
 """,
     requirements="duckdb\n",
+)
+package(
+    "bar",
+    """
+import os, sys, time
+print("begins", flush=True)
+for n in range(20_001):
+    sys.stderr.write(f"\\r{n / 200:5.1f} % |{'#' * 80}|")
+    if n == 20_000 or n % 5_000 == 0:
+        sys.stderr.flush()
+        while not os.path.exists(f"{os.environ['TMPDIR']}/past-{n}"):
+            time.sleep(0.05)
+print("\\nends", flush=True)
+""",
 )
 ENDS = {
     "import sys; sys.exit(3)": "exit code 3",
@@ -308,3 +324,24 @@ def test_a_package_is_tried_outside_of_its_flow_with_parameters_that_nobody_save
     assert note_runs([run.pk]) == 0  # who tries it watches it
     answer = ada.client.post(f"/flows/{flow.pk}/try/", {**typed, "package": "gone"}, headers={"HX-Request": "true"})
     assert "no script package gone" in answer.content.decode() and Run.objects.count() == 1
+
+
+def let_past(run, n: int) -> None:
+    """Let the script `bar` of a run draw on."""
+    task = run.task_runs.get(node_name="job")
+    (folder_of(task.pk, task.fence) / "tmp" / f"past-{n}").touch()
+
+
+def test_a_progress_bar_is_live_while_it_moves_and_kept_in_its_last_state(engine, script_flow):
+    run = start(script_flow("bar"))
+    tries = Attempt.objects.filter(task_run__run=run, task_run__node_name="job")
+    until(lambda: tries.exclude(log_path="").exists(), 60)
+    path = tries.get().log_path
+    for n, state in ((0, "0.0 %"), (5_000, "25.0 %"), (10_000, "50.0 %"), (15_000, "75.0 %"), (20_000, "100.0 %")):
+        line = f"{state.rjust(7)} |{'#' * 80}|"
+        until(lambda line=line: logs.read(path).text.endswith(f"begins\n{line}"), 60)
+        assert logs.read(path).size < 1000
+        let_past(run, n)
+    finished(run)
+    assert log_of(run).endswith(f"begins\n100.0 % |{'#' * 80}|\nends\n")
+    assert tries.get().log_dropped == 0
