@@ -27,8 +27,10 @@ class LogWriter:
 
     Of a line that is drawn again and again (runs.lines) the file holds the latest state alone, at once, so that a
     progress bar can be watched and takes the room of one line however long it goes on. In: `exact`, for what is no
-    output of a program: every byte of it is kept. The first LOG_HEAD_BYTES are written at once; of what follows the last LOG_TAIL_BYTES are kept and written
-    at the end, after a line that says how much was left out. A full disk never fails the task: what cannot be
+    output of a program: every byte of it is kept.
+
+    The first LOG_HEAD_BYTES are written at once; of what follows the last LOG_TAIL_BYTES are kept and written at the
+    end, after a line that says how much was left out. A full disk never fails the task: what cannot be
     written is counted as dropped. Not for two threads at once, except `append`.
     Raises ValueError for a path that leads out of the folder of logs.
     """

@@ -13,6 +13,7 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,10 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows import process
+from nodes.scripts import children
 
 KEPT_DAYS = 30
 WORKING_MEMORY = 8 * 1024**3  # bytes of address space that uv may take
 MADE = "made.json"
+_WATCHER = "_dex_children"  # nodes.scripts.children, as it is named in an environment
 _CROSS, _BRANCHES = "\u00d7", "\u2570\u2500\u25b6\u2502 "  # signs that uv draws its errors with
 
 
@@ -63,6 +66,7 @@ def find(requirements: Sequence[str], index: Index, home: Path) -> Path | None:
     place = root(home) / key_of(requirements, index)
     try:
         os.utime(place / MADE)
+        _put_watcher(place)
     except OSError:
         return None
     return place
@@ -126,6 +130,7 @@ def _build(
         if requirements:
             uv.run("pip", "install", "--python", str(place / "bin" / "python"), "--requirements", str(asked))
         _take_over(place)
+        _put_watcher(place)
         (place / MADE).write_text(json.dumps({"requirements": list(requirements)}))
         target = folder / key
         with suppress(FileNotFoundError):  # without its mark it is what somebody broke by hand
@@ -224,6 +229,22 @@ def _take_over(place: Path) -> None:
         if not path.is_symlink():
             mode = path.stat().st_mode & 0o755
             path.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
+
+
+def _put_watcher(place: Path) -> None:
+    """Let Python in this environment begin with nodes.scripts.children; also in one that was built before it."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    folder = place / "lib" / version / "site-packages"
+    wanted = {f"{_WATCHER}.py": Path(children.__file__).read_text(), f"{_WATCHER}.pth": f"import {_WATCHER}\n"}
+    for name, text in wanted.items():
+        path = folder / name
+        with suppress(FileNotFoundError):
+            if path.read_text() == text:
+                continue
+        written = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
+        written.write_text(text)
+        written.chmod(0o644)
+        written.replace(path)
 
 
 def _reason(text: str) -> str:

@@ -104,6 +104,71 @@ for n in range(20_001):
 print("\\nends", flush=True)
 """,
 )
+PARALLEL = """
+import multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+
+def square(n):
+    return n * n
+
+def add(lock, total):
+    with lock:
+        total.value += 1
+
+def main():
+    context = multiprocessing.get_context(sys.argv[1])
+    lock, total = context.Lock(), context.Value("i", 0)
+    children = [context.Process(target=add, args=(lock, total)) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        squares = list(pool.map(square, range(5)))
+    with context.Pool(2) as pool:
+        squares += pool.map(square, range(5))
+    with context.Manager() as manager:
+        shared = manager.dict(a=1)
+        print("MADE", total.value, squares, dict(shared), [child.exitcode for child in children])
+
+if __name__ == "__main__":
+    main()
+"""
+package("parallel", PARALLEL)
+CHILD = """
+import multiprocessing, os, sys, time
+from concurrent.futures import ProcessPoolExecutor
+
+def breaks(*args):
+    raise ValueError("this part is not done")
+
+def waits(*args):
+    time.sleep(600)
+
+class Worker(multiprocessing.Process):
+    def run(self):
+        sys.exit(3)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    {0}
+    print("the end")
+"""
+UNSEEN = {
+    "child = context.Process(target=breaks, name='load'); child.start(); child.join()": "load with exit code 1",
+    "context.Process(target=breaks, name='load').start()": "load with exit code 1",
+    "Worker(name='w').start()": "w with exit code 3",
+    "c = context.Process(target=waits, name='c'); c.start(); os.kill(c.pid, 9); c.join()": "c with signal 9",
+}
+SEEN = [
+    "child = context.Process(target=breaks); child.start(); child.join(); print(child.exitcode)",
+    "child = context.Process(target=waits); child.start(); child.terminate(); child.join()",
+    "context.Process(target=waits, daemon=True).start()",
+    "pool = ProcessPoolExecutor(1, mp_context=context); print(pool.submit(breaks).exception()); pool.shutdown()",
+    "pool = ProcessPoolExecutor(1, mp_context=context); print(pool.submit(os._exit, 1).exception()); pool.shutdown()",
+]
+for number, act in enumerate([*UNSEEN, *SEEN]):
+    package(f"child{number}", CHILD.replace("{0}", act))
 ENDS = {
     "import sys; sys.exit(3)": "exit code 3",
     "raise ValueError('no such shop')": "exit code 1: ValueError: no such shop",
@@ -345,3 +410,25 @@ def test_a_progress_bar_is_live_while_it_moves_and_kept_in_its_last_state(engine
     finished(run)
     assert log_of(run).endswith(f"begins\n100.0 % |{'#' * 80}|\nends\n")
     assert tries.get().log_dropped == 0
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_script_works_in_parallel_as_python_would_run_it(engine, script_flow, method):
+    run = run_to_end(script_flow("parallel", arguments=[("method", method)]))
+    assert "MADE 3 [0, 1, 4, 9, 16, 0, 1, 4, 9, 16] {'a': 1} [0, 0, 0]" in log_of(run), log_of(run)
+    assert run.state == RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize(("number", "told"), list(enumerate(UNSEEN.values())))
+def test_a_child_that_failed_unseen_is_no_success(engine, script_flow, number, told, method):
+    run = run_to_end(script_flow(f"child{number}", arguments=[("method", method)]))
+    assert run.state == RunState.FAILED and "the end" in log_of(run), log_of(run)
+    assert told in run.task_runs.get(node_name="job").reason
+
+
+@pytest.mark.parametrize("number", range(len(UNSEEN), len(UNSEEN) + len(SEEN)))
+def test_a_child_whose_failure_the_script_knows_of_is_its_own_affair(engine, script_flow, number):
+    run = run_to_end(script_flow(f"child{number}", arguments=[("method", "spawn")]))
+    assert run.state == RunState.SUCCEEDED, log_of(run)
+    assert "the end" in log_of(run)
