@@ -17,24 +17,26 @@ import os
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 
 VARIABLE = "DEX_CHILDREN"  # names the file that is written; taken away before the script sees it
 MOST = 20  # that are told
 
 
-def watch(place, me):
+def watch(place: str, me: int) -> None:
     """Write the failed children of process `me` to `place` when it ends."""
     from multiprocessing.process import BaseProcess
 
-    failed, numbers = {}, itertools.count()  # number of a child -> (its name, exit code)
-    read, start = BaseProcess.exitcode.fget, BaseProcess.start
-    terminate, kill = BaseProcess.terminate, BaseProcess.kill
+    failed: dict[int, tuple[str, int]] = {}  # number of a child -> (its name, exit code)
+    numbers = itertools.count()
+    process: Any = BaseProcess  # a class that is changed here
+    read, start, terminate, kill = process.exitcode.fget, process.start, process.terminate, process.kill
 
-    def looked(child):
+    def looked(child: Any) -> None:
         child._dex_looked = True
         failed.pop(getattr(child, "_dex_number", None), None)
 
-    def started(child):
+    def started(child: Any) -> None:
         own = os.getpid() == me and _is_own(child)  # once it has started, it does not know any more what it does
         start(child)
         if own:
@@ -42,24 +44,24 @@ def watch(place, me):
                 child._dex_number = next(numbers)
                 _listen(child, failed)
 
-    def exit_code(child):
-        code = read(child)
+    def exit_code(child: Any) -> int | None:
+        code: int | None = read(child)
         if code is not None:
             looked(child)
         return code
 
-    def terminated(child):
+    def terminated(child: Any) -> None:
         looked(child)
         terminate(child)
 
-    def killed(child):
+    def killed(child: Any) -> None:
         looked(child)
         kill(child)
 
-    BaseProcess.start, BaseProcess.terminate, BaseProcess.kill = started, terminated, killed
-    BaseProcess.exitcode = property(exit_code, doc=BaseProcess.exitcode.__doc__)
+    process.start, process.terminate, process.kill = started, terminated, killed
+    process.exitcode = property(exit_code, doc=process.exitcode.__doc__)
 
-    def tell():  # registered first of all, it is called last: children are joined by then
+    def tell() -> None:  # registered first of all, it is called last: children are joined by then
         with contextlib.suppress(Exception):
             if failed and os.getpid() == me:
                 Path(place).write_text(json.dumps(list(failed.values())[:MOST]))
@@ -67,13 +69,13 @@ def watch(place, me):
     atexit.register(tell)
 
 
-def _listen(child, failed):
+def _listen(child: Any, failed: dict[int, tuple[str, int]]) -> None:
     """Note how a child ended, whoever asks for its end first."""
     name, daemon, number, here = child.name, child.daemon, child._dex_number, weakref.ref(child)
     popen, poll = weakref.ref(child._popen), type(child._popen).poll
 
-    def noting(*args, **options):
-        code = poll(popen(), *args, **options)
+    def noting(*args: Any, **options: Any) -> int | None:
+        code: int | None = poll(popen(), *args, **options)
         ended_with_us = daemon and code == -15  # as daemons do
         if code and not ended_with_us and not getattr(here(), "_dex_looked", False):
             failed[number] = (name, code)
@@ -82,18 +84,18 @@ def _listen(child, failed):
     child._popen.poll = noting
 
 
-def _is_own(child):
+def _is_own(child: Any) -> bool:
     """Whether what the child does is code of the script's folder."""
     with contextlib.suppress(Exception):
-        does = child._target if child._target is not None else type(child)
+        does: Any = child._target if child._target is not None else type(child)
         does = getattr(does, "func", does)  # of a partial
-        module = sys.modules.get(getattr(does, "__module__", None) or type(does).__module__)
-        here = Path(sys.modules["__main__"].__file__).resolve().parent
-        return Path(module.__file__).resolve().is_relative_to(here)
+        module: Any = sys.modules.get(getattr(does, "__module__", None) or type(does).__module__)
+        main: Any = sys.modules["__main__"]
+        return Path(module.__file__).resolve().is_relative_to(Path(main.__file__).resolve().parent)
     return False
 
 
-def _begin():
+def _begin() -> None:
     place = os.environ.pop(VARIABLE, "")
     if place:
         with contextlib.suppress(Exception):

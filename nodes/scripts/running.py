@@ -15,25 +15,15 @@ from django.conf import settings
 from flows import process
 from nodes.kinds.base import Context, Ended, Stopped
 from nodes.scripts import children
-from nodes.scripts.environments import Index, SetupFailed, environment_for
+from nodes.scripts.environments import SetupFailed
 from nodes.scripts.packages import FOLDER
+from nodes.scripts.renewal import prepare
 from nodes.scripts.requirements import RequirementsError
 from nodes.scripts.requirements import read as read_requirements
 
 LARGEST_OUTPUT = 64 * 1024  # bytes of DEX_OUTPUT
 POLL_S = 0.1
 CHILDREN = "children.json"
-
-
-def index() -> Index:
-    """Where packages of scripts come from, as the settings say."""
-    return Index(
-        url=settings.SCRIPT_INDEX_URL,
-        find_links=settings.SCRIPT_FIND_LINKS,
-        offline=settings.SCRIPT_OFFLINE,
-        build=settings.SCRIPT_BUILD,
-        environment=settings.SCRIPT_INDEX_ENVIRONMENT,
-    )
 
 
 @dataclass(frozen=True)
@@ -66,15 +56,7 @@ def run_package(context: Context, project_dir: Path, package: str, given: Given)
         )
     try:
         requirements = read_requirements(folder / "requirements.txt", anything=settings.SCRIPT_ANY_REQUIREMENT)
-        place = environment_for(
-            requirements,
-            index(),
-            Path(settings.DEX_HOME),
-            log=context.log,
-            timeout=settings.SCRIPT_SETUP_TIMEOUT_S,
-            stop=lambda: context.must_end,
-            uids=settings.SCRIPT_UIDS,
-        )
+        place = prepare(requirements, told=context.log, stop=lambda: context.must_end)
     except RequirementsError as error:
         return Ended("failed", str(error), retryable=False)
     except SetupFailed as error:

@@ -12,9 +12,10 @@ from tests.flows.git_hosts import Clone
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
-from tests.runs.engines import finished, start
+from tests.runs.engines import finished, run_to_end, start
 from tests.runs.scripts import project, script_flow  # noqa: F401 - fixtures
-from tests.runs.test_scripts_in_runs import GUIDE, let_past
+from tests.runs.test_scripts_in_runs import GUIDE, let_past, shelf  # noqa: F401 - shelf is a fixture
+from tests.runs.wheels import publish
 from tests.waiting import patience, until
 
 README = "# data_transfer\n\nMoves what it is told to move.\n"
@@ -137,3 +138,27 @@ def test_a_progress_bar_moves_before_the_eyes_of_who_follows_the_log(engine, win
     expect(log.locator("li", has_text="|####")).to_have_count(1)
     expect(log.locator("li").last).to_contain_text("ends")
     expect(bar).to_have_count(0)
+
+
+def test_an_environment_is_renewed_from_the_form_of_its_script(engine, window, script_flow, shelf, boss, judge):  # noqa: F811
+    flow = script_flow("shopper")
+    run_to_end(flow)
+    publish(shelf, "shopkit", "1.1")
+    page = window.open(boss)
+    page.goto(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")
+    about = page.get_by_role("region", name="About shopper")
+    about.get_by_text("1 package installed").click()
+    expect(about).to_contain_text("shopkit==1.0")
+    judge(page, "script-environment")
+    about.get_by_role("button", name="Renew").click()
+    expect(about.get_by_text("boss asked for a renewal")).to_have_count(0, timeout=patience(60_000))
+    about.get_by_text("1 package installed").click()
+    expect(about).to_contain_text("shopkit==1.1")
+
+    for path in shelf.iterdir():
+        path.unlink()
+    about.get_by_role("button", name="Renew").click()
+    expect(about.get_by_role("alert")).to_contain_text("It could not be renewed", timeout=patience(60_000))
+    about.get_by_text("1 package installed").click()
+    expect(about).to_contain_text("shopkit==1.1")
+    judge(page, "script-environment-failed")

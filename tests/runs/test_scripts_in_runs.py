@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows import process
-from nodes.models import Link, Node
+from nodes.models import Link, Node, ScriptEnvironment
 from nodes.services import save_node
 from runs import logs
 from runs.clock import ago
@@ -20,6 +20,7 @@ from tests.levels import needs_level
 from tests.pages import Person
 from tests.runs.engines import finished, run_to_end, start
 from tests.runs.scripts import log_of, package, variable
+from tests.runs.wheels import publish
 from tests.waiting import until, within
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -90,6 +91,7 @@ print("FOUND=" + json.dumps(found))
 """,
     requirements="duckdb\n",
 )
+package("shopper", "import shopkit\nprint('shopkit', shopkit.VERSION)\n", requirements="shopkit\n")
 package(
     "bar",
     """
@@ -432,3 +434,53 @@ def test_a_child_whose_failure_the_script_knows_of_is_its_own_affair(engine, scr
     run = run_to_end(script_flow(f"child{number}", arguments=[("method", "spawn")]))
     assert run.state == RunState.SUCCEEDED, log_of(run)
     assert "the end" in log_of(run)
+
+
+@pytest.fixture
+def shelf(settings, tmp_path):
+    """The folder that packages of scripts come from, with release 1.0 of shopkit; nothing else is asked."""
+    settings.SCRIPT_FIND_LINKS, settings.SCRIPT_OFFLINE = str(tmp_path / "shelf"), True
+    publish(tmp_path / "shelf", "shopkit", "1.0")
+    return tmp_path / "shelf"
+
+
+def test_an_environment_is_renewed_by_a_worker_when_somebody_asks_and_its_lock_is_shown(engine, script_flow, shelf):
+    flow = script_flow("shopper")
+    assert "shopkit 1.0" in log_of(run_to_end(flow))
+    publish(shelf, "shopkit", "1.1")
+    assert "shopkit 1.0" in log_of(run_to_end(flow))
+    node = flow.nodes.get()
+    ann = Person("ann", "everything")
+    page = ann.open(f"/flows/{flow.pk}/nodes/{node.pk}/")
+    assert (
+        "shopkit==1.0" in page.html and "1 version that they do not pin is looked up again after 30 days" in page.html
+    )
+    asked = ann.client.post(f"/flows/{flow.pk}/environment/", {"renew": "shopper"}, headers={"HX-Request": "true"})
+    assert "asked for a renewal" in asked.content.decode()
+    until(lambda: ScriptEnvironment.objects.filter(lock=["shopkit==1.1"]).exists(), 60)
+    part = ann.client.get(f"/flows/{flow.pk}/environment/?package=shopper").content.decode()
+    assert "shopkit==1.1" in part and "hx-get" not in part
+    assert "shopkit 1.1" in log_of(run_to_end(flow))
+
+
+def test_an_environment_that_is_old_is_renewed_by_the_run_that_uses_it(engine, script_flow, shelf, settings):
+    flow = script_flow("shopper")
+    assert "shopkit 1.0" in log_of(run_to_end(flow))
+    publish(shelf, "shopkit", "1.1")
+    settings.SCRIPT_RENEW_DAYS = 1e-6
+    assert "shopkit 1.1" in log_of(run_to_end(flow))
+    assert ScriptEnvironment.objects.get().lock == ["shopkit==1.1"]
+
+
+def test_a_renewal_that_fails_is_told_on_the_page_and_the_script_goes_on(engine, script_flow, shelf):
+    flow = script_flow("shopper")
+    run_to_end(flow)
+    (shelf / "shopkit-1.0-py3-none-any.whl").unlink()
+    ann = Person("ann", "everything")
+    ann.client.post(f"/flows/{flow.pk}/environment/", {"renew": "shopper"}, headers={"HX-Request": "true"})
+    until(lambda: ScriptEnvironment.objects.exclude(problem="").exists(), 60)
+    page = ann.open(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")
+    assert "It could not be renewed" in page.html and "shopkit was not found" in page.html
+    assert "shopkit==1.0" in page.html
+    run = run_to_end(flow)
+    assert run.state == RunState.SUCCEEDED and "shopkit 1.0" in log_of(run)
