@@ -1,13 +1,17 @@
 """What a flow consists of: Node, Link, Task, Connection, and the records of what was changed: Change, Expansion."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 
 from flows.models import Environment, Flow, Project, RetryOn, Revision, check_retries
 from flows.variables.sealed import SealedField
+
+PATIENCE = timedelta(minutes=5)  # with a worker that was asked to renew an environment
 
 
 class Connection(models.Model):
@@ -121,6 +125,11 @@ class ScriptEnvironment(models.Model):
         """Whether a renewal was asked for that no worker has answered."""
         answered = [moment for moment in (self.built_at, self.problem_at) if moment is not None]
         return self.asked_at is not None and all(moment < self.asked_at for moment in answered)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether somebody may ask again, since no worker seems to do it."""
+        return self.waits and self.asked_at is not None and timezone.now() - self.asked_at > PATIENCE
 
 
 class Node(models.Model):

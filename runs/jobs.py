@@ -6,6 +6,7 @@ from nodes.scripts import renewal
 from runs import following, planning, probing, syncing, ticking, vitals
 from runs.engine import lanes, single
 from runs.engine import sweep as sweeper
+from runs.engine.stopping import draining
 from runs.models import Run
 from runs.notify import sending, watching
 
@@ -67,7 +68,7 @@ def answer_probe(probe_id: int) -> None:
 @shared_task(name="dex.renew_environment")
 def renew_environment(environment_id: int) -> None:
     """Somebody wants the environment of scripts renewed."""
-    renewal.renew(environment_id)
+    renewal.renew(environment_id, stop=draining.is_set)
 
 
 @shared_task(name="dex.sweep")

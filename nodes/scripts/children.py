@@ -27,7 +27,7 @@ def watch(place: str, me: int) -> None:
     """Write the failed children of process `me` to `place` when it ends."""
     from multiprocessing.process import BaseProcess
 
-    failed: dict[int, tuple[str, int]] = {}  # number of a child -> (its name, exit code)
+    failed: dict[int | None, tuple[str, int]] = {}  # number of a child -> (its name, exit code)
     numbers = itertools.count()
     process: Any = BaseProcess  # a class that is changed here
     read, start, terminate, kill = process.exitcode.fget, process.start, process.terminate, process.kill
@@ -69,7 +69,7 @@ def watch(place: str, me: int) -> None:
     atexit.register(tell)
 
 
-def _listen(child: Any, failed: dict[int, tuple[str, int]]) -> None:
+def _listen(child: Any, failed: dict[int | None, tuple[str, int]]) -> None:
     """Note how a child ended, whoever asks for its end first."""
     name, daemon, number, here = child.name, child.daemon, child._dex_number, weakref.ref(child)
     popen, poll = weakref.ref(child._popen), type(child._popen).poll

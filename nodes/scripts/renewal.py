@@ -81,14 +81,19 @@ def prepare(
     return place
 
 
-def renew(pk: int) -> None:
-    """Answer somebody who asked for a renewal, on this machine and now; other machines do it at their next use."""
+def renew(pk: int, stop: Callable[[], bool] = lambda: False) -> None:
+    """Answer somebody who asked for a renewal, on this machine and now; other machines do it at their next use.
+
+    In: `stop`, whether to give up; then the next use of the environment here renews it, too.
+    """
     row = ScriptEnvironment.objects.filter(pk=pk).first()
     if row is None or not row.waits:
         return
     try:
-        prepare(row.requirements, told=lambda data: None)
-    except SetupFailed as error:  # there is none yet
+        prepare(row.requirements, told=lambda data: None, stop=stop)
+    except SetupFailed as error:  # there is none yet, or it was stopped
+        if stop():
+            return
         ScriptEnvironment.objects.filter(pk=pk).update(problem=str(error), problem_at=timezone.now())
 
 

@@ -91,6 +91,18 @@ print("FOUND=" + json.dumps(found))
 """,
     requirements="duckdb\n",
 )
+package(
+    "bare",
+    """
+import os, subprocess, sys, time
+code = "import os, sys, time; print('PRINTED', len(os.environ), sys.argv[1]); "
+waits = code + "exec('while not os.path.exists(sys.argv[2]): time.sleep(0.05)')"
+subprocess.Popen([sys.executable, "-c", code + "time.sleep(600)", "killed"], env={}).terminate()
+own = subprocess.Popen([sys.executable, "-c", waits, "own", os.environ["TMPDIR"] + "/past-0"])
+bare = subprocess.Popen([sys.executable, "-c", waits, "hidden-value-9", os.environ["TMPDIR"] + "/past-0"], env={})
+own.wait(); bare.wait()
+""",
+)
 package("shopper", "import shopkit\nprint('shopkit', shopkit.VERSION)\n", requirements="shopkit\n")
 package(
     "bar",
@@ -436,12 +448,33 @@ def test_a_child_whose_failure_the_script_knows_of_is_its_own_affair(engine, scr
     assert "the end" in log_of(run)
 
 
+def test_a_child_with_an_environment_of_its_own_is_heard_when_it_ends_and_masked(engine, script_flow):
+    """As docs/scripts.md says: without PYTHONUNBUFFERED Python keeps what it prints until it ends."""
+    flow = script_flow("bare")
+    variable(flow, "ANOTHER_VAR", "hidden-value-9", secret=True)
+    run = start(flow)
+    until(lambda: Attempt.objects.filter(task_run__run=run).exclude(log_path="").exists(), 60)
+    path = Attempt.objects.get(task_run__run=run, task_run__node_name="job").log_path
+    until(lambda: " own" in logs.read(path).text, 60)
+    assert "MASKED" not in logs.read(path).text
+    let_past(run, 0)
+    finished(run)
+    said = log_of(run)
+    assert "[MASKED]" in said and "hidden-value-9" not in said and "killed" not in said
+
+
 @pytest.fixture
 def shelf(settings, tmp_path):
     """The folder that packages of scripts come from, with release 1.0 of shopkit; nothing else is asked."""
     settings.SCRIPT_FIND_LINKS, settings.SCRIPT_OFFLINE = str(tmp_path / "shelf"), True
     publish(tmp_path / "shelf", "shopkit", "1.0")
     return tmp_path / "shelf"
+
+
+def asks_for_renewal(person, page, flow) -> int:
+    """Press Renew as the browser does; the status of the answer."""
+    typed = {"renew": "shopper", "csrfmiddlewaretoken": page.form("node-form").fields["csrfmiddlewaretoken"]}
+    return person.client.post(f"/flows/{flow.pk}/environment/", typed, headers={"HX-Request": "true"}).status_code
 
 
 def test_an_environment_is_renewed_by_a_worker_when_somebody_asks_and_its_lock_is_shown(engine, script_flow, shelf):
@@ -455,8 +488,7 @@ def test_an_environment_is_renewed_by_a_worker_when_somebody_asks_and_its_lock_i
     assert (
         "shopkit==1.0" in page.html and "1 version that they do not pin is looked up again after 30 days" in page.html
     )
-    asked = ann.client.post(f"/flows/{flow.pk}/environment/", {"renew": "shopper"}, headers={"HX-Request": "true"})
-    assert "asked for a renewal" in asked.content.decode()
+    assert asks_for_renewal(ann, page, flow) == 200
     until(lambda: ScriptEnvironment.objects.filter(lock=["shopkit==1.1"]).exists(), 60)
     part = ann.client.get(f"/flows/{flow.pk}/environment/?package=shopper").content.decode()
     assert "shopkit==1.1" in part and "hx-get" not in part
@@ -477,7 +509,8 @@ def test_a_renewal_that_fails_is_told_on_the_page_and_the_script_goes_on(engine,
     run_to_end(flow)
     (shelf / "shopkit-1.0-py3-none-any.whl").unlink()
     ann = Person("ann", "everything")
-    ann.client.post(f"/flows/{flow.pk}/environment/", {"renew": "shopper"}, headers={"HX-Request": "true"})
+    page = ann.open(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")
+    assert asks_for_renewal(ann, page, flow) == 200
     until(lambda: ScriptEnvironment.objects.exclude(problem="").exists(), 60)
     page = ann.open(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")
     assert "It could not be renewed" in page.html and "shopkit was not found" in page.html
