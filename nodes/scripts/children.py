@@ -9,27 +9,57 @@ work is not done. Only the script's own children count, not those of pools and l
 themselves; and not those whose exit code the script has read, or which it ended itself.
 """
 
-import atexit
-import contextlib
-import itertools
-import json
+from __future__ import annotations
+
 import os
 import sys
-import weakref
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False  # what is imported here, every script waits for
+if TYPE_CHECKING:
+    from typing import Any
 
 VARIABLE = "DEX_CHILDREN"  # names the file that is written; taken away before the script sees it
 MOST = 20  # that are told
+_MODULE = "multiprocessing.process"
 
 
-def watch(place: str, me: int) -> None:
-    """Write the failed children of process `me` to `place` when it ends."""
-    from multiprocessing.process import BaseProcess
+class _WhenImported:
+    """Stands among the finders of modules until a script imports multiprocessing; the others import nothing for it."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """As others find it, and watched once it is there."""
+        if name != _MODULE:
+            return None
+        sys.meta_path.remove(self)
+        found = (each.find_spec(name, path, target) for each in sys.meta_path)
+        spec: Any = next((each for each in found if each is not None), None)
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def executed(module: Any) -> None:
+                execute(module)
+                try:
+                    watch(module.BaseProcess, self.place, os.getpid())
+                except Exception:  # another multiprocessing than the one that is known here
+                    return
+
+            spec.loader.exec_module = executed
+        return spec
+
+
+def watch(process: Any, place: str, me: int) -> None:
+    """Write the failed children of process `me` to `place` when it ends. In: `process`, the class that is changed."""
+    import atexit
+    import contextlib
+    import itertools
+    import json
+    from pathlib import Path
 
     failed: dict[int | None, tuple[str, int]] = {}  # number of a child -> (its name, exit code)
     numbers = itertools.count()
-    process: Any = BaseProcess  # a class that is changed here
     read, start, terminate, kill = process.exitcode.fget, process.start, process.terminate, process.kill
 
     def looked(child: Any) -> None:
@@ -71,6 +101,8 @@ def watch(place: str, me: int) -> None:
 
 def _listen(child: Any, failed: dict[int | None, tuple[str, int]]) -> None:
     """Note how a child ended, whoever asks for its end first."""
+    import weakref
+
     name, daemon, number, here = child.name, child.daemon, child._dex_number, weakref.ref(child)
     popen, poll = weakref.ref(child._popen), type(child._popen).poll
 
@@ -86,21 +118,19 @@ def _listen(child: Any, failed: dict[int | None, tuple[str, int]]) -> None:
 
 def _is_own(child: Any) -> bool:
     """Whether what the child does is code of the script's folder."""
-    with contextlib.suppress(Exception):
+    from pathlib import Path
+
+    try:
         does: Any = child._target if child._target is not None else type(child)
         does = getattr(does, "func", does)  # of a partial
         module: Any = sys.modules.get(getattr(does, "__module__", None) or type(does).__module__)
         main: Any = sys.modules["__main__"]
         return Path(module.__file__).resolve().is_relative_to(Path(main.__file__).resolve().parent)
-    return False
+    except Exception:  # it is not told; a script is not kept from its work for that
+        return False
 
 
-def _begin() -> None:
-    place = os.environ.pop(VARIABLE, "")
-    if place:
-        with contextlib.suppress(Exception):
-            watch(place, os.getpid())
-
-
-if __name__ == "_dex_children":
-    _begin()
+if __name__ == "_dex_children":  # not where dex itself imports it
+    _place = os.environ.pop(VARIABLE, "")
+    if _place:
+        sys.meta_path.insert(0, _WhenImported(_place))
