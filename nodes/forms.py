@@ -13,6 +13,7 @@ from nodes.kinds.script import argument_problems
 from nodes.models import Connection, Node
 from nodes.scripts import packages_of
 from nodes.scripts.packages import reads_of_packages
+from nodes.scripts.renewal import told_of
 from nodes.selectors import split_values
 from nodes.services import check_node
 
@@ -233,11 +234,13 @@ class ScriptForm(StepForm):
         """For each package what a person wants to know of it: its README, and what it reads that is there or is not."""
         there, secrets = variable_names(self.flow.environment), secret_names(self.flow.environment)
         known = {name: "secret" if name in secrets else "variable" for name in there}
+        environments = told_of(self.packages)
         made = []
         for package, reads in zip(self.packages, reads_of_packages(self.packages), strict=True):
             made.append(
                 {
                     "package": package,
+                    "environment": environments.get(package.name),
                     "places": reads.places,
                     "last": max(reads.places, default=0),
                     "names": [(name, known.get(name, "")) for name in reads.names],

@@ -1,13 +1,17 @@
 """What a flow consists of: Node, Link, Task, Connection, and the records of what was changed: Change, Expansion."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 
 from flows.models import Environment, Flow, Project, RetryOn, Revision, check_retries
 from flows.variables.sealed import SealedField
+
+PATIENCE = timedelta(minutes=5)  # with a worker that was asked to renew an environment
 
 
 class Connection(models.Model):
@@ -95,6 +99,37 @@ class Probe(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_what_display()} of {self.connection}"
+
+
+class ScriptEnvironment(models.Model):
+    """What the workers say of the environment for a list of requirements, and whether somebody wants it resolved anew.
+
+    The environment itself is a folder of each worker's machine; this tells of the one that was built last.
+    """
+
+    digest = models.CharField(max_length=64, unique=True, help_text="Of the requirements")
+    requirements = models.JSONField(default=list)
+    lock = models.JSONField(default=list, help_text="name==version of all that is installed")
+    built_at = models.DateTimeField(null=True, blank=True)
+    host = models.CharField(max_length=200, blank=True)
+    asked_at = models.DateTimeField(null=True, blank=True, help_text="When somebody asked for a renewal last")
+    asked_by = models.CharField(max_length=200, blank=True)
+    problem = models.TextField(blank=True, help_text="Why it could not be renewed last")
+    problem_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"environment of {len(self.requirements)} requirements"
+
+    @property
+    def waits(self) -> bool:
+        """Whether a renewal was asked for that no worker has answered."""
+        answered = [moment for moment in (self.built_at, self.problem_at) if moment is not None]
+        return self.asked_at is not None and all(moment < self.asked_at for moment in answered)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether somebody may ask again, since no worker seems to do it."""
+        return self.waits and self.asked_at is not None and timezone.now() - self.asked_at > PATIENCE
 
 
 class Node(models.Model):

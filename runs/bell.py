@@ -26,7 +26,7 @@ PASS_ON_S = 0.1  # so that a worker whose consumer is still ending does not play
 LONGEST_SOCKET = 100  # sun_path has 108 bytes
 JOBS = (
     *("plan_run", "execute_task_run", "drive_lane", "follow", "sweep", "announce", "send_message"),
-    *("sync_environment", "answer_probe"),
+    *("sync_environment", "answer_probe", "renew_environment"),
 )
 
 
@@ -83,6 +83,11 @@ def ring_sync(environment_ids: Iterable[int]) -> None:
 def ring_probe(probe_id: int) -> None:
     """Somebody asks a source something."""
     _after_commit("answer_probe", [probe_id])
+
+
+def ring_renewal(environment_id: int) -> None:
+    """Somebody wants the environment of scripts renewed."""
+    _after_commit("renew_environment", [environment_id])
 
 
 def ring_tasks(task_run_ids: Iterable[int]) -> None:

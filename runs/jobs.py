@@ -2,9 +2,11 @@
 
 from celery import shared_task
 
+from nodes.scripts import renewal
 from runs import following, planning, probing, syncing, ticking, vitals
 from runs.engine import lanes, single
 from runs.engine import sweep as sweeper
+from runs.engine.stopping import draining
 from runs.models import Run
 from runs.notify import sending, watching
 
@@ -61,6 +63,12 @@ def sync_environment(environment_id: int) -> None:
 def answer_probe(probe_id: int) -> None:
     """Somebody asks a source something."""
     probing.answer(probe_id)
+
+
+@shared_task(name="dex.renew_environment")
+def renew_environment(environment_id: int) -> None:
+    """Somebody wants the environment of scripts renewed."""
+    renewal.renew(environment_id, stop=draining.is_set)
 
 
 @shared_task(name="dex.sweep")

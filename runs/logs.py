@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from django.conf import settings
 
 from flows.redaction import Redactor
+from runs.lines import last_state, settle
 
 log = logging.getLogger("dex.logs")
 READ_LIMIT = 1024 * 1024
@@ -23,16 +25,24 @@ def root() -> Path:
 class LogWriter:
     """Appends to one attempt's log. Every byte passes the redactor before it reaches the disk.
 
-    The first LOG_HEAD_BYTES are written at once; of what follows the last LOG_TAIL_BYTES are kept and written
-    at the end, after a line that says how much was left out. A full disk never fails the task: what cannot be
+    Of a line that is drawn again and again (runs.lines) the file holds the latest state alone, at once, so that a
+    progress bar can be watched and takes the room of one line however long it goes on. In: `exact`, for what is no
+    output of a program: every byte of it is kept.
+
+    The first LOG_HEAD_BYTES are written at once; of what follows the last LOG_TAIL_BYTES are kept and written at the
+    end, after a line that says how much was left out. A full disk never fails the task: what cannot be
     written is counted as dropped. Not for two threads at once, except `append`.
     Raises ValueError for a path that leads out of the folder of logs.
     """
 
-    def __init__(self, relative: str, redactor: Redactor) -> None:
+    def __init__(self, relative: str, redactor: Redactor, *, exact: bool = False) -> None:
         self.path = path_of(relative)
         self.redactor = redactor
         self.dropped = 0
+        self._exact = exact
+        self._returned = False  # a carriage return was the last that came
+        self._open_head, self._open_tail = 0, 0  # bytes of the line that has no newline yet, in the head and after it
+        self._size = self._line_at = 0  # of the file; and where in it that line begins
         self._written = 0
         self._tail: deque[memoryview] = deque()
         self._tail_size = 0
@@ -41,6 +51,7 @@ class LogWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = FileIO(self.path, "ab")
+            self._size = self._line_at = self._file.seek(0, 2)
         except OSError as error:
             log.error("no log at %s: %s", self.path, error)
 
@@ -70,15 +81,58 @@ class LogWriter:
         return self.dropped
 
     def _store(self, data: bytes) -> None:
+        if self._exact or not (self._returned or b"\r" in data):
+            self._keep(data)
+            return
+        first, *rest = data.split(b"\n")
+        settled = settle(first, returned=self._returned)
+        if settled.restarts:
+            self._forget_line()
+        kept = [settled.text]
+        for piece in rest:
+            settled = settle(piece, returned=False)
+            kept.append(settled.text)
+        self._returned = settled.returned
+        self._keep(b"\n".join(kept))
+
+    def _forget_line(self) -> None:
+        """Take back what was stored of the line that has no newline yet: it is drawn anew."""
+        if self._open_head:
+            with suppress(OSError):
+                if self._file is not None:
+                    self._size = self._file.truncate(min(self._line_at, self._size))
+            self._written -= self._open_head
+        # Of the tail the oldest goes first: what is gone of this line was counted as dropped, and nobody misses it.
+        there = min(self._open_tail, self._tail_size)
+        self.dropped -= self._open_tail - there
+        self._tail_size -= there
+        while there > 0:
+            last = self._tail.pop()
+            if len(last) > there:
+                self._tail.append(last[:-there])
+            there -= len(last)
+        self._open_head = self._open_tail = 0
+
+    def _keep(self, data: bytes) -> None:
         room = settings.LOG_HEAD_BYTES - self._written
         if room > 0:
             head, data = data[:room], data[room:]
             if head:
+                began = self._size
                 self._write(head)
                 self._written += len(head)
+                after = len(head) - head.rfind(b"\n") - 1
+                if after < len(head):
+                    self._open_head = 0
+                    self._line_at = min(began + len(head) - after, self._size)  # a full disk took less
+                self._open_head += after
         if data:
             self._tail.append(memoryview(data))
             self._tail_size += len(data)
+            after = len(data) - data.rfind(b"\n") - 1
+            if after < len(data):
+                self._open_head = self._open_tail = 0
+            self._open_tail += after
             self._shorten_tail()
 
     def _shorten_tail(self) -> None:
@@ -99,6 +153,7 @@ class LogWriter:
                 view = view[self._file.write(view) or 0 :]
         except OSError:
             pass
+        self._size += len(data) - len(view)
         self.dropped += len(view)
 
 
@@ -113,9 +168,17 @@ class Piece:
 
     @property
     def text(self) -> str:
-        """The bytes as text for a page: invalid UTF-8 replaced, control characters but tab, newline and ESC gone."""
-        text = self.data.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
-        return "".join(c for c in text if c in "\n\t\x1b" or (c >= " " and c != "\x7f"))
+        """The lines as text for a page: invalid UTF-8 replaced, control characters but tab, newline and ESC gone."""
+        return _shown("\n".join(map(last_state, self.data.decode(errors="replace").split("\n"))))
+
+    @property
+    def code(self) -> str:
+        """The bytes as text for a page that shows a file of code: a carriage return ends a line as a newline does."""
+        return _shown(self.data.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _shown(text: str) -> str:
+    return "".join(c for c in text if c in "\n\t\x1b" or (c >= " " and c != "\x7f"))
 
 
 def read(relative: str, start: int = 0, length: int = READ_LIMIT) -> Piece:

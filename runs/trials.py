@@ -116,6 +116,5 @@ def _context(run: Run) -> dict[str, Any]:
     attempt = task.tries.last()
     lines = []
     if attempt is not None:
-        last = reading.window(attempt.log_path, None, whole=attempt.ended_at is None).lines[-LINES:]
-        lines = shown_lines(last)
+        lines = shown_lines(reading.window(attempt.log_path).lines[-LINES:])
     return {"run": run, "task": task, "attempt": attempt, "lines": lines}

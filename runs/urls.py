@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs import due, probing, syncing, trials, views
+from runs import due, probing, renewing, syncing, trials, views
 from runs.calendar import views as calendar_views
 from runs.fingerprints import views as failure_views
 from runs.listing import views as listing
@@ -35,6 +35,7 @@ urlpatterns = [
     path("runs/<int:run_id>/tasks/<int:task_run_id>/log/<int:fence>/text/", log_views.download, name="log_download"),
     path("connections/<int:connection_id>/ask/<slug:what>/", probing.ask_source, name="ask"),
     path("connections/probes/<int:probe_id>/", probing.probe, name="probe"),
+    path("flows/<int:flow_id>/environment/", renewing.renewal, name="renew"),
     path("flows/<int:flow_id>/try/", trials.try_once, name="try"),
     path("runs/<int:run_id>/trial/", trials.trial, name="trial"),
     path("failures/", failure_views.failures, name="failures"),

@@ -83,6 +83,7 @@ TABLE = {
     "runs:alert_secret": (NO, "admin"),
     "runs:alert_delete": (NO, "admin"),
     "runs:alert_again": (NO, "admin"),
+    "runs:renew": ("viewer", "editor"),
     "runs:try": (NO, "editor"),
     "runs:trial": ("viewer", NO),
     "flows:pushes": ("admin", "admin"),

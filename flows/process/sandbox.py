@@ -136,6 +136,8 @@ def bubblewrap(sandbox: Sandbox) -> list[str]:
     for name in _SYSTEM:
         command += ["--ro-bind-try", name, name]
     command += ["--dev", "/dev", "--proc", "/proc"]
+    # Locks and queues of processes live here; bubblewrap makes it for root alone.
+    command += ["--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108 - as above
     hidden = any(path.is_relative_to(_TMP) for path in (*sandbox.readable, *sandbox.writable))
     own = sandbox.tmp is not None and not hidden
     command += ["--bind", str(sandbox.tmp), _TMP] if own else ["--perms", "1777", "--tmpfs", _TMP]

@@ -2,10 +2,14 @@
 
 An environment is a folder under DEX_HOME/environments, named after a hash of what went into it. It is built beside its
 place and renamed when it is whole; a lock makes everybody else wait for the first. Scripts cannot write to it.
+
+One that is renewed stands beside the old one, which scripts may still be using, with the time in its name; the newest
+counts. A renewal that fails leaves the old one in use, and a note why, so that not every script tries again.
 """
 
 import fcntl
 import hashlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -13,17 +17,25 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from flows import process
+from nodes.scripts import children
+from nodes.scripts.requirements import unpinned
 
 KEPT_DAYS = 30
+REPLACED_DAYS = 7  # after which one that was renewed is removed: no script that uses it is alive
+RETRY_S = 3600.0  # after which a renewal that failed is tried again, unless somebody asks
 WORKING_MEMORY = 8 * 1024**3  # bytes of address space that uv may take
 MADE = "made.json"
+_WATCHER = "_dex_children"  # nodes.scripts.children, as it is named in an environment
 _CROSS, _BRANCHES = "\u00d7", "\u2570\u2500\u25b6\u2502 "  # signs that uv draws its errors with
 
 
@@ -46,6 +58,30 @@ class Index:
     environment: Mapping[str, str] = field(default_factory=dict)  # proxies and certificates
 
 
+@dataclass(frozen=True)
+class Made:
+    """What an environment consists of. `lock`: name==version of all that is installed, sorted."""
+
+    lock: tuple[str, ...]
+    built: float  # seconds since the epoch
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """When an environment that is there is resolved anew.
+
+    In: `asked`, when somebody asked for it (0: nobody); `age`, seconds after which versions that no requirement
+    pins are looked up again (0: never). `failed` hears why a renewal failed.
+    """
+
+    asked: float = 0
+    age: float = 0
+    failed: Callable[[str], None] = lambda why: None
+
+
+NEVER = Renewal()
+
+
 def root(home: Path) -> Path:
     """The folder of all environments."""
     return home / "environments"
@@ -59,13 +95,61 @@ def key_of(requirements: Sequence[str], index: Index) -> str:
 
 
 def find(requirements: Sequence[str], index: Index, home: Path) -> Path | None:
-    """The environment, if it is there already; it counts as used now."""
-    place = root(home) / key_of(requirements, index)
+    """The newest environment, if there is one already; it counts as used now."""
+    key = key_of(requirements, index)
+    for place in sorted(_generations(root(home), key), key=_generation, reverse=True):
+        try:
+            os.utime(place / MADE)
+            _put_watcher(place)
+        except OSError:  # without its mark it is what somebody broke by hand
+            continue
+        return place
+    return None
+
+
+def made_of(place: Path) -> Made:
+    """What an environment consists of; read from its folders where it was built before dex noted it."""
     try:
-        os.utime(place / MADE)
+        told = json.loads((place / MADE).read_text())
+        return Made(tuple(told["lock"]), float(told["built"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Made(_installed(place), (place / "pyvenv.cfg").stat().st_mtime)
+
+
+def _generations(folder: Path, key: str) -> list[Path]:
+    return [folder / key, *folder.glob(f"{key}-*")]
+
+
+def _generation(place: Path) -> int:
+    number = place.name.partition("-")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+def _site_packages(place: Path) -> Path:
+    return place / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+
+
+def _installed(place: Path) -> tuple[str, ...]:
+    found = importlib.metadata.distributions(path=[str(_site_packages(place))])
+    return tuple(sorted({f"{canonicalize_name(each.name)}=={each.version}" for each in found if each.name}))
+
+
+def _is_due(place: Path, requirements: Sequence[str], renewal: Renewal, note: Path) -> bool:
+    """Whether it is to be resolved anew: as often as somebody asks, by age now and then."""
+    if not renewal.asked and not renewal.age:
+        return False
+    made, failed = made_of(place), _last_failure(note)
+    if renewal.asked > max(made.built, failed):
+        return True
+    old = bool(renewal.age) and made.built < time.time() - renewal.age
+    return old and time.time() - failed > RETRY_S and bool(unpinned(made.lock, requirements))
+
+
+def _last_failure(note: Path) -> float:
+    try:
+        return note.stat().st_mtime
     except OSError:
-        return None
-    return place
+        return 0
 
 
 def environment_for(
@@ -77,23 +161,38 @@ def environment_for(
     timeout: float,
     stop: Callable[[], bool] = lambda: False,
     uids: Sequence[int] = (),
+    renewal: Renewal = NEVER,
 ) -> Path:
     """The environment of these requirements, built now if need be; uv's words go to `log`.
 
-    Whoever comes second waits. In: `stop`, asked several times a second, whether to give up. Raises SetupFailed.
+    Whoever comes second waits. In: `stop`, asked several times a second, whether to give up. Raises SetupFailed where
+    there is none; where there is one that cannot be renewed, that one is returned.
     """
-    if found := find(requirements, index, home):
-        return found
     folder = root(home)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o711)
     key = key_of(requirements, index)
+    note = folder / f"{key}.failed"
+    found = find(requirements, index, home)
+    if found and not _is_due(found, requirements, renewal, note):
+        return found
+    folder.mkdir(parents=True, exist_ok=True, mode=0o711)
     with _alone(folder / f"{key}.lock", log, stop):
-        if found := find(requirements, index, home):
+        found = find(requirements, index, home)
+        if found and not _is_due(found, requirements, renewal, note):
             return found
         _forget_old(folder)
-        log(f"building an environment for {_counted(requirements)}\n".encode())
+        log(f"{'renewing the' if found else 'building an'} environment for {_counted(requirements)}\n".encode())
         began = time.monotonic()
-        made = _build(requirements, index, home, folder, key, log, timeout, stop, uids)
+        try:
+            target = folder / (f"{key}-{time.time_ns()}" if found else key)
+            made = _build(requirements, index, home, target, log, timeout, stop, uids, fresh=bool(found))
+        except SetupFailed as error:
+            if not found or stop():
+                raise
+            note.write_text(str(error))
+            log(f"it cannot be renewed, and is used as it was: {error}\n".encode())
+            renewal.failed(str(error))
+            return found
+        note.unlink(missing_ok=True)
         log(f"the environment is ready after {time.monotonic() - began:.1f} s\n".encode())
         return made
 
@@ -102,14 +201,16 @@ def _build(
     requirements: Sequence[str],
     index: Index,
     home: Path,
-    folder: Path,
-    key: str,
+    target: Path,
     log: Callable[[bytes], None],
     timeout: float,
     stop: Callable[[], bool],
     uids: Sequence[int],
+    *,
+    fresh: bool,
 ) -> Path:
-    building = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=folder))
+    began = time.time()
+    building = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     uid = process.take_user(uids) if index.build and uids else None
     try:
         building.chmod(0o755)
@@ -121,13 +222,14 @@ def _build(
             for path in (building, asked, building / "tmp"):
                 os.chown(path, uid, uid)
             process.let_pass(building, home)
-        uv = _Uv(index, home, building, uid, log, timeout, stop)
+        uv = _Uv(index, home, building, uid, log, timeout, stop, fresh)
         uv.run("venv", "--relocatable", "--no-project", "--python", str(Path(sys.executable).resolve()), str(place))
         if requirements:
             uv.run("pip", "install", "--python", str(place / "bin" / "python"), "--requirements", str(asked))
         _take_over(place)
-        (place / MADE).write_text(json.dumps({"requirements": list(requirements)}))
-        target = folder / key
+        _put_watcher(place)
+        told = {"requirements": list(requirements), "lock": _installed(place), "built": began}
+        (place / MADE).write_text(json.dumps(told))
         with suppress(FileNotFoundError):  # without its mark it is what somebody broke by hand
             shutil.rmtree(target)
         place.rename(target)
@@ -146,6 +248,7 @@ class _Uv:
     log: Callable[[bytes], None]
     timeout: float
     stop: Callable[[], bool]
+    fresh: bool = False  # asks the index again, whatever was kept of it
 
     def run(self, *command: str) -> None:
         """Run uv to its end. Raises SetupFailed with its last words."""
@@ -191,6 +294,8 @@ class _Uv:
             options.append("--offline")
         if command == "venv":
             return options
+        if self.fresh and not self.index.offline:
+            options.append("--refresh")
         if self.index.url:
             options += ["--default-index", self.index.url]
         if self.index.find_links:
@@ -226,6 +331,21 @@ def _take_over(place: Path) -> None:
             path.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
 
 
+def _put_watcher(place: Path) -> None:
+    """Let Python in this environment begin with nodes.scripts.children; also in one that was built before it."""
+    folder = _site_packages(place)
+    wanted = {f"{_WATCHER}.py": Path(children.__file__).read_text(), f"{_WATCHER}.pth": f"import {_WATCHER}\n"}
+    for name, text in wanted.items():
+        path = folder / name
+        with suppress(FileNotFoundError):
+            if path.read_text() == text:
+                continue
+        written = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
+        written.write_text(text)
+        written.chmod(0o644)
+        written.replace(path)
+
+
 def _reason(text: str) -> str:
     """What uv says went wrong, in one line: from its sign of an error on."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -248,8 +368,15 @@ def _counted(requirements: Sequence[str]) -> str:
 def _forget_old(folder: Path) -> None:
     """Remove what nobody used in a long time, and what a killed build left."""
     now = time.time()
-    for place in folder.iterdir():
+    places = [place for place in folder.iterdir() if place.is_dir()]
+    newest: dict[str, int] = {}
+    for place in places:
+        key = place.name.partition("-")[0]
+        newest[key] = max(newest.get(key, 0), _generation(place))
+    for place in places:
         mark, days = (place, 1) if place.name.startswith(".") else (place / MADE, KEPT_DAYS)
+        if _generation(place) < newest[place.name.partition("-")[0]]:
+            days = min(days, REPLACED_DAYS)
         with suppress(OSError):
             if place.is_dir() and mark.stat().st_mtime < now - days * 86400:
                 shutil.rmtree(place, ignore_errors=True)

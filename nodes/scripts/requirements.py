@@ -5,9 +5,11 @@ files). Everything that would fetch or build from elsewhere is refused: options,
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 LARGEST = 256 * 1024  # bytes
 MOST = 500
@@ -42,6 +44,20 @@ def read(path: Path, *, anything: bool = False) -> list[str]:
     if len(found) > MOST:
         raise RequirementsError(f"requirements.txt names {len(found)} packages; at most {MOST} are allowed.")
     return found
+
+
+def unpinned(lock: Sequence[str], requirements: Sequence[str]) -> list[str]:
+    """Of what is installed (name==version each) that which no requirement names with exactly one version."""
+    pinned = set()
+    for line in requirements:
+        try:
+            wanted = Requirement(_HASH.sub("", line))
+        except InvalidRequirement:  # where any line is allowed: what it asks for is not known
+            continue
+        only = list(wanted.specifier)
+        if len(only) == 1 and only[0].operator in ("==", "===") and not only[0].version.endswith("*"):
+            pinned.add(canonicalize_name(wanted.name))
+    return [each for each in lock if each.partition("==")[0] not in pinned]
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

@@ -14,24 +14,16 @@ from django.conf import settings
 
 from flows import process
 from nodes.kinds.base import Context, Ended, Stopped
-from nodes.scripts.environments import Index, SetupFailed, environment_for
+from nodes.scripts import children
+from nodes.scripts.environments import SetupFailed
 from nodes.scripts.packages import FOLDER
+from nodes.scripts.renewal import prepare
 from nodes.scripts.requirements import RequirementsError
 from nodes.scripts.requirements import read as read_requirements
 
 LARGEST_OUTPUT = 64 * 1024  # bytes of DEX_OUTPUT
 POLL_S = 0.1
-
-
-def index() -> Index:
-    """Where packages of scripts come from, as the settings say."""
-    return Index(
-        url=settings.SCRIPT_INDEX_URL,
-        find_links=settings.SCRIPT_FIND_LINKS,
-        offline=settings.SCRIPT_OFFLINE,
-        build=settings.SCRIPT_BUILD,
-        environment=settings.SCRIPT_INDEX_ENVIRONMENT,
-    )
+CHILDREN = "children.json"
 
 
 @dataclass(frozen=True)
@@ -64,15 +56,7 @@ def run_package(context: Context, project_dir: Path, package: str, given: Given)
         )
     try:
         requirements = read_requirements(folder / "requirements.txt", anything=settings.SCRIPT_ANY_REQUIREMENT)
-        place = environment_for(
-            requirements,
-            index(),
-            Path(settings.DEX_HOME),
-            log=context.log,
-            timeout=settings.SCRIPT_SETUP_TIMEOUT_S,
-            stop=lambda: context.must_end,
-            uids=settings.SCRIPT_UIDS,
-        )
+        place = prepare(requirements, told=context.log, stop=lambda: context.must_end)
     except RequirementsError as error:
         return Ended("failed", str(error), retryable=False)
     except SetupFailed as error:
@@ -103,7 +87,8 @@ def _run(context: Context, folder: Path, place: Path, given: Given) -> Ended:
             network=given.network,
         )
         child = process.start(
-            [str(place / "bin" / "python"), str(folder), *(value for _, value in given.arguments)],
+            # The file, not its folder: children that multiprocessing spawns run it again, and skip that of a folder.
+            [str(place / "bin" / "python"), str(folder / "__main__.py"), *(value for _, value in given.arguments)],
             env=_environment(context, place, given),
             cwd=folder,
             limits=_limits(),
@@ -136,6 +121,8 @@ def _follow(context: Context, child: process.Child, work: Path) -> Ended:
         return Ended("failed", f"timeout after {context.timeout:g} s", exit_code=code)
     if code != 0:
         return Ended("failed", _how(child, code), exit_code=code)
+    if lost := _lost_children(work / CHILDREN):
+        return Ended("failed", lost, exit_code=code)
     try:
         output = read_output(work / "output.json")
     except ValueError as error:
@@ -145,10 +132,20 @@ def _follow(context: Context, child: process.Child, work: Path) -> Ended:
 
 def read_output(path: Path) -> dict[str, Any]:
     """What a script wrote to DEX_OUTPUT; nothing where it wrote nothing. Raises ValueError, saying what is wrong."""
+    value = read_json(path)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError('must be a JSON object, such as {"rows": 12}')
+    return value
+
+
+def read_json(path: Path) -> Any:
+    """What a script left in a file of its own; None where it left nothing. Raises ValueError, saying what is wrong."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        return {}
+        return None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     with os.fdopen(descriptor, "rb") as file:
@@ -156,18 +153,34 @@ def read_output(path: Path) -> dict[str, Any]:
             raise ValueError("is no file")
         data = file.read(LARGEST_OUTPUT + 1)
     if not data.strip():
-        return {}
+        return None
     if len(data) > LARGEST_OUTPUT:
         raise ValueError(
             f"has more than {LARGEST_OUTPUT // 1024} KiB; write large results elsewhere and their place here"
         )
     try:
-        value = json.loads(data)
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"is not JSON: {error}"[:300]) from error
-    if not isinstance(value, dict):
-        raise ValueError('must be a JSON object, such as {"rows": 12}')
-    return value
+
+
+def _lost_children(path: Path) -> str:
+    """What nodes.scripts.children wrote, in words; empty where no child failed unseen."""
+    try:
+        found = read_json(path)
+        told = [f"{str(name)[:60]} with {_code(int(code))}" for name, code in found or []]
+    except (ValueError, TypeError, OverflowError) as error:  # whatever is there, the script wrote it
+        return f"its child processes cannot be told from {path.name}: {error}"[:300]
+    if not told:
+        return ""
+    return (
+        f"exit code 0, but child process {' and '.join(told[:3])}{' and others' if len(told) > 3 else ''} "
+        "failed and the script did not look. Raise what fails, or read the exitcode of the process."
+    )
+
+
+def _code(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def _environment(context: Context, place: Path, given: Given) -> dict[str, str]:
@@ -184,6 +197,7 @@ def _environment(context: Context, place: Path, given: Given) -> dict[str, str]:
         "TMPDIR": str(work / "tmp"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
+        children.VARIABLE: str(work / CHILDREN),
     }
     parameters = {f"DEX_PARAM_{key.upper()}": value for key, value in given.arguments}
     clean = process.clean_environment(home=work / "home")

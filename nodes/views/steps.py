@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -121,6 +122,7 @@ def _show(
         "kind_label": row.get_kind_display(),
         "kind_icon": KIND_ICONS[Node.Kind(row.kind)],
         "may_edit": may_edit,
+        "renew_days": settings.SCRIPT_RENEW_DAYS,
         "address": address,
         "conflict": conflict or [],
         "saved": saved,

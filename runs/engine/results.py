@@ -51,7 +51,7 @@ def write_rows(claimed: Claim, found: dict[str, Any], redactor: Redactor) -> dic
     if not found:
         return {}
     path = claimed.log_path.removesuffix(".log") + ".rows.json"
-    writer = LogWriter(path, redactor)
+    writer = LogWriter(path, redactor, exact=True)
     writer.append(json.dumps(found).encode())
     writer.close()
     return {"failing_rows": path}
@@ -62,7 +62,7 @@ def write_compiled(claimed: Claim, code: str, redactor: Redactor) -> dict[str, s
     if not code:
         return {}
     path = claimed.log_path.removesuffix(".log") + ".sql"
-    writer = LogWriter(path, redactor)
+    writer = LogWriter(path, redactor, exact=True)
     writer.append(code.encode())
     writer.close()
     return {"compiled": path}

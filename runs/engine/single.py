@@ -147,7 +147,7 @@ class _Attempt:
 
     def _last_words(self) -> str:
         with suppress(OSError, ValueError):
-            lines = [line.strip() for line in logs.read(self.claim.log_path, -4096).text.splitlines()]
+            lines = [line.strip() for line in logs.read(self.claim.log_path, -4096).text.split("\n")]
             return next((line[:500] for line in reversed(lines) if line), "")
         return ""
 

@@ -8,6 +8,8 @@ whatever the text is.
 import re
 from html import escape
 
+from runs.lines import last_state
+
 _CODES = re.compile(r"\x1b(?:\[([0-?]*)([ -/]*[@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_]?)")
 _DROPPED = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # C1 controls, controls of the direction of writing, line separators, blanks without a width, halves of characters, and
@@ -23,13 +25,12 @@ LONGEST_CODES = 200  # characters between ESC[ and m
 LONGEST_LINE = 16 * 1024  # characters that are shown of one line
 
 
-def line_to_html(line: str) -> str:
-    """One line without its newline as HTML; spans have classes like `ansi-red` and `ansi-bold`.
+def line_to_html(line: str, beyond: int = 0) -> str:
+    """The last state of a line without its newline as HTML; spans have classes like `ansi-red` and `ansi-bold`.
 
-    A carriage return within the line starts it anew, as progress bars do. Other control characters are dropped.
+    In: `beyond`, bytes of the line that are not in the text. Control characters are dropped.
     """
-    line = line.rstrip("\r")
-    line = line[line.rfind("\r") + 1 :]
+    line = last_state(line)
     cut = len(line) - LONGEST_LINE
     if cut > 0:
         line = line[:LONGEST_LINE]
@@ -43,7 +44,8 @@ def line_to_html(line: str) -> str:
             _apply(code[1], active)
     made.append(_span(line[place:], active))
     if cut > 0:
-        made.append(f'<span class="log-cut"> … {cut:,} more characters, in the download</span>')
+        more = f"{cut:,} more characters" if not beyond else f"more than {cut:,} more characters"
+        made.append(f'<span class="log-cut"> … {more}, in the download</span>')
     return "".join(made)
 
 

@@ -214,7 +214,7 @@ def compiled_sql(path: object) -> str:
     if not isinstance(path, str) or not path:
         return ""
     try:
-        return logs.read(path).text
+        return logs.read(path).code
     except ValueError:
         return ""
 

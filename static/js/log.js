@@ -25,14 +25,30 @@ async function watch() {
   }
 }
 
-function show({ html, from, line, over }) {
-  if (html.trim()) {
+// A line that has no newline yet, such as a progress bar, is the last of the list and drawn again as it moves.
+function show({ html, open, from, line, over }) {
+  const before = list.querySelector(":scope > [data-open]");
+  const came = html.trim();
+  if (came) {
+    before?.remove();
     list.insertAdjacentHTML("beforeend", html);
-    while (list.children.length > MOST) list.firstElementChild.remove();
-    if (follow?.checked) list.lastElementChild.scrollIntoView({ block: "end" });
   }
+  if (open && (came || !drawn(before, open))) {
+    if (!came) before?.remove();
+    list.insertAdjacentHTML("beforeend", open);
+  }
+  while (list.children.length > MOST) list.firstElementChild.remove();
+  const last = list.lastElementChild;
+  if (follow?.checked && last && (came || last !== before)) last.scrollIntoView({ block: "end" });
   list.dataset.from = from;
   list.dataset.line = line;
   if (over) location.reload(); // how it ended
   return over;
+}
+
+// Whether the line is on the page as it is now: what somebody marked in it stays marked.
+function drawn(element, html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return element?.isEqualNode(template.content.firstElementChild) ?? false;
 }

@@ -12,8 +12,11 @@ from tests.flows.git_hosts import Clone
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
-from tests.runs.test_scripts_in_runs import GUIDE
-from tests.waiting import patience
+from tests.runs.engines import finished, run_to_end, start
+from tests.runs.scripts import project, script_flow  # noqa: F401 - fixtures
+from tests.runs.test_scripts_in_runs import GUIDE, let_past, shelf  # noqa: F401 - shelf is a fixture
+from tests.runs.wheels import publish
+from tests.waiting import patience, until
 
 README = "# data_transfer\n\nMoves what it is told to move.\n"
 
@@ -114,3 +117,48 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     expect(said).to_contain_text("variables mine [MASKED]")
     assert "a-hidden-value" not in page.content()
     assert axe(page) == []
+
+
+def test_a_progress_bar_moves_before_the_eyes_of_who_follows_the_log(engine, window, script_flow, boss):  # noqa: F811
+    run = start(script_flow("bar"))
+    until(lambda: run.task_runs.filter(node_name="job", state="running", fence__gt=0).exists(), 60)
+    task = run.task_runs.get(node_name="job")
+    page = window.open(boss)
+    page.goto(f"/runs/{run.pk}/tasks/{task.pk}/log/{task.fence}/")
+    log, bar = page.locator("#log"), page.locator("#log li[data-open]")
+    for n, state in ((0, "0.0 %"), (5_000, "25.0 %"), (10_000, "50.0 %"), (15_000, "75.0 %"), (20_000, "100.0 %")):
+        expect(bar).to_have_text(re.compile(rf"^\d+ *{re.escape(state)} \|#{{80}}\|$"))
+        expect(log.locator("li", has_text="|####")).to_have_count(1)
+        expect(page.locator("#log li", has_text="begins")).to_have_count(1)
+        if n == 10_000:
+            assert axe(page) == []
+        let_past(run, n)
+    finished(run)
+    expect(page.locator("#follow")).to_have_count(0)  # the page told itself that it is over
+    expect(log.locator("li", has_text="|####")).to_have_count(1)
+    expect(log.locator("li").last).to_contain_text("ends")
+    expect(bar).to_have_count(0)
+
+
+def test_an_environment_is_renewed_from_the_form_of_its_script(engine, window, script_flow, shelf, boss, judge):  # noqa: F811
+    flow = script_flow("shopper")
+    run_to_end(flow)
+    publish(shelf, "shopkit", "1.1")
+    page = window.open(boss)
+    page.goto(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")
+    about = page.get_by_role("region", name="About shopper")
+    about.get_by_text("1 package installed").click()
+    expect(about).to_contain_text("shopkit==1.0")
+    judge(page, "script-environment")
+    about.get_by_role("button", name="Renew").click()
+    expect(about.get_by_text("boss asked for a renewal")).to_have_count(0, timeout=patience(60_000))
+    about.get_by_text("1 package installed").click()
+    expect(about).to_contain_text("shopkit==1.1")
+
+    for path in shelf.iterdir():
+        path.unlink()
+    about.get_by_role("button", name="Renew").click()
+    expect(about.get_by_role("alert")).to_contain_text("It could not be renewed", timeout=patience(60_000))
+    about.get_by_text("1 package installed").click()
+    expect(about).to_contain_text("shopkit==1.1")
+    judge(page, "script-environment-failed")

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from nodes.scripts.environments import Index, SetupFailed, environment_for, find, key_of, root
+from nodes.scripts import environments
+from nodes.scripts.environments import Index, Renewal, SetupFailed, environment_for, find, key_of, made_of, root
 from nodes.scripts.packages import packages_of
 from nodes.scripts.reading import reads_of_all
-from nodes.scripts.requirements import RequirementsError, read
+from nodes.scripts.requirements import RequirementsError, read, unpinned
 from tests.levels import needs_level
+from tests.runs.wheels import publish
 from tests.waiting import patience, within
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,3 +181,108 @@ def test_what_a_script_reads_is_found_in_its_text(tmp_path):
     assert (found.places, found.names) == ((1, 3), ("A", "B", "C", "D"))
     path.write_text("this is ( no python")
     assert reads_of_all([path])[0].places == ()
+
+
+# --- renewals ------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def shelf(tmp_path):
+    """A folder of packages with release 1.0 of shopkit."""
+    folder = tmp_path / "shelf"
+    publish(folder, "shopkit", "1.0")
+    return folder
+
+
+def held(shelf, tmp_path, *requirements, log=None, **renewal):
+    """The place and the lock of an environment from the shelf, and why it could not be renewed."""
+    failures = []
+    place = build(
+        tmp_path / "home",
+        *(requirements or ("shopkit",)),
+        index=Index(find_links=str(shelf), offline=True),
+        log=log,
+        renewal=Renewal(failed=failures.append, **renewal),
+    )
+    return place, made_of(place).lock, failures
+
+
+def test_an_environment_keeps_its_versions_until_somebody_renews_it(shelf, tmp_path):
+    first, lock, _ = held(shelf, tmp_path)
+    publish(shelf, "shopkit", "1.1")
+    assert lock == ("shopkit==1.0",) and held(shelf, tmp_path)[:2] == (first, lock)
+    again, lock, failures = held(shelf, tmp_path, asked=time.time())
+    assert (lock, failures) == (("shopkit==1.1",), []) and again != first
+    said = subprocess.run(
+        [again / "bin/python", "-c", "import shopkit; print(shopkit.VERSION)"], capture_output=True, check=True
+    )
+    assert said.stdout == b"1.1\n"
+    assert first.is_dir()  # a script may be using it
+    assert (
+        held(shelf, tmp_path)[0]
+        == again
+        == find(["shopkit"], Index(find_links=str(shelf), offline=True), tmp_path / "home")
+    )
+
+
+def test_what_is_old_and_not_pinned_is_resolved_anew_and_what_is_pinned_never(shelf, tmp_path):
+    open_place, _, _ = held(shelf, tmp_path)
+    pinned_place, _, _ = held(shelf, tmp_path, "shopkit==1.0")
+    publish(shelf, "shopkit", "1.1")
+    assert held(shelf, tmp_path, age=3600)[0] == open_place
+    assert held(shelf, tmp_path, age=0.001)[1] == ("shopkit==1.1",)
+    assert held(shelf, tmp_path, "shopkit==1.0", age=0.001)[0] == pinned_place
+
+
+def test_a_renewal_that_fails_keeps_the_old_one_says_why_and_is_not_tried_by_every_script(shelf, tmp_path):
+    first, lock, _ = held(shelf, tmp_path)
+    for path in shelf.iterdir():
+        path.unlink()
+    log, asked = Log(), time.time()
+    place, kept, failures = held(shelf, tmp_path, log=log, asked=asked, age=0.001)
+    assert (place, kept) == (first, lock) and "shopkit" in failures[0]
+    assert b"it cannot be renewed, and is used as it was" in log
+    quiet = Log()
+    assert held(shelf, tmp_path, log=quiet, asked=asked, age=0.001) == (first, lock, []) and not quiet
+    publish(shelf, "shopkit", "1.2")
+    assert held(shelf, tmp_path, asked=time.time())[1] == ("shopkit==1.2",)
+
+
+def test_ten_scripts_that_find_it_old_at_once_renew_it_once(shelf, tmp_path):
+    held(shelf, tmp_path)
+    publish(shelf, "shopkit", "1.1")
+    logs, asked = [Log() for _ in range(10)], time.time()
+    with ThreadPoolExecutor(10) as pool:
+        found = list(pool.map(lambda log: held(shelf, tmp_path, log=log, asked=asked)[:2], logs))
+    assert len(set(found)) == 1 and found[0][1] == ("shopkit==1.1",)
+    assert sum(b"renewing the environment" in log for log in logs) == 1
+
+
+def test_an_environment_from_before_locks_were_noted_tells_its_lock_and_its_age(shelf, tmp_path):
+    place, lock, _ = held(shelf, tmp_path)
+    built = made_of(place).built
+    (place / "made.json").write_text('{"requirements": ["shopkit"]}')
+    assert made_of(place).lock == lock and abs(made_of(place).built - built) < patience(60)
+
+
+def test_what_was_replaced_goes_after_a_week_and_the_newest_after_a_month_without_use(shelf, tmp_path):
+    first, _, _ = held(shelf, tmp_path)
+    second, _, _ = held(shelf, tmp_path, asked=time.time())
+    for days, there in ((6, {first, second}), (8, {second}), (31, set())):
+        for place in (first, second):
+            if place.is_dir():
+                os.utime(place / "made.json", (time.time() - days * 86400,) * 2)
+        environments._forget_old(root(tmp_path / "home"))
+        assert {place for place in (first, second) if place.is_dir()} == there
+
+
+@pytest.mark.parametrize(
+    ("requirements", "left"),
+    [
+        (["shopkit==1.0", "urllib3==2.0"], []),
+        (["Shop.Kit==1.0"], ["shopkit==1.0", "urllib3==2.0"]),
+        (["shopkit==1.*", "urllib3>=2"], ["shopkit==1.0", "urllib3==2.0"]),
+        (["shopkit===1.0"], ["urllib3==2.0"]),
+        (["-e .", "shopkit==1.0  --hash=sha256:" + "a" * 64], ["urllib3==2.0"]),
+    ],
+)
+def test_a_version_is_pinned_where_exactly_one_is_named(requirements, left):
+    assert unpinned(["shopkit==1.0", "urllib3==2.0"], requirements) == left

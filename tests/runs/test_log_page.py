@@ -170,7 +170,8 @@ def test_the_tail_brings_what_came_since_and_says_when_it_is_over(attempt):
     ann = Person("ann", "everything")
     size = reading.window(attempt.log_path).end
     answer = ann.client.get(address(attempt, f"tail/?from={size}&line=5001")).json()
-    assert answer == {"html": answer["html"], "from": size, "line": 5001, "over": True} and not answer["html"].strip()
+    assert not answer.pop("html").strip()
+    assert answer == {"open": "", "from": size, "line": 5001, "over": True}
     earlier = ann.client.get(address(attempt, "tail/?from=0&line=1")).json()
     assert earlier["line"] == 2001 and not earlier["over"]
 
@@ -231,3 +232,71 @@ def test_a_hostile_log_opens_on_every_page_that_shows_it(settings, tmp_path):
     download = ada.client.get(f"{log}text/")
     assert download.status_code == 200 and b"".join(download.streaming_content).startswith(b"\x1b[")
     assert "U+202E" in ada.open(log).html
+
+
+# --- one notion of a line ------------------------------------------------------------------------------------------
+STATES = [f"{n / 10:5.1f} % {'=' * 60} of all the rows" for n in range(1001)]
+BAR = "\r".join(STATES)  # more than a page looks at of one line
+
+
+@pytest.fixture
+def drawn(attempt):
+    """A log that was written before dex kept last states alone: a bar, and a line after it."""
+    path = logs.path_of(attempt.log_path)
+    path.write_bytes(f"begins\r\n{BAR}\r\nends\n".encode())
+    return attempt
+
+
+def test_a_finished_bar_is_shown_found_and_downloaded_in_its_last_state(drawn):
+    assert len(BAR) > reading.LONGEST
+    ann = Person("ann", "everything")
+    page = ann.open(address(drawn))
+    assert STATES[-1] in page.html and "38.1 %" not in page.html
+    assert [line.text for line in reading.window(drawn.log_path).lines] == ["begins", STATES[-1], "ends"]
+    assert [hit.number for hit in reading.search(drawn.log_path, "100.0 %").hits] == [2]
+    assert reading.search(drawn.log_path, "38.1 %").hits == []
+    download = b"".join(ann.client.get(address(drawn, "text/")).streaming_content)
+    assert download.decode() == f"begins\n{STATES[-1]}\nends\n"
+    assert logs.read(drawn.log_path).text == download.decode()
+
+
+def test_the_end_of_the_log_beside_an_error_has_one_line_for_a_bar(attempt):
+    run = attempt.task_run.run
+    path = logs.path_of(attempt.log_path)
+    path.write_bytes(b"begins\n" + b"\r".join(b"%d %% of it" % n for n in range(101)) + b"\nends\n")
+    attempt.task_run.kind = "script"
+    attempt.task_run.save()
+    page = Person("ann", "everything").open(f"/runs/{run.pk}/?task={attempt.task_run_id}")
+    shown = page.html.partition('aria-label="End of the log">')[2].partition("</pre>")[0]
+    assert shown == "begins\n100 % of it\nends\n"
+
+
+def test_what_has_no_newline_yet_is_on_the_page_and_in_the_tail_and_changes_there(attempt):
+    Attempt.objects.filter(pk=attempt.pk).update(ended_at=None)
+    TaskRun.objects.filter(pk=attempt.task_run_id).update(state="running", owner="w")
+    ann = Person("ann", "everything")
+    path = f"{attempt.task_run.run_id}/{attempt.task_run_id}.2.log"
+    Attempt.objects.filter(pk=attempt.pk).update(log_path=path)
+    writer = logs.LogWriter(path, Redactor([]))
+    writer.append(b"begins\n\r10 %")
+    page = ann.open(address(attempt))
+    assert '<li id="L2" data-open>' in page.html and "10 %" in page.html
+    assert 'data-from="7" data-line="2"' in page.html and "Later lines" not in page.html
+    writer.append(b"\r20 %")
+    answer = ann.client.get(address(attempt, "tail/?from=7&line=2")).json()
+    assert "20 %" in answer["open"] and not answer["html"].strip()
+    assert (answer["from"], answer["line"], answer["over"]) == (7, 2, False)
+    writer.append(b"\r30 %\nnext")
+    answer = ann.client.get(address(attempt, "tail/?from=7&line=2")).json()
+    assert "30 %" in answer["html"] and "20 %" not in answer["html"] and "next" in answer["open"]
+    assert (answer["from"], answer["line"]) == (12, 3)
+    download = b"".join(ann.client.get(address(attempt, "text/")).streaming_content)
+    assert download == b"begins\n30 %\nnext"
+    writer.close()
+
+
+def test_search_looks_at_the_whole_of_a_long_line_and_the_page_says_how_much_is_missing(log_file):
+    log_file.write_text("x" * 100_000 + "needle\nshort\n")
+    (hit,) = reading.search("1/1.1.log", "Needle").hits
+    assert hit.number == 1 and hit.beyond == 100_006 - reading.LONGEST
+    assert "more than " in line_to_html(hit.text, hit.beyond)

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from flows import process
-from nodes.models import Link, Node
+from nodes.models import Link, Node, ScriptEnvironment
 from nodes.services import save_node
+from runs import logs
 from runs.clock import ago
+from runs.engine.work import folder_of
 from runs.models import Attempt, Channel, Run, TaskRun
 from runs.notify.events import note_runs
 from runs.services import cancel_run
@@ -18,6 +20,7 @@ from tests.levels import needs_level
 from tests.pages import Person
 from tests.runs.engines import finished, run_to_end, start
 from tests.runs.scripts import log_of, package, variable
+from tests.runs.wheels import publish
 from tests.waiting import until, within
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -88,6 +91,98 @@ print("FOUND=" + json.dumps(found))
 """,
     requirements="duckdb\n",
 )
+package(
+    "bare",
+    """
+import os, subprocess, sys, time
+code = "import os, sys, time; print('PRINTED', len(os.environ), sys.argv[1]); "
+waits = code + "exec('while not os.path.exists(sys.argv[2]): time.sleep(0.05)')"
+subprocess.Popen([sys.executable, "-c", code + "time.sleep(600)", "killed"], env={}).terminate()
+own = subprocess.Popen([sys.executable, "-c", waits, "own", os.environ["TMPDIR"] + "/past-0"])
+bare = subprocess.Popen([sys.executable, "-c", waits, "hidden-value-9", os.environ["TMPDIR"] + "/past-0"], env={})
+own.wait(); bare.wait()
+""",
+)
+package("shopper", "import shopkit\nprint('shopkit', shopkit.VERSION)\n", requirements="shopkit\n")
+package(
+    "bar",
+    """
+import os, sys, time
+print("begins", flush=True)
+for n in range(20_001):
+    sys.stderr.write(f"\\r{n / 200:5.1f} % |{'#' * 80}|")
+    if n == 20_000 or n % 5_000 == 0:
+        sys.stderr.flush()
+        while not os.path.exists(f"{os.environ['TMPDIR']}/past-{n}"):
+            time.sleep(0.05)
+print("\\nends", flush=True)
+""",
+)
+PARALLEL = """
+import multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+
+def square(n):
+    return n * n
+
+def add(lock, total):
+    with lock:
+        total.value += 1
+
+def main():
+    context = multiprocessing.get_context(sys.argv[1])
+    lock, total = context.Lock(), context.Value("i", 0)
+    children = [context.Process(target=add, args=(lock, total)) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        squares = list(pool.map(square, range(5)))
+    with context.Pool(2) as pool:
+        squares += pool.map(square, range(5))
+    with context.Manager() as manager:
+        shared = manager.dict(a=1)
+        print("MADE", total.value, squares, dict(shared), [child.exitcode for child in children])
+
+if __name__ == "__main__":
+    main()
+"""
+package("parallel", PARALLEL)
+CHILD = """
+import multiprocessing, os, sys, time
+from concurrent.futures import ProcessPoolExecutor
+
+def breaks(*args):
+    raise ValueError("this part is not done")
+
+def waits(*args):
+    time.sleep(600)
+
+class Worker(multiprocessing.Process):
+    def run(self):
+        sys.exit(3)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    {0}
+    print("the end")
+"""
+UNSEEN = {
+    "child = context.Process(target=breaks, name='load'); child.start(); child.join()": "load with exit code 1",
+    "context.Process(target=breaks, name='load').start()": "load with exit code 1",
+    "Worker(name='w').start()": "w with exit code 3",
+    "c = context.Process(target=waits, name='c'); c.start(); os.kill(c.pid, 9); c.join()": "c with signal 9",
+}
+SEEN = [
+    "child = context.Process(target=breaks); child.start(); child.join(); print(child.exitcode)",
+    "child = context.Process(target=waits); child.start(); child.terminate(); child.join()",
+    "context.Process(target=waits, daemon=True).start()",
+    "pool = ProcessPoolExecutor(1, mp_context=context); print(pool.submit(breaks).exception()); pool.shutdown()",
+    "pool = ProcessPoolExecutor(1, mp_context=context); print(pool.submit(os._exit, 1).exception()); pool.shutdown()",
+]
+for number, act in enumerate([*UNSEEN, *SEEN]):
+    package(f"child{number}", CHILD.replace("{0}", act))
 ENDS = {
     "import sys; sys.exit(3)": "exit code 3",
     "raise ValueError('no such shop')": "exit code 1: ValueError: no such shop",
@@ -308,3 +403,117 @@ def test_a_package_is_tried_outside_of_its_flow_with_parameters_that_nobody_save
     assert note_runs([run.pk]) == 0  # who tries it watches it
     answer = ada.client.post(f"/flows/{flow.pk}/try/", {**typed, "package": "gone"}, headers={"HX-Request": "true"})
     assert "no script package gone" in answer.content.decode() and Run.objects.count() == 1
+
+
+def let_past(run, n: int) -> None:
+    """Let the script `bar` of a run draw on."""
+    task = run.task_runs.get(node_name="job")
+    (folder_of(task.pk, task.fence) / "tmp" / f"past-{n}").touch()
+
+
+def test_a_progress_bar_is_live_while_it_moves_and_kept_in_its_last_state(engine, script_flow):
+    run = start(script_flow("bar"))
+    tries = Attempt.objects.filter(task_run__run=run, task_run__node_name="job")
+    until(lambda: tries.exclude(log_path="").exists(), 60)
+    path = tries.get().log_path
+    for n, state in ((0, "0.0 %"), (5_000, "25.0 %"), (10_000, "50.0 %"), (15_000, "75.0 %"), (20_000, "100.0 %")):
+        line = f"{state.rjust(7)} |{'#' * 80}|"
+        until(lambda line=line: logs.read(path).text.endswith(f"begins\n{line}"), 60)
+        assert logs.read(path).size < 1000
+        let_past(run, n)
+    finished(run)
+    assert log_of(run).endswith(f"begins\n100.0 % |{'#' * 80}|\nends\n")
+    assert tries.get().log_dropped == 0
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_script_works_in_parallel_as_python_would_run_it(engine, script_flow, method):
+    run = run_to_end(script_flow("parallel", arguments=[("method", method)]))
+    assert "MADE 3 [0, 1, 4, 9, 16, 0, 1, 4, 9, 16] {'a': 1} [0, 0, 0]" in log_of(run), log_of(run)
+    assert run.state == RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize(("number", "told"), list(enumerate(UNSEEN.values())))
+def test_a_child_that_failed_unseen_is_no_success(engine, script_flow, number, told, method):
+    run = run_to_end(script_flow(f"child{number}", arguments=[("method", method)]))
+    assert run.state == RunState.FAILED and "the end" in log_of(run), log_of(run)
+    assert told in run.task_runs.get(node_name="job").reason
+
+
+@pytest.mark.parametrize("number", range(len(UNSEEN), len(UNSEEN) + len(SEEN)))
+def test_a_child_whose_failure_the_script_knows_of_is_its_own_affair(engine, script_flow, number):
+    run = run_to_end(script_flow(f"child{number}", arguments=[("method", "spawn")]))
+    assert run.state == RunState.SUCCEEDED, log_of(run)
+    assert "the end" in log_of(run)
+
+
+def test_a_child_with_an_environment_of_its_own_is_heard_when_it_ends_and_masked(engine, script_flow):
+    """As docs/scripts.md says: without PYTHONUNBUFFERED Python keeps what it prints until it ends."""
+    flow = script_flow("bare")
+    variable(flow, "ANOTHER_VAR", "hidden-value-9", secret=True)
+    run = start(flow)
+    until(lambda: Attempt.objects.filter(task_run__run=run).exclude(log_path="").exists(), 60)
+    path = Attempt.objects.get(task_run__run=run, task_run__node_name="job").log_path
+    until(lambda: " own" in logs.read(path).text, 60)
+    assert "MASKED" not in logs.read(path).text
+    let_past(run, 0)
+    finished(run)
+    said = log_of(run)
+    assert "[MASKED]" in said and "hidden-value-9" not in said and "killed" not in said
+
+
+@pytest.fixture
+def shelf(settings, tmp_path):
+    """The folder that packages of scripts come from, with release 1.0 of shopkit; nothing else is asked."""
+    settings.SCRIPT_FIND_LINKS, settings.SCRIPT_OFFLINE = str(tmp_path / "shelf"), True
+    publish(tmp_path / "shelf", "shopkit", "1.0")
+    return tmp_path / "shelf"
+
+
+def asks_for_renewal(person, page, flow) -> int:
+    """Press Renew as the browser does; the status of the answer."""
+    typed = {"renew": "shopper", "csrfmiddlewaretoken": page.form("node-form").fields["csrfmiddlewaretoken"]}
+    return person.client.post(f"/flows/{flow.pk}/environment/", typed, headers={"HX-Request": "true"}).status_code
+
+
+def test_an_environment_is_renewed_by_a_worker_when_somebody_asks_and_its_lock_is_shown(engine, script_flow, shelf):
+    flow = script_flow("shopper")
+    assert "shopkit 1.0" in log_of(run_to_end(flow))
+    publish(shelf, "shopkit", "1.1")
+    assert "shopkit 1.0" in log_of(run_to_end(flow))
+    node = flow.nodes.get()
+    ann = Person("ann", "everything")
+    page = ann.open(f"/flows/{flow.pk}/nodes/{node.pk}/")
+    assert (
+        "shopkit==1.0" in page.html and "1 version that they do not pin is looked up again after 30 days" in page.html
+    )
+    assert asks_for_renewal(ann, page, flow) == 200
+    until(lambda: ScriptEnvironment.objects.filter(lock=["shopkit==1.1"]).exists(), 60)
+    part = ann.client.get(f"/flows/{flow.pk}/environment/?package=shopper").content.decode()
+    assert "shopkit==1.1" in part and "hx-get" not in part
+    assert "shopkit 1.1" in log_of(run_to_end(flow))
+
+
+def test_an_environment_that_is_old_is_renewed_by_the_run_that_uses_it(engine, script_flow, shelf, settings):
+    flow = script_flow("shopper")
+    assert "shopkit 1.0" in log_of(run_to_end(flow))
+    publish(shelf, "shopkit", "1.1")
+    settings.SCRIPT_RENEW_DAYS = 1e-6
+    assert "shopkit 1.1" in log_of(run_to_end(flow))
+    assert ScriptEnvironment.objects.get().lock == ["shopkit==1.1"]
+
+
+def test_a_renewal_that_fails_is_told_on_the_page_and_the_script_goes_on(engine, script_flow, shelf):
+    flow = script_flow("shopper")
+    run_to_end(flow)
+    (shelf / "shopkit-1.0-py3-none-any.whl").unlink()
+    ann = Person("ann", "everything")
+    page = ann.open(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")
+    assert asks_for_renewal(ann, page, flow) == 200
+    until(lambda: ScriptEnvironment.objects.exclude(problem="").exists(), 60)
+    page = ann.open(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")
+    assert "It could not be renewed" in page.html and "shopkit was not found" in page.html
+    assert "shopkit==1.0" in page.html
+    run = run_to_end(flow)
+    assert run.state == RunState.SUCCEEDED and "shopkit 1.0" in log_of(run)

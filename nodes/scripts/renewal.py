@@ -1,0 +1,158 @@
+"""When environments of scripts are renewed, and what became of it: asked on a page, done by workers, told there."""
+
+import hashlib
+import json
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from flows.access import require
+from nodes.models import ScriptEnvironment
+from nodes.scripts.environments import Index, Renewal, SetupFailed, environment_for, made_of
+from nodes.scripts.packages import Package
+from nodes.scripts.requirements import RequirementsError, read, unpinned
+
+log = logging.getLogger("dex.scripts")
+DAY_S = 86400.0
+
+
+def index() -> Index:
+    """Where packages of scripts come from, as the settings say."""
+    return Index(
+        url=settings.SCRIPT_INDEX_URL,
+        find_links=settings.SCRIPT_FIND_LINKS,
+        offline=settings.SCRIPT_OFFLINE,
+        build=settings.SCRIPT_BUILD,
+        environment=settings.SCRIPT_INDEX_ENVIRONMENT,
+    )
+
+
+def digest_of(requirements: Sequence[str]) -> str:
+    """Names a list of requirements, whatever their order."""
+    return hashlib.sha256(json.dumps(sorted(set(requirements))).encode()).hexdigest()
+
+
+def known(requirements: Sequence[str]) -> ScriptEnvironment | None:
+    """What the workers said of the environment for these requirements; None where none was built yet."""
+    return ScriptEnvironment.objects.filter(digest=digest_of(requirements)).first()
+
+
+def ask(requirements: Sequence[str]) -> ScriptEnvironment:
+    """Ask for the environment of these requirements to be resolved anew. Raises PermissionDenied."""
+    actor = require("nodes.change_node")
+    row, _ = ScriptEnvironment.objects.get_or_create(
+        digest=digest_of(requirements), defaults={"requirements": list(requirements)}
+    )
+    row.asked_at, row.asked_by = timezone.now(), actor.name[:200]
+    row.save(update_fields=["asked_at", "asked_by"])
+    return row
+
+
+def prepare(
+    requirements: Sequence[str], *, told: Callable[[bytes], None], stop: Callable[[], bool] = lambda: False
+) -> Path:
+    """The environment of these requirements on this machine, built or renewed now if need be. Raises SetupFailed."""
+    failures: list[str] = []
+    row = _row(requirements)
+    renewal = Renewal(
+        asked=row.asked_at.timestamp() if row is not None and row.asked_at else 0,
+        age=settings.SCRIPT_RENEW_DAYS * DAY_S,
+        failed=failures.append,
+    )
+    place = environment_for(
+        requirements,
+        index(),
+        Path(settings.DEX_HOME),
+        log=told,
+        timeout=settings.SCRIPT_SETUP_TIMEOUT_S,
+        stop=stop,
+        uids=settings.SCRIPT_UIDS,
+        renewal=renewal if requirements else Renewal(),
+    )
+    if requirements:
+        _tell(requirements, row, place, failures[-1] if failures else "")
+    return place
+
+
+def renew(pk: int, stop: Callable[[], bool] = lambda: False) -> None:
+    """Answer somebody who asked for a renewal, on this machine and now; other machines do it at their next use.
+
+    In: `stop`, whether to give up; then the next use of the environment here renews it, too.
+    """
+    row = ScriptEnvironment.objects.filter(pk=pk).first()
+    if row is None or not row.waits:
+        return
+    try:
+        prepare(row.requirements, told=lambda data: None, stop=stop)
+    except SetupFailed as error:  # there is none yet, or it was stopped
+        if stop():
+            return
+        ScriptEnvironment.objects.filter(pk=pk).update(problem=str(error), problem_at=timezone.now())
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a page tells of the environment of a package. `problem`: why its requirements cannot be used."""
+
+    package: str
+    row: ScriptEnvironment | None = None
+    open: int = 0  # how many installed packages no requirement pins
+    problem: str = ""
+
+
+def told_of(packages: Sequence[Package]) -> dict[str, Told]:
+    """By name of those packages that have requirements; one query."""
+    asked: dict[str, list[str]] = {}
+    made: dict[str, Told] = {}
+    for package in packages:
+        if package.requirements:
+            try:
+                asked[package.name] = requirements_of(package)
+            except RequirementsError as error:
+                made[package.name] = Told(package.name, problem=str(error))
+    digests = {name: digest_of(lines) for name, lines in asked.items()}
+    rows = {row.digest: row for row in ScriptEnvironment.objects.filter(digest__in=digests.values())}
+    for name, lines in asked.items():
+        row = rows.get(digests[name])
+        made[name] = Told(name, row, len(unpinned(row.lock, lines)) if row is not None else 0)
+    return made
+
+
+def requirements_of(package: Package) -> list[str]:
+    """What a package's requirements.txt asks for. Raises RequirementsError."""
+    return read(package.folder / "requirements.txt", anything=settings.SCRIPT_ANY_REQUIREMENT)
+
+
+def _row(requirements: Sequence[str]) -> ScriptEnvironment | None:
+    try:
+        return known(requirements) if requirements else None
+    except DatabaseError as error:  # a script that has its environment can do without
+        log.warning("not known whether an environment is to be renewed: %s", error)
+        return None
+
+
+def _tell(requirements: Sequence[str], row: ScriptEnvironment | None, place: Path, problem: str) -> None:
+    """Write what there is for the page, where that is news. No script fails because it cannot be written."""
+    made = made_of(place)
+    built = datetime.fromtimestamp(made.built, UTC)
+    news: dict[str, object] = {}
+    if problem:
+        news |= {"problem": problem, "problem_at": timezone.now()}
+    if row is None or row.built_at is None or row.built_at < built:
+        news |= {"lock": list(made.lock), "built_at": built, "host": socket.gethostname()[:200]}
+        news |= {} if problem else {"problem": "", "problem_at": None}
+    if not news:
+        return
+    try:
+        ScriptEnvironment.objects.update_or_create(
+            digest=digest_of(requirements), defaults=news, create_defaults={**news, "requirements": list(requirements)}
+        )
+    except DatabaseError as error:
+        log.warning("what an environment consists of could not be written: %s", error)
