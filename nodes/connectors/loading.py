@@ -15,7 +15,7 @@ from typing import Any
 from nodes.connectors import warehouse as wh
 from nodes.connectors.base import Connector, Context, Cursor
 from nodes.connectors.changes import Changes, compare, narrower
-from nodes.connectors.chosen_types import as_chosen, value_as_chosen
+from nodes.connectors.chosen_types import as_chosen, as_kept, value_as_chosen
 from nodes.connectors.failures import SourceError
 from nodes.connectors.streams import RESERVED, StreamSettings, collision, collision_said, column_identifier, identifier
 from nodes.connectors.warehouse import Warehouse
@@ -430,6 +430,10 @@ class _Conform:
             if name in table.schema.names:
                 place = table.schema.names.index(name)
                 table = table.set_column(place, name, as_chosen(table.column(name), kind, self._stream.name, name))
+        for place, name in enumerate(table.schema.names):
+            values = table.column(place)
+            if (kept := as_kept(values, self._stream.name, name)) is not values:
+                table = table.set_column(place, name, kept)
         if self._stream.rename:
             table = table.rename_columns([self._stream.named(name) for name in table.schema.names])
         if self._most is not None:

@@ -201,11 +201,16 @@ def tables_of(name: str, rows: Sequence[Sequence[Any]], header_row: int) -> Iter
     used = [place for place, each in enumerate(names) if each]
     if not used:
         raise SourceError("data", f"{name}: line {header_row} has no names of columns.")
-    if twice := next((names[place] for place in used if names.count(names[place]) > 1), None):
-        raise SourceError("data", f"{name}: two columns are called {twice}.")
+    if twice := sorted({names[place] for place in used if names.count(names[place]) > 1}):
+        raise SourceError("data", f"{name}: several columns are called {', '.join(twice)}.")
     body = [row for row in rows[header_row:] if any(cell not in ("", None) for cell in row)]
     if not body:
         return  # nobody knows of which types the columns are
+    for place in sorted(set(range(max(map(len, body)))) - set(used)):
+        if any(place < len(row) and row[place] not in ("", None) for row in body):
+            raise SourceError(
+                "data", f"{name}: column {place + 1} has values, and no name in line {header_row}. Name it."
+            )
     columns = {names[place]: _column([row[place] if place < len(row) else None for row in body]) for place in used}
     yield pa.table(columns)
 

@@ -172,3 +172,38 @@ def test_a_file_behind_an_address(tmp_path):
         assert place.one("SELECT count(*) FROM shop.orders") == (70,)
     finally:
         api.close()
+
+
+def test_columns_of_a_sheet_without_a_name_or_with_one_twice_are_told(folder):
+    data = folder.project / "data"
+    write_book(data / "a.xlsx", [["sku", "", "price"], ["x", "lost?", 1]])
+    write_book(data / "b.xlsx", [["sku", "price", "price", "sku"], ["x", 1, 2, "y"]])
+    write_book(data / "c.xlsx", [["sku", "", "price"], ["x", None, 1]])
+    said = {event["stream"]: event.get("message") for event in folder.load("a", "b", "c").done}
+    assert said["a"] == "a.xlsx: column 2 has values, and no name in line 1. Name it."
+    assert said["b"] == "b.xlsx: several columns are called price, sku."
+    assert folder.rows("SELECT sku, price FROM shop.c") == [("x", 1)]
+
+
+def test_what_parquet_holds_finer_than_a_warehouse_is_kept_or_refused(folder):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = folder.project / "data"
+    nano, whole = 1_767_225_600_000_000_001, 1_767_225_600_000_000_000
+    for name, values in (
+        ("fine", {"at": pa.array([nano], pa.timestamp("ns"))}),
+        ("whole", {"at": pa.array([whole], pa.timestamp("ns")), "n": pa.array([7], pa.uint64())}),
+        ("large", {"n": pa.array([2**64 - 1], pa.uint64())}),
+        ("long", {"n": pa.array([10**40], pa.decimal256(45, 0))}),
+    ):
+        pq.write_table(pa.table({"id": [1], **values}), data / f"{name}.parquet")
+    said = {event["stream"]: event.get("message") for event in folder.load("fine", "whole", "large", "long").done}
+    assert "fine, column at: a moment has more than 6 digits of a second" in said["fine"]
+    assert "large, column n: a number is larger than" in said["large"]
+    assert "long, column n: a number has more than 38 digits" in said["long"]
+    assert folder.one('SELECT epoch_us("at"), n FROM shop.whole') == (whole // 1000, 7)
+    folder.loaded(*({"name": name, "types": {"at": "text", "n": "text"}} for name in ("large", "long")))
+    assert folder.one("SELECT n FROM shop.large") == (str(2**64 - 1),) and folder.one("SELECT n FROM shop.long")[
+        0
+    ] == str(10**40)
