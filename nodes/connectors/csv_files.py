@@ -58,6 +58,9 @@ SHAPES = {
 }
 
 
+_SHAPES = tuple(re.compile(shape) for shape in SHAPES.values())
+
+
 class Writing(Protocol):
     """The settings that say how CSV is written; `nodes.connectors.readers.Reading` has them."""
 
@@ -220,8 +223,7 @@ def _has_header(first: Sequence[str], writing: Writing) -> bool:
     """Whether the first record names the columns: by the settings, or where none of its fields looks like a value."""
     if writing.header != "auto":
         return writing.header == "yes"
-    shapes = [re.compile(shape) for kind, shape in SHAPES.items()]
-    return any(first) and not any(shape.match(each.strip()) for each in first for shape in shapes)
+    return any(first) and not any(shape.match(each.strip()) for each in first for shape in _SHAPES)
 
 
 def _checked(file: _File, names: list[str]) -> list[str]:
