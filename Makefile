@@ -15,7 +15,7 @@ demo: setup
 	$(BIN)/python manage.py demo $(if $(PORT),--port $(PORT)) $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 # Scripts, the demo and `up` at the levels of isolation below this machine's own.
 test-levels: setup
