@@ -1,13 +1,11 @@
 """The types that a person chose for columns: text, double, or decimal(p,s). What does not fit is refused by name."""
 
 import json
-import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from nodes.connectors.failures import SourceError
-
-DECIMAL = re.compile(r"decimal\((\d{1,2}),\s*(\d{1,2})\)")
+from nodes.connectors.streams import decimal_of
 
 
 def as_chosen(values: Any, kind: str, stream: str, column: str) -> Any:
@@ -15,10 +13,8 @@ def as_chosen(values: Any, kind: str, stream: str, column: str) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = DECIMAL.fullmatch(kind)
-    wanted = (
-        pa.decimal128(int(found[1]), int(found[2])) if found else {"text": pa.string(), "double": pa.float64()}[kind]
-    )
+    decimal = decimal_of(kind)
+    wanted = pa.decimal128(*decimal) if decimal else {"text": pa.string(), "double": pa.float64()}[kind]
     if values.type == wanted:
         return values
     try:
@@ -65,14 +61,11 @@ def value_as_chosen(value: Any, kind: str, column: str) -> Any:
             return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         if kind == "double":
             return float(value)
-        found = DECIMAL.fullmatch(kind)
-        assert found is not None
+        decimal = decimal_of(kind)
+        assert decimal is not None
+        digits, scale = decimal
         made = Decimal(str(value))
-        if (
-            not made.is_finite()
-            or made != round(made, int(found[2]))
-            or made.adjusted() >= int(found[1]) - int(found[2])
-        ):
+        if not made.is_finite() or made != round(made, scale) or made.adjusted() >= digits - scale:
             raise InvalidOperation
         return made
     except (TypeError, ValueError, InvalidOperation) as error:

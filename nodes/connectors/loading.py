@@ -224,8 +224,7 @@ class StreamLoad:
             return "replace"  # a copy of the source in another mode: it begins again, whole
         scopes = []
         if left := wh.unfinished(pipeline, self.name):
-            ids = ", ".join(f"'{load_id}'" for load_id in left)
-            scopes.append(f"_dlt_load_id IN ({ids})")
+            scopes.append(wh.loaded_by(left))
         return {**_MERGE, **({"destination_scope": " OR ".join(scopes)} if scopes else {})}
 
     def _replace_from(self, pipeline: Any, disposition: Any, seen: _Seen) -> Any:
@@ -269,7 +268,7 @@ class StreamLoad:
                 stream.cursor,
                 # Rows without a value cannot be followed; a merge may read them every time.
                 on_cursor_value_missing="include" if stream.mode == "merge" else "raise",
-                # Rows of the last value are read again and replaced (_disposition). dlt would keep a hash of each of
+                # Rows of the last value are read again and replaced (_replace_from). dlt would keep a hash of each of
                 # them in its state, and take a row that changed without its cursor for one that it knows.
                 primary_key=(),
                 lag=stream.look_back or None,

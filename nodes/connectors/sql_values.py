@@ -5,16 +5,16 @@ them. Here such values keep their text, so that the column refuses them by name,
 type can be chosen for a column: text, double, or decimal(p,s).
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 from nodes.connectors.failures import SourceError
+from nodes.connectors.streams import decimal_of
 
 MOST_DIGITS = 38  # of a decimal, in arrow and in DuckDB
 SHOWN = 60  # characters of a value in a message
-TYPES = re.compile(r"text|double|decimal\((\d{1,2}),\s*(\d{1,2})\)")
 CURE = (
     "Choose another type for the column in the settings of this table (text keeps every value; double rounds to 15 "
     "digits; decimal(38,n) has n decimals), leave the column out, or filter such rows out."
@@ -84,8 +84,8 @@ def columns_of(there: Any, wanted: Sequence[str], types: Mapping[str, str], say:
         elif chosen == "double":
             kind = sa.Double()
             say(f"The column {name} is loaded as double, as chosen: digits beyond 15 are rounded.")
-        elif found := TYPES.fullmatch(chosen):
-            kind = sa.Numeric(int(found[1]), int(found[2]))
+        elif decimal := decimal_of(chosen):
+            kind = sa.Numeric(*decimal)
         elif isinstance(kind, mysql.TIME):
             kind = _as_driver_says(mysql.TIME)()
         elif isinstance(kind, sa.Numeric) and (kind.precision or 0) > MOST_DIGITS:
@@ -135,7 +135,7 @@ def loader_of(stream: str, key: Sequence[str]) -> Any:
                 yield from super()._convert_result(rows, backend_kwargs)
             except PyToArrowConversionException as error:
                 column = str(error.field_name)
-                raise _refused(stream, rows, column, key, error) from error
+                raise _refused(stream, rows, column, key) from error
 
     return Loader
 
@@ -157,9 +157,7 @@ class _Latest:
             yield part
 
 
-def _refused(stream: str, latest: _Latest, column: str, key: Sequence[str], error: Exception) -> SourceError:
-    import pyarrow as pa
-
+def _refused(stream: str, latest: _Latest, column: str, key: Sequence[str]) -> SourceError:
     place = latest.names.index(column)
     values = [row[place] for row in latest.rows]
     known = next((type(each) for each in values if not isinstance(each, str | type(None))), None)
@@ -168,7 +166,7 @@ def _refused(stream: str, latest: _Latest, column: str, key: Sequence[str], erro
         (None, None),
     )
     if number is None:  # each is of one kind: the one that arrow takes not
-        number, wrong = _first_refused(values, error, pa)
+        number, wrong = _longest(values)
     row = latest.rows[number]
     named = ", ".join(f"{name} {row[latest.names.index(name)]}" for name in key if name in latest.names)
     where = f"the row with {named}" if named else f"row {latest.before + number + 1:,}"
@@ -182,9 +180,8 @@ def _is_odd(value: Any, usual: type | None) -> bool:
     return isinstance(value, str) and (usual in (date, datetime, time, None))
 
 
-def _first_refused(values: Sequence[Any], error: Any, pa: Any) -> tuple[int, Any]:
+def _longest(values: Sequence[Any]) -> tuple[int, Any]:
     """The value that widens the column most: of numbers, the one with most decimals, then with most digits."""
-    from decimal import Decimal
 
     def digits(value: Any) -> tuple[int, int]:
         if not isinstance(value, Decimal):

@@ -129,13 +129,19 @@ def problems(
     return found
 
 
+def decimal_of(kind: str) -> tuple[int, int] | None:
+    """Digits, and those of them after the point, of a chosen type like decimal(38,10); None for any other."""
+    found = _DECIMAL.fullmatch(kind)
+    return (int(found[1]), int(found[2])) if found else None
+
+
 def _type_problem(column: str, kind: str) -> str | None:
-    decimal = re.fullmatch(r"decimal\((\d{1,2}),\s*(\d{1,2})\)", kind)
     if kind in ("text", "double"):
         return None
+    decimal = decimal_of(kind)
     if decimal is None:
         return f"{column}: {kind[:40]} is no type that can be chosen; write text, double, or decimal(38,10)."
-    if not 1 <= int(decimal[1]) <= 38 or int(decimal[2]) > int(decimal[1]):
+    if not 1 <= decimal[0] <= 38 or decimal[1] > decimal[0]:
         return f"{column}: a decimal has at most 38 digits, and no more decimals than digits."
     return None
 
@@ -200,6 +206,7 @@ def _and(words: Iterable[str]) -> str:
 
 
 RESERVED = "_dlt"
+_DECIMAL = re.compile(r"decimal\((\d{1,2}),\s*(\d{1,2})\)")
 _LETTERS = str.maketrans("+-*@|", "x_xal")
 _BREAK_BEFORE_WORD = re.compile("([^_])([A-Z][a-z]+)")
 _BREAK_AFTER_SMALL = re.compile("([a-z0-9])([A-Z])")

@@ -127,8 +127,13 @@ def has_rows(pipeline: Any, table: str) -> bool:
 
 def rows_of(pipeline: Any, table: str, load_ids: Sequence[str], condition: str = "TRUE") -> int:
     """How many rows of these loads the table holds; those that fit a condition of SQL."""
+    return count(pipeline, table, f"{loaded_by(load_ids)} AND {condition}") if load_ids else 0
+
+
+def loaded_by(load_ids: Sequence[str]) -> str:
+    """The condition of SQL of the rows that these loads brought."""
     ids = ", ".join(f"'{load_id}'" for load_id in load_ids)
-    return count(pipeline, table, f"_dlt_load_id IN ({ids}) AND {condition}") if load_ids else 0
+    return f"_dlt_load_id IN ({ids})"
 
 
 def count(pipeline: Any, table: str, condition: str) -> int:
