@@ -8,7 +8,7 @@ from typing import Any
 import dj_database_url
 
 from dexsite.configuration import Reader, broker_tls, key_file, mail_server
-from flows.private import close_to_others
+from flows.infra.private_files import close_to_others
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _read = Reader(os.environ)
@@ -326,7 +326,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"context": {"()": "flows.logcontext.Context"}},
+    "filters": {"context": {"()": "flows.infra.log_context.Context"}},
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s%(where)s: %(message)s"},
         # A line is one object: time, level, logger, message, run and task where there are some, and the trace.

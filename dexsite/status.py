@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from flows.process.sandbox import WORDS
+from flows.infra.process.sandbox import WORDS
 from runs import vitals
 from runs.overview.parts import parts
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 
-from flows import process
+from flows.infra import process
 from flows.models import Environment, Flow, Project
 from flows.services import check_folder
 from flows.variables.values import save_variable

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from flows.redaction import Redactor
+from flows.infra.redaction import Redactor
 from runs.lines import last_state, settle
 
 log = logging.getLogger("dex.logs")

@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 
 from flows import credentials
+from flows.infra.redaction import Redactor, unmaskable
 from flows.models import Environment, Flow
-from flows.redaction import Redactor, unmaskable
 from flows.variables.values import secrets_in
 from nodes import warehouse
 from nodes.connections import secrets_to_mask

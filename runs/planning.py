@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from flows.logcontext import about
+from flows.infra.log_context import about
 from flows.models import Flow, Revision
 from flows.retrying import kind_of, lines_of
 from nodes import ordering, sync

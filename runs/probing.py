@@ -10,8 +10,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from flows import process
-from flows.redaction import Redactor
+from flows.infra import process
+from flows.infra.redaction import Redactor
 from flows.switch import chosen_environment
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError

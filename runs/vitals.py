@@ -10,9 +10,9 @@ from django.db.models import Count, Max, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from flows import process
+from flows.infra import process
+from flows.infra.private_files import exposed
 from flows.models import Environment, Flow, Tick
-from flows.private import exposed
 from runs.clock import ago
 from runs.models import Pulse, Run
 from runs.states import RUN_ACTIVE

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dexsite.roles import seed_roles
 from flows.access import acting_as
-from flows.logcontext import Context, about
+from flows.infra.log_context import Context, about
 from flows.models import Flow
 from flows.tokens import issue
 from runs.metrics import count_moves
@@ -110,7 +110,7 @@ def test_a_line_of_the_log_says_which_run_and_task_it_is_about():
 
 def test_with_the_setting_every_line_is_one_json_object():
     code = (
-        "import django, logging; django.setup(); from flows.logcontext import about\n"
+        "import django, logging; django.setup(); from flows.infra.log_context import about\n"
         "with about(run=7):\n"
         "    try:\n        1 / 0\n"
         "    except ZeroDivisionError:\n        logging.getLogger('dex.x').exception('it %s', 'broke')\n"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.git.trees import printable
-from flows.process import Finished
+from flows.infra.process import Finished
 
 _ASKER = """#!/bin/sh
 case "$1" in

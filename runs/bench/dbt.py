@@ -10,8 +10,8 @@ from typing import Any
 
 from django.conf import settings
 
+from flows.infra.process.table import cpu_seconds, descendants
 from flows.models import Environment, Flow, Project
-from flows.process.table import cpu_seconds, descendants
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.sync import sync

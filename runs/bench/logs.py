@@ -8,8 +8,8 @@ from typing import Any
 
 from django.conf import settings
 
-from flows import process
-from flows.redaction import Redactor
+from flows.infra import process
+from flows.infra.redaction import Redactor
 from runs.logs import LogWriter, read
 from runs.logview import reading
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from django.conf import settings
 
-from flows.logcontext import about
-from flows.process import boot_id
-from flows.redaction import Redactor
+from flows.infra.log_context import about
+from flows.infra.process import boot_id
+from flows.infra.redaction import Redactor
 from nodes.dbt.client import SessionClosed
 from nodes.kinds.base import Ended
 from nodes.ordering import HOOK, ON_RUN_END

@@ -10,9 +10,9 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from flows.logcontext import about
-from flows.process import boot_id
-from flows.redaction import Redactor
+from flows.infra.log_context import about
+from flows.infra.process import boot_id
+from flows.infra.redaction import Redactor
 from nodes.kinds.base import Ended
 from nodes.ordering import HOOK
 from runs import bell

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flows.redaction import Redactor
+from flows.infra.redaction import Redactor
 from nodes.models import Node
 from nodes.ordering import HOOK, ON_RUN_END, ON_RUN_START
 from runs import logs

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from flows.redaction import Redactor
+from flows.infra.redaction import Redactor
 from nodes.kinds.base import After, Ended
 from runs.engine.claims import Claim
 from runs.logs import LogWriter

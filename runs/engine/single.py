@@ -9,8 +9,8 @@ from typing import Any
 
 from django.conf import settings
 
-from flows.logcontext import about
-from flows.process import Child, boot_id
+from flows.infra.log_context import about
+from flows.infra.process import Child, boot_id
 from nodes.kinds import connection, noop, script
 from nodes.kinds.base import Context, Ended, Stopped
 from nodes.models import Node

@@ -12,7 +12,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from flows import process
+from flows.infra import process
 from runs import bell
 from runs.clock import after, ago
 from runs.engine import pools, work

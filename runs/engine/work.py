@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from flows import process
+from flows.infra import process
 from runs.models import Attempt
 
 LEFT_AFTER = timedelta(days=1)  # without an attempt that still runs, a folder this old belongs to nobody

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.private import close_to_others, exposed
+from flows.infra.private_files import close_to_others, exposed
 from runs import vitals
 from runs.models import Pulse
 from tests.pages import Person

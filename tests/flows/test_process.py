@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import process
-from flows.process.table import descendants
+from flows.infra import process
+from flows.infra.process.table import descendants
 from tests.levels import needs_level
 from tests.processes import with_command
 from tests.waiting import comes, patience, within

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from flows import process
+from flows.infra import process
 from flows.models import Environment, Flow, Project
 from nodes.dbt import profiles, reader
 from nodes.models import Node

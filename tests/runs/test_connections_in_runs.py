@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from flows import process
+from flows.infra import process
 from flows.variables.values import save_variable
 from nodes.connections import ConnectionProblem, save_connection, save_streams, secrets_of
 from nodes.models import Connection, Load, Node

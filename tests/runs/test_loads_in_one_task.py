@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from flows import process
+from flows.infra import process
 from flows.models import Flow
 from nodes.models import Load, Node
 from nodes.services import save_node

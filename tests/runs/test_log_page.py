@@ -5,7 +5,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.redaction import Redactor
+from flows.infra.redaction import Redactor
 from runs import logs
 from runs.logview import reading
 from runs.logview.ansi import line_to_html, plain

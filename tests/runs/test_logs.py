@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from flows.redaction import Redactor
+from flows.infra.redaction import Redactor
 from runs import logs
 from runs.logs import LogWriter
 
@@ -166,7 +166,7 @@ def test_a_disk_that_takes_only_a_part_is_given_the_rest_and_then_counted():
         "import django; django.setup()\n"
         "from django.conf import settings\n"
         "settings.LOG_HEAD_BYTES, settings.LOG_TAIL_BYTES = 4096, 1024\n"
-        "from flows.redaction import Redactor; from runs.logs import LogWriter, root\n"
+        "from flows.infra.redaction import Redactor; from runs.logs import LogWriter, root\n"
         "w = LogWriter('short-of-room/1.1.log', Redactor(())); w.append(b'x' * 1000)\n"
         "print(w.close(), w.path.stat().st_size)\n"
     )

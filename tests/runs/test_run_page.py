@@ -8,8 +8,8 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from flows.infra.redaction import Redactor
 from flows.models import Flow
-from flows.redaction import Redactor
 from nodes.models import Node
 from nodes.services import save_node
 from runs.engine.pools import holder_of_task

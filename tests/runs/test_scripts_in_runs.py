@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import process
+from flows.infra import process
 from nodes.models import Link, Node, ScriptEnvironment
 from nodes.services import save_node
 from runs import logs

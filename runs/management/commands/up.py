@@ -15,7 +15,7 @@ from django.core.checks import Tags, run_checks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from flows import process
+from flows.infra import process
 from runs import bell
 from runs.embedded import Engine, EngineRunningError
 

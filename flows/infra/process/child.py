@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from flows.process.launch import Limits, limit, wrap
-from flows.process.sandbox import Sandbox
-from flows.process.table import boot_id, descendants, start_time
-from flows.process.tools import popen
-from flows.process.users import name_child
+from flows.infra.process.launch import Limits, limit, wrap
+from flows.infra.process.sandbox import Sandbox
+from flows.infra.process.table import boot_id, descendants, start_time
+from flows.infra.process.tools import popen
+from flows.infra.process.users import name_child
 
 PIPE = subprocess.PIPE
 Sink = Callable[[bytes], None]

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from flows.process import lending
-from flows.process.configuration import current
-from flows.process.table import PROC
+from flows.infra.process import lending
+from flows.infra.process.configuration import current
+from flows.infra.process.table import PROC
 
 _taken: dict[int, int] = {}  # uid -> descriptor of its lock
 _lock = threading.Lock()

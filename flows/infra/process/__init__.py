@@ -4,12 +4,12 @@ What a child starts ends with it, and all of it ends when dex ends, even by kill
 docs/decisions/0003-child-processes-in-flows.md.
 """
 
-from flows.process.child import PIPE, Child, Finished, kill_leftover, run, start
-from flows.process.launch import Limits, clean_environment, isolation_level
-from flows.process.lending import WAREHOUSES, WORK, lend, let_pass
-from flows.process.sandbox import Isolation, Sandbox, configure, interpreter, isolation, take_user
-from flows.process.table import boot_id, start_time
-from flows.process.users import give_uid_back, kill_leftover_of
+from flows.infra.process.child import PIPE, Child, Finished, kill_leftover, run, start
+from flows.infra.process.launch import Limits, clean_environment, isolation_level
+from flows.infra.process.lending import WAREHOUSES, WORK, lend, let_pass
+from flows.infra.process.sandbox import Isolation, Sandbox, configure, interpreter, isolation, take_user
+from flows.infra.process.table import boot_id, start_time
+from flows.infra.process.users import give_uid_back, kill_leftover_of
 
 __all__ = [
     "PIPE",

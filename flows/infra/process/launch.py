@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.process import sandbox
-from flows.process.sandbox import Sandbox
-from flows.process.table import ignored_signals
-from flows.process.tools import PATH, tool
+from flows.infra.process import sandbox
+from flows.infra.process.sandbox import Sandbox
+from flows.infra.process.table import ignored_signals
+from flows.infra.process.tools import PATH, tool
 
 _BUBBLEWRAP = ("--unshare-pid", "--die-with-parent", "--dev-bind", "/", "/", "--proc", "/proc", "--")
 

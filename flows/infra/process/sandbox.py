@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from flows.process.configuration import current
-from flows.process.tools import passes, tool
-from flows.process.users import take_uid
+from flows.infra.process.configuration import current
+from flows.infra.process.tools import passes, tool
+from flows.infra.process.users import take_uid
 
 #: Of the machine, what every program needs: libraries, certificates, names of hosts and users, zones.
 _SYSTEM = (
@@ -173,7 +173,7 @@ def other_user(uid: int | None) -> list[str]:
 
 
 def take_user(uids: Sequence[int]) -> int | None:
-    """A user of its own for one child; None where dex is not root. See flows.process.users."""
+    """A user of its own for one child; None where dex is not root. See flows.infra.process.users."""
     if os.getuid() != 0 or isolation().level < 2:
         return None
     return take_uid(uids)
