@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from flows.models import Environment
-from flows.switch import chosen_environment, environments
+from flows.projects.current_environment import chosen_environment, environments
 
 
 @dataclass(frozen=True)

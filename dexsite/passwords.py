@@ -6,8 +6,8 @@ from django import forms
 from django.contrib.admin.forms import AdminPasswordChangeForm as OwnPasswordForm
 from django.contrib.auth.forms import AdminPasswordChangeForm
 
+from flows.logins.tokens import revoke_all, tokens_kept
 from flows.models import Token
-from flows.tokens import revoke_all, tokens_kept
 
 
 class KeepsTokens(forms.Form):

@@ -10,7 +10,7 @@ from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 
 from dexsite.passwords import OthersPassword
-from flows.tokens import revoke_all
+from flows.logins.tokens import revoke_all
 
 #: Permissions of other apps exist because Django makes them; dex asks for none of them.
 APPS = ("auth", "flows", "nodes", "runs")

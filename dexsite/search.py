@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from dexsite.chrome import Entry, entries_for, may_open
 from flows.models import Environment, Flow
-from flows.switch import chosen_environment, environments
+from flows.projects.current_environment import chosen_environment, environments
 from nodes.canvas import model_url
 from nodes.catalogue import LISTED
 from nodes.manifest import Manifest

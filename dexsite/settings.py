@@ -100,7 +100,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "flows.tokens.RevokedWithPassword"},
+    {"NAME": "flows.logins.tokens.RevokedWithPassword"},
 ]
 
 # --- the database ----------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from django.views.decorators.http import require_POST, require_safe
 from dexsite.search import as_json
 from dexsite.search import search as find
 from flows.models import Environment, Flow, Project
-from flows.switch import choose_environment, chosen_environment, environments
-from flows.unattended import cannot_start
+from flows.projects.current_environment import choose_environment, chosen_environment, environments
+from flows.scheduling.unattended import cannot_start
 from runs import queries, vitals
 from runs.calendar.views import viewers_zone
 from runs.overview.coming import next_starts

@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from flows.cron import in_words, next_times
 from flows.models import Flow, Tick
 from flows.parameters import ParameterError
+from flows.scheduling.cron import in_words, next_times
 from nodes.views.editor import flow_or_404, page_context
 from nodes.views.settings import ZONES
 from runs.forms import StartForm, WhenForm

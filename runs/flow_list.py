@@ -7,8 +7,8 @@ from datetime import datetime
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 
-from flows.cron import CronError, in_words, next_times
 from flows.models import Environment, Flow
+from flows.scheduling.cron import CronError, in_words, next_times
 from runs.models import Run
 
 STRIP = 20  # runs

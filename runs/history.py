@@ -12,8 +12,8 @@ from itertools import groupby
 from django.conf import settings
 from django.db.models import Count, F, Q
 
-from flows.cron import due_slots
 from flows.models import Flow, Tick
+from flows.scheduling.cron import due_slots
 from runs.models import Attempt, Dependency, PoolSlot, Pulse, Run, TaskRun, Transition
 from runs.states import BIRTHS, DONE, MOVES, OVER, RUN_MOVES, RUN_OVER, RunState, TaskState
 

@@ -7,7 +7,7 @@ import time
 from django.conf import settings
 from django.db import close_old_connections
 
-from flows import scheduling
+from flows.scheduling import beat
 from runs import vitals
 from runs.engine import alarms, sessions, sweep
 from runs.engine.claims import HOST
@@ -43,7 +43,7 @@ class Housekeeping(threading.Thread):
                 sweep.sweep()
                 sessions.expire()
                 if not has_bell:  # so that beat has something to ring, whatever was away when this process began
-                    scheduling.ensure_sweeper()
+                    beat.ensure_sweeper()
                     has_bell = True
                 if (seconds := next_due()) is not None and seconds < settings.SWEEP_S:
                     alarms.due.set(seconds)  # set by another process, perhaps by one that is gone

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.conf import settings
 
-from flows import credentials
 from flows.infra.redaction import Redactor, unmaskable
 from flows.models import Environment, Flow
+from flows.projects import credentials
 from flows.variables.values import secrets_in
 from nodes import warehouse
 from nodes.connections import secrets_to_mask

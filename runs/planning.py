@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from flows.infra.log_context import about
 from flows.models import Flow, Revision
-from flows.retrying import kind_of, lines_of
+from flows.retry_policy import kind_of, lines_of
 from nodes import ordering, sync
 from nodes.expansion import FlowError, FlowPlan, plan_flow, write_tasks
 from nodes.freshness import stale

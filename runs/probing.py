@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from flows.infra import process
 from flows.infra.redaction import Redactor
-from flows.switch import chosen_environment
+from flows.projects.current_environment import chosen_environment
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError
 from nodes.connections import ConnectionProblem, ask, digest_of, order_for, secrets_to_mask

@@ -18,8 +18,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from flows import credentials
 from flows.models import Environment, Project
+from flows.projects import credentials
 from flows.variables.encryption import Unreadable
 from nodes.sync import SyncError, sync
 from runs import bell

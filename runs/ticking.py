@@ -13,10 +13,10 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from flows.cron import CronError, due_slots, next_times
 from flows.models import Flow, Tick
 from flows.parameters import ParameterError
-from flows.ticks import BATCH, decide
+from flows.scheduling.cron import CronError, due_slots, next_times
+from flows.scheduling.decisions import BATCH, decide
 from runs.models import Run, Trigger
 from runs.services import cancel_run, start_run
 from runs.states import RUN_ACTIVE

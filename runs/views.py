@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from flows.access import acting
 from flows.models import Flow
 from flows.parameters import ParameterError
-from flows.switch import chosen_environment
+from flows.projects.current_environment import chosen_environment
 from nodes.services import pause_flow
 from nodes.views.editor import flow_or_404, page_context
 from runs import services

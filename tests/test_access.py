@@ -22,10 +22,10 @@ from django.urls import get_resolver
 from django.utils import timezone
 
 from dexsite.roles import seed_roles
-from flows import tokens
 from flows.access import ROLES, SYSTEM, acting_as, role_permissions
-from flows.credentials import keep, new_push_secret
+from flows.logins import tokens
 from flows.models import Flow, LogIn, Token, Variable
+from flows.projects.credentials import keep, new_push_secret
 from flows.variables.values import save_variable
 from nodes import services as node_services
 from nodes.connections import save_connection

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from dexsite.roles import seed_roles
 from flows.access import acting_as
 from flows.infra.log_context import Context, about
+from flows.logins.tokens import issue
 from flows.models import Flow
-from flows.tokens import issue
 from runs.metrics import count_moves
 from runs.models import Transition, Trigger
 from runs.services import start_run

@@ -31,7 +31,7 @@ PUT_TOGETHER = {
     ("runs/fingerprints/normalise.py", "", ""),  # of parts of the module; its compiled patterns are found in it
     ("nodes/connectors/failures.py", "", ""),
     ("nodes/connectors/csv_files.py", "", ""),
-    ("flows/git/access.py", "", ""),
+    ("flows/projects/git/access.py", "", ""),
 }
 CHILD = r"""
 import json, re, signal, sys, time

@@ -2,9 +2,9 @@
 
 from django.core.exceptions import ValidationError
 
-from flows.follows import follow
 from flows.models import Environment, Flow
-from flows.unattended import refusal, refusal_of_planned
+from flows.scheduling.follows import follow
+from flows.scheduling.unattended import refusal, refusal_of_planned
 from nodes.document.value import AFTER, FLOW_FIELDS, SCHEDULE_FIELDS, Document, completed, node_defaults
 from nodes.models import Connection, Link, Node
 

@@ -9,8 +9,8 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from flows.cron import CronError, in_words, next_times
 from flows.models import Flow, Tick
+from flows.scheduling.cron import CronError, in_words, next_times
 from runs.models import Run, TaskRun
 from runs.states import TaskState
 

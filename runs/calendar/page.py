@@ -10,9 +10,9 @@ from django.core.paginator import Page, Paginator
 from django.templatetags.static import static
 from django.utils.safestring import SafeString, mark_safe
 
-from flows.cron import in_words
 from flows.models import Environment, Flow
-from flows.unattended import refusal
+from flows.scheduling.cron import in_words
+from flows.scheduling.unattended import refusal
 from runs.calendar import drawing, plan
 from runs.calendar.overlap import Collision, Collisions, collisions
 from runs.calendar.sources import follows_of, upcoming

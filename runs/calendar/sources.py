@@ -8,9 +8,9 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 
-from flows.cron import CronError
 from flows.models import Environment, Flow, Follow, Tick
-from flows.slots import slots_in
+from flows.scheduling.cron import CronError
+from flows.scheduling.due_times import slots_in
 from runs.calendar.plan import Planned, expected
 
 #: In: flows that are not paused, and a window (after, until], aware. Out: (flow id, starts in order), a flow once or

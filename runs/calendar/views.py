@@ -11,8 +11,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from flows.cron import CronError, zone_of
-from flows.switch import chosen_environment
+from flows.projects.current_environment import chosen_environment
+from flows.scheduling.cron import CronError, zone_of
 from runs.calendar.drawing import Axis
 from runs.calendar.page import calendar_of
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 
-from flows.retrying import is_worth_a_try
+from flows.retry_policy import is_worth_a_try
 from nodes.kinds.base import Ended
 from runs.clock import after
 from runs.engine import alarms

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from flows.access import acting
 from flows.models import Flow
-from flows.switch import chosen_environment
+from flows.projects.current_environment import chosen_environment
 from runs.calendar.views import viewers_zone
 from runs.listing.asked import ACTIVE, Asked, number_of
 from runs.listing.bulk import ACTIONS, MOST, said, that_fit

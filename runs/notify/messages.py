@@ -8,9 +8,9 @@ from django.db.models import Count
 from django.urls import reverse
 from django.utils import timezone
 
-from flows.cron import CronError, next_times
 from flows.infra.redaction import Redactor
 from flows.models import Flow
+from flows.scheduling.cron import CronError, next_times
 from runs.fingerprints.models import Fingerprint
 from runs.fingerprints.normalise import first_error_line
 from runs.fingerprints.record import error_line

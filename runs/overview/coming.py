@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from flows.cron import CronError, next_times
 from flows.models import Environment, Flow, Tick
+from flows.scheduling.cron import CronError, next_times
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from django.db import DatabaseError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from flows import checks
 from flows.models import Environment, Flow, Project
+from flows.projects import checks
 from nodes.models import Node
 from nodes.services import save_node
 from runs.syncing import sync_if_asked

@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from flows.models import Flow
-from flows.retrying import KINDS, kind_of, problem_of_kinds
+from flows.retry_policy import KINDS, kind_of, problem_of_kinds
 from nodes.document import document_of, from_yaml, to_yaml
 from nodes.document.reading import DocumentError
 from nodes.models import Node

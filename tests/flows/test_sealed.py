@@ -10,9 +10,9 @@ from django.core.checks import Tags, run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection, models
 
-from flows import credentials
 from flows.access import acting_as
 from flows.models import Project
+from flows.projects import credentials
 from flows.variables.encryption import Unreadable, keys_path
 from flows.variables.sealed import SealedField, keep, sealed_columns, value_of
 from flows.variables.values import save_variable

@@ -11,9 +11,9 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from flows.cron import due_slots
 from flows.models import Environment, Flow, Follow, Project, Tick
-from flows.slots import slots_in
+from flows.scheduling.cron import due_slots
+from flows.scheduling.due_times import slots_in
 from nodes.models import Node, Task
 from runs.calendar import drawing, plan
 from runs.calendar.overlap import collisions

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from django.test import Client
 
-from flows import credentials
 from flows.access import acting_as
 from flows.models import Environment, Flow, Project
+from flows.projects import credentials
 from flows.variables.sealed import rotate
 from flows.variables.values import save_variable
 from nodes.models import Node

@@ -4,8 +4,8 @@ import shutil
 from functools import lru_cache
 from pathlib import Path
 
-from flows.git.folders import root_of
 from flows.infra import process
+from flows.projects.git.folders import root_of
 
 TIMEOUT_S = 60
 MOST_LISTED = 64 * 1024 * 1024

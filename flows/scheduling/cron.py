@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
-from flows.cron_words import fields_of, sentence
+from flows.scheduling.cron_words import fields_of, sentence
 
 Frequency = Literal["minute", "hour", "day", "week", "month"]
 FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)

@@ -1,4 +1,4 @@
-"""All due times of a longer window at once: what flows.cron.due_slots says, for calendars. Pure.
+"""All due times of a longer window at once: what flows.scheduling.cron.due_slots says, for calendars. Pure.
 
 A schedule of every minute has 10,080 due times a week, for which cron's own walk takes a tenth of a second. Where the
 zone keeps its distance from UTC during the window, they are the same hours and minutes on every day that fits.
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from cronsim import CronSim
 
-from flows.cron import due_slots, normalize, zone_of
+from flows.scheduling.cron import due_slots, normalize, zone_of
 
 DAY = timedelta(days=1)
 MOST = 1_000_000  # of one schedule; a year of minutes is half of it

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from django.conf import settings
 
-from flows import credentials
-from flows.git import Access, Commit, Repository, check_subfolder, head_of, is_repository
 from flows.models import Environment, Project
+from flows.projects import credentials
+from flows.projects.git import Access, Commit, Repository, check_subfolder, head_of, is_repository
 
 BESIDE = ("dex-custom-scripts", "dex-connectors")  # at the top of a repository, or in the dbt project itself
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from flows.cron import CronError, due_slots
 from flows.models import Flow, Tick
+from flows.scheduling.cron import CronError, due_slots
 
 BATCH = 1000  # due times looked at in one round; the next round goes on
 MOST_AT_ONCE = 24  # runs that the policy "run once for each" starts after an outage

@@ -16,10 +16,10 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.git.access import Access, helpers, said, secrets_in_files
-from flows.git.checks import GitError, check_branch, check_url
-from flows.git.trees import entries, inside, printable, remove, write
 from flows.infra import process
+from flows.projects.git.access import Access, helpers, said, secrets_in_files
+from flows.projects.git.checks import GitError, check_branch, check_url
+from flows.projects.git.trees import entries, inside, printable, remove, write
 
 MOST_FILES = 50_000
 MOST_BYTES = 1024**3  # of one commit's files

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 
-from flows import credentials
-from flows.git import GitError, check_branch, check_subfolder, check_url, is_repository
 from flows.models import Environment, Project
+from flows.projects import credentials
+from flows.projects.git import GitError, check_branch, check_subfolder, check_url, is_repository
 from flows.services import check_folder, check_repository
 from flows.variables.sealed import problem_of
 

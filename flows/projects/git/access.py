@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.git.trees import printable
 from flows.infra.process import Finished
+from flows.projects.git.trees import printable
 
 _ASKER = """#!/bin/sh
 case "$1" in

@@ -48,7 +48,7 @@ class Fields:
 
 
 def fields_of(cron: str) -> Fields:
-    """What an expression that was accepted fires at. In: five fields, as `flows.cron.normalize` leaves them."""
+    """When an accepted expression fires. In: five fields, as `flows.scheduling.cron.normalize` leaves them."""
     rules = CronSim(cron, datetime(2024, 1, 1))
     days = {day for day in rules.days if isinstance(day, int) and day > 0}
     last = [
