@@ -7,8 +7,8 @@ from typing import Any
 
 import dj_database_url
 
-from dexsite.configuration import Reader, broker_tls, key_file, mail_server
-from flows.infra.private_files import close_to_others
+from dexsite.configuration import Reader, broker_tls, mail_server
+from flows.infra.private_files import close_to_others, key_file
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _read = Reader(os.environ)
@@ -89,9 +89,8 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "dexsite.chrome.chrome",
+                "dexsite.navigation.navigation",
             ],
-            "libraries": {"dex": "dexsite.templatetags.dex"},
         },
     },
 ]

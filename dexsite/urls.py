@@ -3,9 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from dexsite import views
-from dexsite.health import healthz, metrics, readyz
-from dexsite.status import status
+from dexsite.pages import views
+from dexsite.pages.health import healthz, metrics, readyz
+from dexsite.pages.status import status
 from runs.listing import views as listing
 from runs.syncing import pushed
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dexsite.admin import ObjectActions
+from flows.infra.object_actions import ObjectActions
 from flows.models import Environment, LogIn, Project, Revision
 from flows.projects.forms import EnvironmentForm, ProjectForm
 from flows.scheduling import beat

@@ -17,8 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dexsite.admin import ObjectActions
-from dexsite.templatetags.dex import state_badge
+from flows.infra.object_actions import ObjectActions
 from flows.models import Environment, Flow
 from flows.parameters import ParameterError
 from runs import logs, services
@@ -29,6 +28,7 @@ from runs.listing.repeating import plan_page
 from runs.models import Attempt, Pool, Run, TaskRun, Trigger
 from runs.states import RunState
 from runs.syncing import ask_to_sync
+from runs.templatetags.dex import state_badge
 
 LARGEST_ID = 2**63
 

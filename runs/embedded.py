@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from celery import current_app
 from celery.beat import Service
 from celery.worker import state as worker_state
 from django.conf import settings
 from django.db import connections
 
-from dexsite.celery import app
 from runs import bell, jobs
 from runs.engine import sessions, stopping, sweep
 from runs.engine.heart import heart
@@ -58,8 +58,8 @@ class Engine:
         bell.engine_is_here()
         self._listen()
         worker_state.should_stop = worker_state.should_terminate = None
-        self._worker = app.WorkController(
-            app=app,
+        self._worker = current_app.WorkController(
+            app=current_app,
             pool_cls="threads",
             concurrency=settings.WORKER_THREADS,
             hostname=f"engine@{heart.owner}",
@@ -70,7 +70,9 @@ class Engine:
             quiet=True,
         )
         self._run("worker", self._worker.start)
-        self._beat = Service(app, scheduler_cls=settings.CELERY_BEAT_SCHEDULER, max_interval=min(5, settings.SWEEP_S))
+        self._beat = Service(
+            current_app, scheduler_cls=settings.CELERY_BEAT_SCHEDULER, max_interval=min(5, settings.SWEEP_S)
+        )
         self._run("beat", lambda: self._beat and self._beat.start(embedded_process=False))
         self._housekeeping.start()
         sweep.sweep(force=True)  # go on where the last engine stopped

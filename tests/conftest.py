@@ -4,7 +4,7 @@ import pytest
 from django.conf import settings
 from django.db.models.signals import post_migrate
 
-from dexsite.roles import seed_roles
+from flows.roles import seed_roles
 from runs.engine.heart import heart
 from tests import forks, parses
 from tests.chaos.servers import Postgres, postgres_programs, require

@@ -21,11 +21,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 from django.utils import timezone
 
-from dexsite.roles import seed_roles
 from flows.access import ROLES, SYSTEM, acting_as, role_permissions
 from flows.logins import tokens
 from flows.models import Flow, LogIn, Token, Variable
 from flows.projects.credentials import keep, new_push_secret
+from flows.roles import seed_roles
 from flows.variables.values import save_variable
 from nodes import services as node_services
 from nodes.connections import save_connection

@@ -13,11 +13,11 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from dexsite.roles import seed_roles
 from flows.access import acting_as
 from flows.infra.log_context import Context, about
 from flows.logins.tokens import issue
 from flows.models import Flow
+from flows.roles import seed_roles
 from runs.metrics import count_moves
 from runs.models import Transition, Trigger
 from runs.services import start_run
@@ -93,7 +93,7 @@ def test_a_scrape_costs_the_same_for_many_flows(is_open, django_assert_max_num_q
 
 def test_ready_says_whether_the_tables_are_those_of_this_version(monkeypatch):
     assert Client().get("/readyz").json() == {"status": "ready"}
-    monkeypatch.setattr("dexsite.health.MigrationExecutor.migration_plan", lambda *_: ["something"])
+    monkeypatch.setattr("dexsite.pages.health.MigrationExecutor.migration_plan", lambda *_: ["something"])
     answer = Client().get("/readyz")
     assert answer.status_code == 503 and "not migrated" in answer.json()["status"]
 

@@ -5,7 +5,9 @@ docs/isolation.md.
 """
 
 import os
+import secrets
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,3 +60,25 @@ def _is_open_to_others(path: Path) -> bool:
         return bool(path.stat().st_mode & 0o066)
     except OSError:  # it is gone, or a link that leads nowhere
         return False
+
+
+def new_key() -> str:
+    """A random text of 67 characters."""
+    return secrets.token_urlsafe(50)
+
+
+def key_file(path: Path, make: Callable[[], str] = new_key) -> str:
+    """The secret key kept at `path`, made at first use (mode 0600), once even by several processes at once."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(make())
+        # link() fails when another process was first; then its key is the key.
+        try:
+            path.hardlink_to(fresh)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return path.read_text().strip()

@@ -7,7 +7,7 @@ import runs.notify.models
 from django.db import migrations, models
 
 
-from dexsite.roles import seed_roles
+from flows.roles import seed_roles
 
 
 def seed(apps, schema_editor):

@@ -5,10 +5,10 @@ import threading
 import time
 from dataclasses import dataclass
 
+from celery import current_app
 from django.conf import settings
 from django.db import connection
 
-from dexsite.celery import app
 from runs.vitals import Vitals
 
 log = logging.getLogger("dex.overview")
@@ -79,7 +79,7 @@ class _Broker:
 
     def _ask(self) -> None:
         try:
-            with app.connection_for_write(connect_timeout=2) as link:
+            with current_app.connection_for_write(connect_timeout=2) as link:
                 link.ensure_connection(max_retries=1, timeout=2)
             self.answers = True
         except Exception as error:  # whatever a transport raises

@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
-from dexsite.search import as_json
-from dexsite.search import search as find
+from dexsite.pages.search import as_json
+from dexsite.pages.search import search as find
 from flows.models import Environment, Flow, Project
 from flows.projects.current_environment import choose_environment, chosen_environment, environments
 from flows.scheduling.unattended import cannot_start

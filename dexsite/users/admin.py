@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 
-from dexsite.passwords import OthersPassword
+from dexsite.users.passwords import OthersPassword
 from flows.logins.tokens import revoke_all
 
 #: Permissions of other apps exist because Django makes them; dex asks for none of them.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 from django.urls import reverse
 
-from dexsite.chrome import Entry, entries_for, may_open
+from dexsite.navigation import Entry, entries_for, may_open
 from flows.models import Environment, Flow
 from flows.projects.current_environment import chosen_environment, environments
 from nodes.canvas import model_url

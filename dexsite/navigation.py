@@ -127,6 +127,6 @@ class Chrome:
         return chosen_environment(self.request)
 
 
-def chrome(request: HttpRequest) -> dict[str, Chrome]:
+def navigation(request: HttpRequest) -> dict[str, Chrome]:
     """The context processor."""
     return {"chrome": Chrome(request)}
