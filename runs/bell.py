@@ -16,8 +16,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError, transaction
+
+from runs.models import Lane, Run, TaskRun
 
 log = logging.getLogger("dex.bell")
 _here = threading.Event()  # set in the process that holds the embedded engine
@@ -121,10 +124,8 @@ def _ring(job: str, arguments: list[Any]) -> None:
     if settings.EMBEDDED and not _here.is_set():
         knock(job, arguments)
         return
-    from runs import jobs  # jobs imports the engine, and the engine rings
-
     try:
-        getattr(jobs, job).apply_async(arguments, retry=False, ignore_result=True)
+        current_app.send_task(f"dex.{job}", arguments, retry=False, ignore_result=True)
     except Exception as error:  # any broker error: the sweeper rings again
         lost_rings += 1
         log.warning("could not ring %s%s (%s); the sweeper will", job, arguments, error)
@@ -133,8 +134,6 @@ def _ring(job: str, arguments: list[Any]) -> None:
 
 def _was_not_rung(job: str, arguments: list[Any]) -> None:
     """What is known not to have been rung is not waited for: the next round of repairs rings it."""
-    from runs.models import Lane, Run, TaskRun
-
     rows = {"plan_run": Run, "execute_task_run": TaskRun, "drive_lane": Lane}.get(job)
     if rows is None:
         return

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from celery import current_app
 from django.db import connection
 from django.db.models.functions import Now
 
@@ -203,7 +204,7 @@ def test_what_the_broker_did_not_take_is_rung_for_in_the_next_round(monkeypatch,
     def away(*args, **options):
         raise ConnectionError("the broker is away")
 
-    monkeypatch.setattr(jobs.execute_task_run, "apply_async", away)
+    monkeypatch.setattr(current_app, "send_task", away)
     bell._ring("execute_task_run", [run.task_runs.get().pk])
     assert run.task_runs.get().rung_at is None
 
