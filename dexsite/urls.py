@@ -6,8 +6,8 @@ from django.urls import include, path
 from dexsite.pages import views
 from dexsite.pages.health import healthz, metrics, readyz
 from dexsite.pages.status import status
-from runs.listing import views as listing
-from runs.syncing import pushed
+from runs.api.pushes import pushed
+from runs.pages.run_list import views as listing
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),

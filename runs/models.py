@@ -8,11 +8,12 @@ from django.db.models import Q
 
 from flows.models import Flow, Revision, Tick
 from nodes.models import Node
-from runs.fingerprints.models import Failure as Failure
-from runs.fingerprints.models import Fingerprint as Fingerprint
-from runs.notify.models import Channel as Channel
-from runs.notify.models import Delivery as Delivery
-from runs.notify.models import Event as Event
+from nodes.ordering import GATE
+from runs.alerts.failure_groups.models import Failure as Failure
+from runs.alerts.failure_groups.models import Fingerprint as Fingerprint
+from runs.alerts.models import Channel as Channel
+from runs.alerts.models import Delivery as Delivery
+from runs.alerts.models import Event as Event
 from runs.states import ACTIVE, OVER, RUN_ACTIVE, RUN_OVER, RunState, TaskState
 
 
@@ -87,6 +88,12 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.flow_name} #{self.pk}"
+
+    @property
+    def first_failure(self) -> "TaskRun | None":
+        """The task that failed first, by the clock."""
+        failed = self.task_runs.filter(state=TaskState.FAILED).exclude(kind=GATE)
+        return failed.order_by("ended_at", "pk").first()
 
     @property
     def is_over(self) -> bool:

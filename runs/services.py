@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from flows.access import require
 from flows.models import Flow, Tick
 from flows.parameters import check_values
-from runs import bell
+from runs import dispatch
 from runs.engine.release import release, settle
 from runs.models import Run, TaskRun, Trigger
 from runs.states import RUN_OVER, RunState, TaskState
@@ -57,7 +57,7 @@ def start_run(
                 scope=dict(scope or {}),
                 rung_at=Now(),
             )
-            bell.ring_run(run.pk)
+            dispatch.ring_run(run.pk)
     except IntegrityError:
         if not key:
             raise

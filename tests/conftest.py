@@ -5,7 +5,7 @@ from django.conf import settings
 from django.db.models.signals import post_migrate
 
 from flows.roles import seed_roles
-from runs.engine.heart import heart
+from runs.engine.leases import heart
 from tests import forks, parses
 from tests.chaos.servers import Postgres, postgres_programs, require
 

@@ -31,12 +31,12 @@ from nodes import services as node_services
 from nodes.connections import save_connection
 from nodes.models import Connection, Link, Node, Probe
 from runs import services as run_services
-from runs.listing.bulk import cancel_all, handle_all
-from runs.listing.repeating import rerun_all
+from runs.alerts import services as alerts
 from runs.models import Attempt, Channel, Delivery, Fingerprint, Pool, Run, TaskRun, Trigger
-from runs.notify import services as alerts
-from runs.planned import plan_start, withdraw_start
-from runs.reruns import rerun
+from runs.pages.run_list.bulk import cancel_all, handle_all
+from runs.pages.run_list.repeating import rerun_all
+from runs.planning.reruns import rerun
+from runs.scheduling.planned import plan_start, withdraw_start
 from tests.pages import sample_flow
 
 pytestmark = pytest.mark.django_db

@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from flows.models import Flow, Tick
-from runs import jobs, vitals
+from runs import jobs
 from runs.models import Pulse
-from runs.planned import plan_start
+from runs.operations import heartbeats
+from runs.scheduling.planned import plan_start
 from tests.pages import Person, sample_flow
 
 pytestmark = pytest.mark.django_db
@@ -77,11 +78,11 @@ def test_home_names_what_was_missed_or_refused_in_the_last_day():
 
 
 def test_a_worker_shows_that_it_lives_and_says_farewell():
-    vitals.worker_lives("w1", "host")
-    vitals.worker_lives("w2", "host")
-    assert [row.pk for row in vitals.vitals().alive] == ["worker:w1", "worker:w2"]
-    vitals.worker_left("w1")
+    heartbeats.worker_lives("w1", "host")
+    heartbeats.worker_lives("w2", "host")
+    assert [row.pk for row in heartbeats.vitals().alive] == ["worker:w1", "worker:w2"]
+    heartbeats.worker_left("w1")
     Pulse.objects.filter(pk="worker:w2").update(at=minutes_ago(90))
-    assert vitals.vitals().alive == []
-    vitals.worker_lives("w3", "host")
-    assert [row.pk for row in vitals.vitals().workers] == ["worker:w3"]
+    assert heartbeats.vitals().alive == []
+    heartbeats.worker_lives("w3", "host")
+    assert [row.pk for row in heartbeats.vitals().workers] == ["worker:w3"]

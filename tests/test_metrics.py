@@ -18,10 +18,10 @@ from flows.infra.log_context import Context, about
 from flows.logins.tokens import issue
 from flows.models import Flow
 from flows.roles import seed_roles
-from runs.metrics import count_moves
 from runs.models import Transition, Trigger
+from runs.operations.heartbeats import worker_lives
+from runs.operations.metrics import count_moves
 from runs.services import start_run
-from runs.vitals import worker_lives
 from tests.pages import Person, sample_flow
 from tests.runs.graphs import drain, open_graph
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from runs.api.door import door
-from runs.metrics import registry
+from runs.operations.metrics import registry
 
 log = logging.getLogger("dex.health")
 

@@ -14,8 +14,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from flows.infra.process.sandbox import WORDS
-from runs import vitals
-from runs.overview.parts import parts
+from runs.operations import heartbeats
+from runs.operations.health import parts
 
 PACKAGES = ("django", "celery", "dbt-core", "dbt-duckdb", "dbt-postgres", "duckdb", "dlt", "uv")
 LITTLE_BYTES = 500 * 1024**2  # of the disk under DEX_HOME
@@ -44,7 +44,7 @@ class Worker:
 @permission_required("flows.view_project", raise_exception=True)
 def status(request: HttpRequest) -> HttpResponse:
     """Parts and workers, isolation of scripts, versions, space."""
-    signs = vitals.vitals(timezone.now())
+    signs = heartbeats.vitals(timezone.now())
     disk = shutil.disk_usage(settings.DEX_HOME)
     context: dict[str, Any] = {
         "parts": parts(signs),

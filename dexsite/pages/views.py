@@ -16,12 +16,13 @@ from dexsite.pages.search import search as find
 from flows.models import Environment, Flow, Project
 from flows.projects.current_environment import choose_environment, chosen_environment, environments
 from flows.scheduling.unattended import cannot_start
-from runs import queries, vitals
-from runs.calendar.views import viewers_zone
-from runs.overview.coming import next_starts
-from runs.overview.days import last_days
-from runs.overview.parts import parts
-from runs.overview.stuck import stuck
+from runs import queries
+from runs.operations import heartbeats
+from runs.operations.health import parts
+from runs.operations.slow_runs import stuck
+from runs.pages.calendar.views import viewers_zone
+from runs.pages.days import last_days
+from runs.scheduling.upcoming import next_starts
 
 LONGEST_ID = 18  # digits
 MOST = 10  # rows of a section of Home
@@ -35,7 +36,7 @@ def home(request: HttpRequest) -> HttpResponse:
     environment, now = chosen_environment(request), timezone.now()
     failing = list(queries.failing(environment)[: MOST + 1])
     latest = list(queries.latest_runs(environment)[:MOST])
-    signs = vitals.vitals(now)
+    signs = heartbeats.vitals(now)
     slow = stuck(environment, now)
     sees_flows = request.user.has_perm("flows.view_flow")
     context = {
@@ -56,21 +57,21 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "home.html", context)
 
 
-def _trouble(environment: Environment | None, signs: vitals.Vitals) -> dict[str, Any]:
+def _trouble(environment: Environment | None, signs: heartbeats.Vitals) -> dict[str, Any]:
     """What keeps flows from starting: nobody who looks, due times that nobody decided, starts that failed."""
-    late = list(vitals.overdue(environment))
+    late = list(heartbeats.overdue(environment))
     refused = list(cannot_start(environment))
     return {
         "cannot_start": refused[:MOST],
         "more_cannot_start": max(len(refused) - MOST, 0),
-        "silent": signs.scheduler_is_silent and vitals.something_waits_for_the_engine(environment),
+        "silent": signs.scheduler_is_silent and heartbeats.something_waits_for_the_engine(environment),
         "last_sign": signs.sweeper,
         "embedded": settings.EMBEDDED,
         "beat_silent": not settings.EMBEDDED and not signs.scheduler_is_silent and signs.beat_is_silent,
         "last_beat": signs.beat,
         "overdue": late[:MOST],
         "more_overdue": max(len(late) - MOST, 0),
-        "did_not_start": vitals.did_not_start(environment)[:MOST],
+        "did_not_start": heartbeats.did_not_start(environment)[:MOST],
     }
 
 

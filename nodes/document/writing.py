@@ -94,7 +94,7 @@ def _connection(flow: Flow, entry: Document) -> Connection:
 
 
 def save_settings(flow: Flow) -> None:
-    """Save a flow without what others write: its version (nodes.editing), the cursor of its schedule (runs.ticking)."""
+    """Save a flow without what others write: its version (nodes.editing) and its cursor (runs.scheduling.ticking)."""
     kept = ("id", "version", "decided_until", "created_at")
     names = [field.name for field in Flow._meta.concrete_fields if field.name not in kept]
     flow.save(update_fields=names if flow.pk else None)

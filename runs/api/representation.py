@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from flows.models import Flow, Tick
 from flows.scheduling.cron import CronError, in_words, next_times
+from nodes.ordering import GATE
 from runs.models import Run, TaskRun
 from runs.states import TaskState
 
@@ -74,7 +75,7 @@ def readable_runs() -> QuerySet[Run]:
 def runs_as_json(request: HttpRequest, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Runs, each with the counts of its tasks by state. One query for all."""
     counts = {run.pk: dict.fromkeys((state.value for state in TaskState), 0) for run in runs}
-    tasks = TaskRun.objects.filter(run__in=counts).exclude(kind="gate").order_by()
+    tasks = TaskRun.objects.filter(run__in=counts).exclude(kind=GATE).order_by()
     for run_id, state, number in tasks.values_list("run_id", "state").annotate(number=Count("pk")):
         counts[run_id][state] = number
     return [_run(request, run, counts[run.pk]) for run in runs]

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from flows.access import acting
 from flows.models import Flow
+from nodes.ordering import GATE
 from runs.api.door import door
 from runs.api.errors import ApiError
 from runs.api.reading import LARGEST_ID, Query, idempotency_key, parameters_of
@@ -97,7 +98,7 @@ def tasks(request: HttpRequest, run_id: int) -> JsonResponse:
     """The tasks of a run, in the order in which they were planned."""
     query = Query(request, "after", "limit")
     row = _found(Run.objects.only("pk"), run_id, "run")
-    rows = TaskRun.objects.filter(run=row.pk).exclude(kind="gate").defer("spec", "result").order_by("pk")
+    rows = TaskRun.objects.filter(run=row.pk).exclude(kind=GATE).defer("spec", "result").order_by("pk")
     if (after := query.mark("after")) is not None:
         rows = rows.filter(pk__gt=after)
     shown = [task_as_json(task) for task in rows[: query.limit + 1]]

@@ -8,9 +8,9 @@ from typing import Any
 from django.db.models.functions import Now
 
 from flows.models import Environment, Flow, Project
-from runs.embedded import Engine
 from runs.engine.release import release
 from runs.models import Run, TaskRun, Trigger
+from runs.operations.embedded import Engine
 from runs.states import RUN_OVER, RunState
 from runs.transitions import move_run, open_run, open_task_runs
 

@@ -14,7 +14,7 @@ from nodes.kinds.base import Ended
 from runs.clock import after
 from runs.engine import alarms
 from runs.engine.recorded import messages
-from runs.engine.release import Released, dispatch, release
+from runs.engine.release import Released, dispatch_released, release
 from runs.models import Attempt, Dependency, Run, TaskRun
 from runs.states import TaskState
 from runs.transitions import move
@@ -241,7 +241,7 @@ def _take_back(
         close_attempt(task_run_id, fence, outcome=outcome, reason=reason)
         released = Released(tasks=[task_run_id]) if row.lane_id is None else Released(lanes={row.lane_id})
         if new == TaskState.QUEUED and not pause and ring:
-            dispatch(released)
+            dispatch_released(released)
     if new != TaskState.QUEUED:
         return release(row.run_id, [task_run_id])
     if pause:

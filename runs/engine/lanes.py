@@ -15,17 +15,17 @@ from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
 from nodes.kinds.base import Ended
 from nodes.ordering import HOOK
-from runs import bell
+from runs import dispatch
 from runs.clock import after
 from runs.engine import pools, sessions
 from runs.engine.claims import COLUMNS, HOST, claim, finish
-from runs.engine.flights import Flights
-from runs.engine.heart import Held, heart, surely
+from runs.engine.in_flight import Flights
+from runs.engine.leases import Held, heart, surely
 from runs.engine.release import queue_due
 from runs.engine.sessions import Session
-from runs.engine.stopping import draining, working
-from runs.logs import LogWriter
-from runs.masking import secrets_of
+from runs.engine.shutdown import draining, working
+from runs.logs.masking import secrets_of
+from runs.logs.store import LogWriter
 from runs.models import Lane, TaskRun
 from runs.states import TaskState
 
@@ -38,7 +38,7 @@ def drive(lane_id: int) -> None:
     """Answer a doorbell: take the lane if nobody has it, and execute what it has until nothing is left."""
     if draining.is_set():
         if Lane.objects.filter(pk=lane_id, owner="").exists():
-            bell.pass_on("drive_lane", lane_id)
+            dispatch.pass_on("drive_lane", lane_id)
         return
     has_work = TaskRun.objects.filter(lane=OuterRef("pk"), state__in=[TaskState.QUEUED, TaskState.WAITING])
     taken = Lane.objects.filter(Exists(has_work), pk=lane_id, owner="").update(
@@ -255,10 +255,10 @@ class Driver:
         if not self.has_slot:
             # Who has the slot rings when it is free, but not for a lane that is held, as this one was just now.
             if pools.has_free_slot(self.lane.pool):
-                bell.ring_lanes([self.lane.pk])
+                dispatch.ring_lanes([self.lane.pk])
             return
         if not self.broken and self._may_start().exists():
-            bell.ring_lanes([self.lane.pk])
+            dispatch.ring_lanes([self.lane.pk])
         pools.ring_next(self.lane.pool)
 
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from runs import bell
+from runs import dispatch
 from runs.clock import after
 from runs.models import Lane, Pool, PoolSlot, TaskRun
 from runs.states import TaskState
@@ -120,6 +120,6 @@ def ring_next(name: str, slots: int = 1) -> None:
     if full := [other for other in others - {name, ""} if not has_free_slot(other)]:
         # Who waits for another pool too would leave this slot to nobody.
         tasks = tasks.exclude(Q(pool__in=full) | Q(warehouse_pool__in=full))
-    bell.ring_tasks(tasks.order_by("queued_at", "pk").values_list("pk", flat=True)[:slots])
+    dispatch.ring_tasks(tasks.order_by("queued_at", "pk").values_list("pk", flat=True)[:slots])
     lanes = Lane.objects.filter(pool=name, waits_for_pool=True, owner="").order_by("pk")
-    bell.ring_lanes(lanes.values_list("pk", flat=True)[:slots])
+    dispatch.ring_lanes(lanes.values_list("pk", flat=True)[:slots])

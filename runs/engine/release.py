@@ -8,13 +8,13 @@ from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 
 from flows.models import Follow
-from runs import bell
+from nodes.ordering import GATE
+from runs import dispatch
 from runs.models import Lane, Run, TaskRun
 from runs.states import ACTIVE, DONE, OVER, RunState, TaskState, outcome
 from runs.transitions import move, move_run
 
 ACTOR = "release"
-GATE = "gate"
 
 
 @dataclass
@@ -56,7 +56,7 @@ def release(run_id: int, finished: Sequence[int] | None = None, *, ring: bool = 
         while wave is None or wave:
             wave = _one_wave(run_id, wave, done)
         if ring:
-            dispatch(done)
+            dispatch_released(done)
     if not done.tasks and not done.lanes:
         done.settled = settle(run_id)
     return done
@@ -133,12 +133,12 @@ def _pass_gate(pk: int) -> list[int]:
     return [pk] if move(gate, TaskState.RUNNING, TaskState.SUCCEEDED, actor=ACTOR, output_fence=F("fence")) else []
 
 
-def dispatch(done: Released) -> None:
+def dispatch_released(done: Released) -> None:
     """Ring for what was let go, when the transaction around it is committed."""
-    bell.ring_tasks(done.tasks)
+    dispatch.ring_tasks(done.tasks)
     if done.lanes:
         # A held lane has a driver that looks for itself; it looks again after it let go.
-        bell.ring_lanes(Lane.objects.filter(pk__in=done.lanes, owner="").values_list("pk", flat=True))
+        dispatch.ring_lanes(Lane.objects.filter(pk__in=done.lanes, owner="").values_list("pk", flat=True))
 
 
 def settle(run_id: int) -> bool:
@@ -156,9 +156,9 @@ def settle(run_id: int) -> bool:
     with transaction.atomic():
         ended = move_run(run_id, RunState.RUNNING, end, actor="settle", reason=said)
         if ended and end == RunState.SUCCEEDED and Follow.objects.filter(up__runs=run_id).exists():
-            bell.ring_after(run_id)
+            dispatch.ring_after(run_id)
         if ended:
-            bell.ring_over(run_id)
+            dispatch.ring_over(run_id)
     return ended
 
 
@@ -181,7 +181,7 @@ def queue_due(run_id: int | None = None) -> Released:
                     done.lanes.add(lane_id)
     if run_id is None:
         _ring_after_a_pause(done)
-    dispatch(done)
+    dispatch_released(done)
     return done
 
 

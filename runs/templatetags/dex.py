@@ -11,7 +11,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from runs.logview.ansi import plain
+from runs.logs.ansi import plain
 from runs.states import TaskState
 
 register = template.Library()

@@ -16,7 +16,7 @@ from flows.models import Environment, Flow, Project
 from flows.projects import checks
 from nodes.models import Node
 from nodes.services import save_node
-from runs.syncing import sync_if_asked
+from runs.operations.syncing import sync_if_asked
 from tests.pages import SAMPLE, Page, Person, sample_flow
 from tests.runs.engines import write_project
 from tests.runs.graphs import drain, open_graph

@@ -16,7 +16,7 @@ from django.utils import timezone
 from flows.logins import hashing, throttle
 from flows.logins.models import LogIn
 from flows.logins.throttle import OF_ACCOUNT, OF_ADDRESS, Rule, address_of
-from runs.retention import prune
+from runs.operations.retention import prune
 from tests.pages import Person
 from tests.waiting import patience, until
 

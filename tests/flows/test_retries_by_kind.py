@@ -10,7 +10,7 @@ from nodes.document.reading import DocumentError
 from nodes.models import Node
 from nodes.services import import_flow, restore_flow, save_flow, save_node
 from runs.models import Trigger
-from runs.planning import plan_run
+from runs.planning.planner import plan_run
 from runs.services import start_run
 from tests.pages import Person, sample_flow
 

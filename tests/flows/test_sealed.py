@@ -18,9 +18,9 @@ from flows.variables.sealed import SealedField, keep, sealed_columns, value_of
 from flows.variables.values import save_variable
 from nodes.connections import save_connection, secrets_of
 from nodes.models import Connection
-from runs.notify.models import Channel
-from runs.notify.services import save_channel
-from runs.notify.targets import address_of
+from runs.alerts.models import Channel
+from runs.alerts.services import save_channel
+from runs.alerts.targets import address_of
 from tests.pages import Person
 
 pytestmark = pytest.mark.django_db

@@ -13,9 +13,9 @@ from flows.variables.values import save_variable
 from nodes.models import Connection, Link, Node
 from nodes.services import link, save_node
 from nodes.sync import sync
-from runs.engine.single import execute_task_run
+from runs.alerts.watching import announce
+from runs.engine.executor import execute_task_run
 from runs.models import Channel, Delivery, Fingerprint, Pool, Run, TaskRun
-from runs.notify.watching import announce
 from tests.pages import SAMPLE, Person
 from tests.runs.graphs import drain, open_graph
 

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from runs.engine.single import execute_task_run
+from runs.engine.executor import execute_task_run
 from tests.journeys.rows import everything
 from tests.waiting import patience
 

@@ -17,17 +17,17 @@ from django.utils import timezone
 
 from dexsite.configuration import mail_server
 from flows.models import Flow, Tick
-from runs.fingerprints.models import Fingerprint
+from runs.alerts import address, events, sending, services, watching
+from runs.alerts.address import AddressError, resolve
+from runs.alerts.events import note_late, note_runs, note_slow
+from runs.alerts.failure_groups.models import Fingerprint
+from runs.alerts.kinds import EventKind
+from runs.alerts.models import Channel, Delivery, Event
+from runs.alerts.sending import BACK_OFF_S, ring_due, send
+from runs.alerts.signing import secret_of
+from runs.alerts.targets import address_of, keep_address
+from runs.alerts.watching import announce, look_again
 from runs.models import Run, TaskRun, Trigger
-from runs.notify import address, events, sending, services, watching
-from runs.notify.address import AddressError, resolve
-from runs.notify.events import note_late, note_runs, note_slow
-from runs.notify.kinds import EventKind
-from runs.notify.models import Channel, Delivery, Event
-from runs.notify.sending import BACK_OFF_S, ring_due, send
-from runs.notify.signing import secret_of
-from runs.notify.targets import address_of, keep_address
-from runs.notify.watching import announce, look_again
 from runs.services import start_run
 from runs.states import RunState
 from runs.transitions import move_run
@@ -224,7 +224,7 @@ def test_the_event_and_its_messages_are_written_together_or_not_at_all(monkeypat
     def die(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(events.bell, "ring_message", die)
+    monkeypatch.setattr(events.dispatch, "ring_message", die)
     with pytest.raises(KeyboardInterrupt):
         announce(run.pk)
     assert Event.objects.filter(key=f"end {run.pk}").count() == Delivery.objects.count() == 0

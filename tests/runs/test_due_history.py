@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from flows.models import Tick
 from nodes.services import pause_flow, save_flow
-from runs.history import due_times_have_outcomes
 from runs.models import Pulse
-from runs.ticking import tick_all
+from runs.operations.invariants import due_times_have_outcomes
+from runs.scheduling.ticking import tick_all
 from tests.pages import sample_flow
 
 pytestmark = pytest.mark.django_db

@@ -7,11 +7,11 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from runs.fingerprints.models import Failure, Fingerprint
-from runs.fingerprints.normalise import LONGEST, first_error_line, normalise
-from runs.fingerprints.record import fingerprint_of, note_for, record_failures
+from runs.alerts.failure_groups.models import Failure, Fingerprint
+from runs.alerts.failure_groups.normalise import LONGEST, first_error_line, normalise
+from runs.alerts.failure_groups.record import fingerprint_of, note_for, record_failures
+from runs.alerts.watching import look_again
 from runs.models import Run, TaskRun
-from runs.notify.watching import look_again
 from tests.pages import Person
 from tests.runs.graphs import drain, open_graph
 

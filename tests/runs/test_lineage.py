@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from runs import lineage
-from runs.lineage import run_uuid, send_lineage
 from runs.models import Pulse
+from runs.operations import openlineage
+from runs.operations.openlineage import run_uuid, send_lineage
 from tests.runs.engines import make_flow, run_to_end, write_project
 from tests.runs.graphs import drain, open_graph
 
@@ -139,7 +139,7 @@ def test_a_receiver_that_answers_a_letter_at_a_time_does_not_hold_up_the_process
 
     threading.Thread(target=serve, daemon=True).start()
     settings.OPENLINEAGE_URL = f"http://127.0.0.1:{slow.getsockname()[1]}"
-    monkeypatch.setattr(lineage, "EXCHANGE_S", 1.0)
+    monkeypatch.setattr(openlineage, "EXCHANGE_S", 1.0)
     began = time.monotonic()
     assert send_lineage(settled_s=0) == 0
     assert time.monotonic() - began < 5

@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from flows.models import Environment, Flow, Project
-from runs.listing import page
 from runs.models import Handled, Run, TaskRun
+from runs.pages.run_list import page
 from tests.pages import SAMPLE, Page, Person
 from tests.runs.graphs import drain, open_graph
 

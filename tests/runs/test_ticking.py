@@ -12,11 +12,11 @@ from flows.scheduling import beat
 from flows.scheduling.decisions import MOST_AT_ONCE
 from nodes.services import delete_flow, pause_flow, restore_flow, save_flow
 from runs import jobs
-from runs.housekeeping import Housekeeping
 from runs.models import Run, Trigger
+from runs.operations.maintenance import Housekeeping
+from runs.scheduling.ticking import tick_all
 from runs.services import start_run
 from runs.states import RunState
-from runs.ticking import tick_all
 from runs.transitions import move_run
 from tests.pages import Person, sample_flow
 from tests.waiting import patience
@@ -250,8 +250,8 @@ def test_a_worker_that_begins_while_the_database_is_away_has_beat_ring_as_soon_a
         rung.set()
 
     monkeypatch.setattr(beat, "ensure_sweeper", ensure)
-    for name in ("sweep.sweep", "vitals.worker_lives", "vitals.worker_left", "close_old_connections"):
-        monkeypatch.setattr(f"runs.housekeeping.{name}", lambda *_: None)
+    for name in ("rounds.sweep", "heartbeats.worker_lives", "heartbeats.worker_left", "close_old_connections"):
+        monkeypatch.setattr(f"runs.operations.maintenance.{name}", lambda *_: None)
     thread = Housekeeping()
     thread.start()
     assert rung.wait(patience(10))
