@@ -138,7 +138,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- celery ----------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = _read.text("CELERY_BROKER_URL") or "memory://"
-# Embedded: one engine process holds worker, beat and broker; other processes ring it through a socket.
+# Embedded: one engine process holds worker, beat and broker; other processes wake it through a socket.
 EMBEDDED = CELERY_BROKER_URL.startswith("memory://")
 if CELERY_BROKER_URL.partition("://")[0] not in ("memory", "redis", "rediss", "amqp", "amqps"):
     _read.complain("CELERY_BROKER_URL must be redis://... or amqp://..., or left out for the embedded engine")

@@ -200,10 +200,10 @@ class PoolAdmin(admin.ModelAdmin):
     list_display = ("name", "slots")
 
     def save_model(self, request: HttpRequest, obj: Pool, form: ModelForm, change: bool) -> None:
-        """Save it; who waits for it is rung for when it has more slots than before."""
+        """Save it; wake who waits for it when it has more slots than before."""
         super().save_model(request, obj, form, change)
         if "slots" in form.changed_data:
-            pools.ring_next(obj.name, obj.slots)
+            pools.wake_next(obj.name, obj.slots)
 
 
 def _link(run: Run) -> SafeString:

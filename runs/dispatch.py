@@ -1,4 +1,4 @@
-"""Rings workers. A ring carries an id and may be lost, doubled or late: the database is the truth.
+"""Sends work to workers. A message carries an id and may be lost, doubled or late: the database is the truth.
 
 Distributed: a Celery message. Embedded: the engine process is the broker, so another process (the web, a
 command) knocks at the engine's socket and the engine looks into the database at once.
@@ -22,9 +22,9 @@ from django.db import DatabaseError, transaction
 
 from runs.models import Lane, Run, TaskRun
 
-log = logging.getLogger("dex.bell")
+log = logging.getLogger("dex.dispatch")
 _here = threading.Event()  # set in the process that holds the embedded engine
-lost_rings = 0
+lost_messages = 0
 PASS_ON_S = 0.1  # so that a worker whose consumer is still ending does not play with itself
 LONGEST_SOCKET = 100  # sun_path has 108 bytes
 JOBS = (
@@ -34,7 +34,7 @@ JOBS = (
 
 
 def engine_is_here() -> None:
-    """Declare this process the embedded engine: rings become messages of its own broker."""
+    """Declare this process the embedded engine: messages go to its own broker."""
     _here.set()
 
 
@@ -57,93 +57,93 @@ def socket_path() -> Path:
     return Path(tempfile.gettempdir()) / f"dex-{os.getuid()}-{digest}.sock"
 
 
-def ring_run(run_id: int) -> None:
+def run(run_id: int) -> None:
     """A run waits for its plan."""
     _after_commit("plan_run", [run_id])
 
 
-def ring_after(run_id: int) -> None:
+def followers(run_id: int) -> None:
     """A run has succeeded that other flows start after."""
     _after_commit("follow", [run_id])
 
 
-def ring_over(run_id: int) -> None:
+def announcement(run_id: int) -> None:
     """A run is over: people may want to know."""
     _after_commit("announce", [run_id])
 
 
-def ring_message(delivery_id: int) -> None:
+def message(delivery_id: int) -> None:
     """A message waits to be sent."""
     _after_commit("send_message", [delivery_id])
 
 
-def ring_sync(environment_ids: Iterable[int]) -> None:
+def syncs(environment_ids: Iterable[int]) -> None:
     """These environments are to be synced."""
     for environment_id in environment_ids:
         _after_commit("sync_environment", [environment_id])
 
 
-def ring_probe(probe_id: int) -> None:
+def connection_check(probe_id: int) -> None:
     """Somebody asks a source something."""
     _after_commit("answer_probe", [probe_id])
 
 
-def ring_renewal(environment_id: int) -> None:
+def renewal(environment_id: int) -> None:
     """Somebody wants the environment of scripts renewed."""
     _after_commit("renew_environment", [environment_id])
 
 
-def ring_tasks(task_run_ids: Iterable[int]) -> None:
+def tasks(task_run_ids: Iterable[int]) -> None:
     """These task runs wait for a worker."""
     for task_run_id in task_run_ids:
         _after_commit("execute_task_run", [task_run_id])
 
 
-def ring_lanes(lane_ids: Iterable[int]) -> None:
+def lanes(lane_ids: Iterable[int]) -> None:
     """These lanes have task runs that wait."""
     for lane_id in lane_ids:
         _after_commit("drive_lane", [lane_id])
 
 
-def pass_on(job: str, identifier: int) -> None:
+def hand_back(job: str, identifier: int) -> None:
     """Give a message back to the broker: this worker is stopping, and another may answer it at once.
 
     The embedded engine has no other, and looks for everything that is queued when it starts again.
     """
     if not settings.EMBEDDED:
         time.sleep(PASS_ON_S)
-        _ring(job, [identifier])
+        _send(job, [identifier])
 
 
 def _after_commit(job: str, arguments: list[Any]) -> None:
-    transaction.on_commit(lambda: _ring(job, arguments), robust=True)
+    transaction.on_commit(lambda: _send(job, arguments), robust=True)
 
 
-def _ring(job: str, arguments: list[Any]) -> None:
-    global lost_rings
+def _send(job: str, arguments: list[Any]) -> None:
+    global lost_messages
     if settings.EMBEDDED and not _here.is_set():
-        knock(job, arguments)
+        wake_engine(job, arguments)
         return
     try:
         current_app.send_task(f"dex.{job}", arguments, retry=False, ignore_result=True)
-    except Exception as error:  # any broker error: the sweeper rings again
-        lost_rings += 1
-        log.warning("could not ring %s%s (%s); the sweeper will", job, arguments, error)
-        _was_not_rung(job, arguments)
+    except Exception as error:  # any broker error: the next round of repairs sends it again
+        lost_messages += 1
+        log.warning("could not send %s%s (%s); the next round of repairs will", job, arguments, error)
+        _forget_dispatch(job, arguments)
 
 
-def _was_not_rung(job: str, arguments: list[Any]) -> None:
-    """What is known not to have been rung is not waited for: the next round of repairs rings it."""
+def _forget_dispatch(job: str, arguments: list[Any]) -> None:
+    """What is known not to have been sent is not waited for: the next round of repairs sends it."""
     rows = {"plan_run": Run, "execute_task_run": TaskRun, "drive_lane": Lane}.get(job)
     if rows is None:
         return
     try:
-        rows._default_manager.filter(pk__in=arguments).update(rung_at=None)
+        rows._default_manager.filter(pk__in=arguments).update(dispatched_at=None)
     except DatabaseError as error:  # then it is waited for
-        log.warning("could not note that %s%s was not rung: %s", job, arguments, error)
+        log.warning("could not note that %s%s was not sent: %s", job, arguments, error)
 
 
-def knock(job: str, arguments: list[Any]) -> bool:
+def wake_engine(job: str, arguments: list[Any]) -> bool:
     """Ask the embedded engine of this DEX_HOME for a job; False when none listens."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)

@@ -1,4 +1,4 @@
-"""The Celery messages of dex: doorbells that carry an id."""
+"""The Celery tasks of dex: messages that carry an id."""
 
 from celery import shared_task
 
@@ -33,7 +33,7 @@ def drive_lane(lane_id: int) -> None:
 @shared_task(name="dex.tick")
 def tick(flow_id: int) -> None:
     """A flow is due, beat says; its ticks decide."""
-    ticking.ring(flow_id)
+    ticking.wake(flow_id)
 
 
 @shared_task(name="dex.follow")

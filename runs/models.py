@@ -59,7 +59,7 @@ class Run(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
-    rung_at = models.DateTimeField(null=True, blank=True, editable=False)
+    dispatched_at = models.DateTimeField(null=True, blank=True, editable=False)
     planner = models.CharField(max_length=200, blank=True, editable=False)
     planner_until = models.DateTimeField(null=True, blank=True, editable=False)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
@@ -128,7 +128,7 @@ class Lane(models.Model):
     owner = models.CharField(max_length=200, blank=True)
     fence = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
-    rung_at = models.DateTimeField(null=True, blank=True)
+    dispatched_at = models.DateTimeField(null=True, blank=True)
     host = models.CharField(max_length=200, blank=True)
     boot_id = models.CharField(max_length=100, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
@@ -174,7 +174,7 @@ class TaskRun(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
     queued_at = models.DateTimeField(null=True, blank=True)
-    rung_at = models.DateTimeField(null=True, blank=True)
+    dispatched_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
@@ -188,7 +188,9 @@ class TaskRun(models.Model):
         ordering: ClassVar = ["run", "position", "id"]
         indexes: ClassVar = [
             models.Index(fields=["run", "state"], name="task_runs_of_run"),
-            models.Index(fields=["state", "rung_at"], name="task_runs_active", condition=Q(state__in=sorted(ACTIVE))),
+            models.Index(
+                fields=["state", "dispatched_at"], name="task_runs_active", condition=Q(state__in=sorted(ACTIVE))
+            ),
             models.Index(fields=["owner"], name="task_runs_held", condition=Q(state=TaskState.RUNNING)),
         ]
         constraints: ClassVar = [
@@ -303,7 +305,7 @@ class PoolSlot(models.Model):
         return f"{self.pool}[{self.slot}]"
 
 
-class Pulse(models.Model):
+class Heartbeat(models.Model):
     """When a part of dex last showed that it lives; one row a part."""
 
     name = models.CharField(max_length=200, primary_key=True)

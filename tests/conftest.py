@@ -5,7 +5,7 @@ from django.conf import settings
 from django.db.models.signals import post_migrate
 
 from flows.roles import seed_roles
-from runs.engine.leases import heart
+from runs.engine.leases import keeper
 from tests import forks, parses
 from tests.chaos.servers import Postgres, postgres_programs, require
 
@@ -40,15 +40,15 @@ def postgres(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def heart_that_does_not_look(request, monkeypatch):
-    """The heart's thread cannot see what a test writes in a transaction, and would take its leases for lost."""
+def leases_without_a_thread(request, monkeypatch):
+    """The thread that renews leases cannot see what is written in a transaction, and would take it for lost."""
     mark = request.node.get_closest_marker("django_db")
     commits = {"transactional_db", "live_server"} & set(request.fixturenames) or (
         mark and mark.kwargs.get("transaction")
     )
     if not commits:
-        monkeypatch.setattr(heart, "look", lambda: None)
-        monkeypatch.setattr(heart, "beat", lambda: None)
+        monkeypatch.setattr(keeper, "poll", lambda: None)
+        monkeypatch.setattr(keeper, "renew", lambda: None)
 
 
 @pytest.hookimpl(trylast=True)

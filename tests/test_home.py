@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from flows.models import Environment, Flow, Project, Revision
-from runs.models import Pulse, Run, TaskRun
+from runs.models import Heartbeat, Run, TaskRun
 from runs.operations import health
 from runs.scheduling.upcoming import next_starts
 from tests.nodes.small_manifests import small_manifest
@@ -184,8 +184,8 @@ def test_the_health_of_every_part_is_said(settings):
     ran("Orders")
     said = section(member("viewer").open("/"), "parts")
     assert "not seen yet" in said and "none" in said and "embedded" in said and " ms</dd>" in said
-    Pulse.objects.create(pk="sweep", at=timezone.now())
-    Pulse.objects.create(pk="worker:1", at=timezone.now(), detail={"threads": 8})
+    Heartbeat.objects.create(pk="sweep", at=timezone.now())
+    Heartbeat.objects.create(pk="worker:1", at=timezone.now(), detail={"threads": 8})
     said = section(member("editor").open("/"), "parts")
     assert "works" in said and "1, 8 threads" in said
 

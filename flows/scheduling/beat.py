@@ -1,4 +1,4 @@
-"""The clock's side of dex: what django-celery-beat rings. The only importer of django_celery_beat."""
+"""What django-celery-beat sends for dex, and when. The only importer of django_celery_beat."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _Row = TypeVar("_Row", CrontabSchedule, IntervalSchedule)
 
 
 def ensure_sweeper() -> None:
-    """Have beat ring the sweeper at an interval. Safe to repeat; schedules are shared rows and never edited."""
+    """Have beat start a round of repairs at an interval. Safe to repeat; schedules are shared rows, never edited."""
     every = max(1, round(settings.SWEEP_S))
     interval = _shared(IntervalSchedule, every=every, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.update_or_create(
@@ -30,9 +30,9 @@ def ensure_sweeper() -> None:
 
 
 def mirror(flow: Flow) -> None:
-    """Have beat ring for a flow at its due times, or no more. A bell alone: the flow's ticks decide what is due.
+    """Have beat send a message at the due times of a flow, or no more. The flow's ticks decide what is due.
 
-    Beat knows less than cron (no L, no #, and of two restricted day fields it wants both), so it may ring too seldom;
+    Beat knows less than cron (no L, no #, and of two restricted day fields it wants both), so it may send too seldom;
     the sweeper looks at every schedule anyway.
     """
     name = f"flow:{flow.pk}"
@@ -47,7 +47,7 @@ def mirror(flow: Flow) -> None:
 
 
 def forget(flow_id: int) -> None:
-    """The flow is gone: its bell too."""
+    """The flow is deleted: delete its schedule."""
     PeriodicTask.objects.filter(name=f"flow:{flow_id}").delete()
 
 

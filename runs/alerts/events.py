@@ -157,7 +157,7 @@ def _note(
                 next_at=None if muted else timezone.now(),
             )
             if not muted:
-                dispatch.ring_message(delivery.pk)
+                dispatch.message(delivery.pk)
     return True
 
 

@@ -36,11 +36,11 @@ MOST_A_ROUND = 100
 
 
 def ring_due() -> int:
-    """Ring for the messages that are due, lost ones too; how many."""
+    """Dispatch the messages that are due, lost ones too; how many."""
     due = Delivery.objects.filter(status=Delivery.Status.WAITING, next_at__lte=after(CLOCKS_S)).order_by("next_at")
     ids = list(due.values_list("pk", flat=True)[:MOST_A_ROUND])
     for pk in ids:
-        dispatch.ring_message(pk)
+        dispatch.message(pk)
     return len(ids)
 
 

@@ -73,7 +73,7 @@ def send_again(delivery: Delivery) -> bool:
     over = Delivery.objects.filter(pk=delivery.pk).exclude(status=Delivery.Status.WAITING)
     if not over.update(status=Delivery.Status.WAITING, next_at=Now(), sent_at=None):
         return False
-    dispatch.ring_message(delivery.pk)
+    dispatch.message(delivery.pk)
     return True
 
 

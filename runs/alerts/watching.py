@@ -13,7 +13,7 @@ from django.utils import timezone
 from runs.alerts.events import note_late, note_runs, note_slow
 from runs.alerts.failure_groups.record import record_failures
 from runs.alerts.sending import ring_due
-from runs.models import Pulse, Transition
+from runs.models import Heartbeat, Transition
 from runs.states import RunState
 
 log = logging.getLogger("dex.notify")
@@ -41,7 +41,7 @@ def watch() -> None:
 def look_again() -> int:
     """Announce runs that moved since the last round and in the ten minutes before it; how many were looked at."""
     now = timezone.now()
-    row = Pulse.objects.filter(pk=WATCHED).first()
+    row = Heartbeat.objects.filter(pk=WATCHED).first()
     moves = Transition.objects.filter(task_run__isnull=True, new__in=_MOVES)
     moves = moves.filter(pk__gt=int(row.detail.get("seen", 0))) if row else moves.filter(at__gt=now - AT_FIRST)
     settled = Transition.objects.filter(Q(at__lte=now - AGAIN), pk__gt=int(row.detail.get("seen", 0)) if row else 0)
@@ -52,5 +52,5 @@ def look_again() -> int:
         record_failures(chunk)
         note_runs(chunk)
     if seen is not None or row is None:  # only now: who dies before looks at the same runs again
-        Pulse.objects.update_or_create(pk=WATCHED, defaults={"at": now, "detail": {"seen": seen or 0}})
+        Heartbeat.objects.update_or_create(pk=WATCHED, defaults={"at": now, "detail": {"seen": seen or 0}})
     return len(runs)

@@ -17,7 +17,7 @@ from nodes.models import Node
 from runs import dispatch
 from runs.engine import pools, work_folders
 from runs.engine.claims import Claim, claim, finish, hand_over, waiting
-from runs.engine.leases import Held, heart, surely
+from runs.engine.leases import Held, keeper, retry_until_committed
 from runs.engine.shutdown import draining, working
 from runs.logs import store
 from runs.logs.masking import masked_in, redactor_of
@@ -35,31 +35,31 @@ PROGRESS_S = 1.0
 
 
 def execute_task_run(task_run_id: int) -> None:
-    """Answer a doorbell: take the task run if it still waits, execute it, and write how it ended."""
+    """Answer a message: take the task run if it still waits, execute it, and write how it ended."""
     row = waiting(task_run_id)
     if row is None:
         return
     wanted = [name for name in (row.pool, row.warehouse_pool) if name]
     if row.state != TaskState.QUEUED:  # another was first, or it was cancelled
         for name in wanted:
-            pools.ring_next(name)  # it may have been rung for a slot that nobody took then
+            pools.wake_next(name)  # it may have been woken for a slot that nobody took then
         return
     if draining.is_set():
-        dispatch.pass_on("execute_task_run", task_run_id)
+        dispatch.hand_back("execute_task_run", task_run_id)
         return
     holder = pools.holder_of_task(task_run_id)
-    if not pools.acquire_all(wanted, holder, heart.owner):
-        return  # who frees a slot rings again
+    if not pools.acquire_all(wanted, holder, keeper.owner):
+        return  # who frees a slot sends for it again
     try:
         with working() as stopping:
-            claimed = claim(task_run_id, heart.owner, row=row)
+            claimed = claim(task_run_id, keeper.owner, row=row)
             if claimed is not None:
                 with about(run=claimed.run_id, task=claimed.task_run_id):
                     _Attempt(claimed, stopping, holder).execute()
     finally:
         for name in wanted:
-            pools.give_back(name, holder, heart.owner)
-            pools.ring_next(name)
+            pools.give_back(name, holder, keeper.owner)
+            pools.wake_next(name)
 
 
 class _Attempt:
@@ -75,7 +75,7 @@ class _Attempt:
     def execute(self) -> None:
         """Run it and write its end, however long the database takes to come back while the lease is ours."""
         claimed = self.claim
-        held = heart.hold(Held("task", claimed.task_run_id, claimed.fence, on_lost=lambda: None, holder=self.holder))
+        held = keeper.hold(Held("task", claimed.task_run_id, claimed.fence, on_lost=lambda: None, holder=self.holder))
         broken_off = False
         try:
             ended = EXECUTORS[claimed.kind](self._context(held))
@@ -88,11 +88,13 @@ class _Attempt:
         held.closing = True
         if broken_off:
             said = "its worker is stopping"
-            surely(lambda: hand_over(claimed.task_run_id, claimed.fence, actor=heart.owner, reason=said), held.lost)
+            retry_until_committed(
+                lambda: hand_over(claimed.task_run_id, claimed.fence, actor=keeper.owner, reason=said), held.lost
+            )
         else:
             whole = self._masked(ended, dropped)
-            surely(lambda: finish(claimed, whole), held.lost)
-        heart.drop(held)
+            retry_until_committed(lambda: finish(claimed, whole), held.lost)
+        keeper.drop(held)
 
     def _context(self, held: Held) -> Context:
         claimed = self.claim

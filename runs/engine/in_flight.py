@@ -16,9 +16,9 @@ from nodes.dbt.client import SessionClosed
 from nodes.kinds.base import Ended
 from nodes.ordering import HOOK, ON_RUN_END
 from runs.engine import pools
-from runs.engine.claims import Claim, claim, finish, hand_over, lose
-from runs.engine.leases import Held, heart, surely
-from runs.engine.outcomes import ended_of, write_compiled, write_rows
+from runs.engine.claims import Claim, claim, finish, hand_over, mark_lost
+from runs.engine.leases import Held, keeper, retry_until_committed
+from runs.engine.outcomes import outcome_of, write_compiled, write_rows
 from runs.engine.recorded import Batches, known_batches, results_of
 from runs.engine.sessions import Session
 from runs.logs.masking import masked_in
@@ -64,12 +64,12 @@ class Flights:
     def start(self, row: TaskRun) -> bool:
         """Claim a queued task run and hand it to the session; False when it cannot start now."""
         holder = pools.holder_of_task(row.pk)
-        if not pools.acquire(row.pool, holder, heart.owner):
+        if not pools.acquire(row.pool, holder, keeper.owner):
             return False
         client = self.session.client
         claimed = claim(
             row.pk,
-            heart.owner,
+            keeper.owner,
             lane_id=self.lane_id,
             row=row,
             pid=client.pid,
@@ -77,13 +77,13 @@ class Flights:
             boot_id=boot_id(),
         )
         if claimed is None:
-            pools.give_back(row.pool, holder, heart.owner)
-            pools.ring_next(row.pool)
+            pools.give_back(row.pool, holder, keeper.owner)
+            pools.wake_next(row.pool)
             return False
         task = f"{claimed.task_run_id}.{claimed.fence}"
         kept = self._batches_before(claimed)
         stop: Callable[[], None] = lambda: self.session.cancel(task)  # noqa: E731 - given away twice
-        held = heart.hold(Held("task", claimed.task_run_id, claimed.fence, stop, stop, holder=holder))
+        held = keeper.hold(Held("task", claimed.task_run_id, claimed.fence, stop, stop, holder=holder))
         self._flying[task] = Flight(
             claim=claimed,
             held=held,
@@ -155,7 +155,7 @@ class Flights:
         return ended, died
 
     def _land(self, task: str, flight: Flight, event: dict[str, Any]) -> None:
-        ended = ended_of(event, timed_out=flight.timed_out, limit=flight.claim.spec.get("timeout"))
+        ended = outcome_of(event, timed_out=flight.timed_out, limit=flight.claim.spec.get("timeout"))
         if ended.state == "failed" and not flight.timed_out and (problem := flight.batches.problem):
             ended = replace(ended, reason=" ".join(problem.split())[:1000])
         ended.result.update(write_compiled(flight.claim, event.get("compiled_code") or "", Redactor(self._secrets)))
@@ -175,14 +175,16 @@ class Flights:
             reason, result = mask(reason), masked_in(result, mask)
         whole = Ended(**{**vars(ended), "log_dropped": dropped, "result": result, "reason": reason})
         flight.held.closing = True
-        surely(lambda: finish(flight.claim, whole), flight.held.lost)
+        retry_until_committed(lambda: finish(flight.claim, whole), flight.held.lost)
         self._free(flight)
 
     def _free(self, flight: Flight) -> None:
-        heart.drop(flight.held)
+        keeper.drop(flight.held)
         if flight.pool:
-            surely(lambda: pools.give_back(flight.pool, flight.held.holder, heart.owner), flight.held.lost)
-            surely(lambda: pools.ring_next(flight.pool), flight.held.lost)
+            retry_until_committed(
+                lambda: pools.give_back(flight.pool, flight.held.holder, keeper.owner), flight.held.lost
+            )
+            retry_until_committed(lambda: pools.wake_next(flight.pool), flight.held.lost)
 
     def enforce(self) -> None:
         """Stop what is late, and end the session when something does not stop."""
@@ -224,8 +226,8 @@ class Flights:
         flight.batches.save(now=True)
         task, fence = flight.claim.task_run_id, flight.claim.fence
         if in_order:
-            surely(lambda: hand_over(task, fence, actor=heart.owner, reason=message), flight.held.lost)
+            retry_until_committed(lambda: hand_over(task, fence, actor=keeper.owner, reason=message), flight.held.lost)
         else:
             said = f"dbt session died: {message}"
-            surely(lambda: lose(task, fence, actor=heart.owner, reason=said), flight.held.lost)
+            retry_until_committed(lambda: mark_lost(task, fence, actor=keeper.owner, reason=said), flight.held.lost)
         self._free(flight)

@@ -23,7 +23,7 @@ from runs.engine.claims import HOST
 from runs.models import Lane, PoolSlot, Run, TaskRun
 from runs.states import RunState, TaskState
 
-log = logging.getLogger("dex.heart")
+log = logging.getLogger("dex.leases")
 Kind = Literal["task", "lane", "plan"]
 
 
@@ -41,21 +41,21 @@ class Held:
     closing: bool = False  # its end is being written: that its row changes is no loss
     holder: str = ""  # the name under which it has slots of pools
 
-    def lose(self) -> None:
+    def give_up(self) -> None:
         """Give it up: somebody else holds it, or will."""
         if not self.lost.is_set():
             self.lost.set()
             self.on_lost()
 
 
-class Heart:
+class LeaseKeeper:
     """The heartbeat of one process. `owner` names the process in every lease it holds."""
 
     def __init__(self) -> None:
         self.owner = f"{HOST}:{uuid.uuid4().hex[:12]}"
         self._held: dict[tuple[Kind, int, int], Held] = {}
         self._lock = threading.Lock()
-        self._last_beat = time.monotonic()
+        self._renewed_at = time.monotonic()
         self._threads: list[threading.Thread] = []
         self._stop = threading.Event()
 
@@ -63,10 +63,10 @@ class Heart:
         """Keep the lease of `held` until `drop`; starts the threads at the first call."""
         with self._lock:
             if not self._held:
-                self._last_beat = time.monotonic()  # the claim itself was the first heartbeat
+                self._renewed_at = time.monotonic()  # the claim itself was the first heartbeat
             self._held[held.kind, held.pk, held.fence] = held
             if not self._threads:
-                for target in (self._beat_forever, self._watch_forever):
+                for target in (self._renew_forever, self._watch_forever):
                     thread = threading.Thread(target=target, name=f"dex-{target.__name__}", daemon=True)
                     thread.start()
                     self._threads.append(thread)
@@ -85,28 +85,28 @@ class Heart:
         with self._lock:
             return [held for held in self._held.values() if kind in (None, held.kind)]
 
-    def _beat_forever(self) -> None:
-        next_beat = time.monotonic()
+    def _renew_forever(self) -> None:
+        next_renewal = time.monotonic()
         while not self._stop.wait(min(settings.CANCEL_POLL_S, settings.HEARTBEAT_S)):
             if not self._holding():
-                next_beat = time.monotonic() + settings.HEARTBEAT_S
-                self._last_beat = time.monotonic()
+                next_renewal = time.monotonic() + settings.HEARTBEAT_S
+                self._renewed_at = time.monotonic()
                 continue
             try:
                 close_old_connections()
                 started = time.monotonic()
-                if started >= next_beat:
-                    self.beat()
-                    self._last_beat = started
-                    next_beat = started + settings.HEARTBEAT_S
-                self.look()
+                if started >= next_renewal:
+                    self.renew()
+                    self._renewed_at = started
+                    next_renewal = started + settings.HEARTBEAT_S
+                self.poll()
             except (DatabaseError, InterfaceError) as error:
                 log.warning("no heartbeat: %s", error)
                 connection.close()
 
     def _watch_forever(self) -> None:
         while not self._stop.wait(min(1.0, settings.SELF_FENCE_S / 10)):
-            if time.monotonic() - self._last_beat < settings.SELF_FENCE_S:
+            if time.monotonic() - self._renewed_at < settings.SELF_FENCE_S:
                 continue
             holding = self._holding()
             if holding:
@@ -116,10 +116,10 @@ class Heart:
                     len(holding),
                 )
             for held in holding:
-                held.lose()
+                held.give_up()
                 self.drop(held)
 
-    def beat(self) -> None:
+    def renew(self) -> None:
         """Renew the leases of what this process holds, and of nothing else that carries its name.
 
         A row that was left behind by an error between two steps must expire, or nobody would ever take it back.
@@ -140,7 +140,7 @@ class Heart:
         if holders:
             PoolSlot.objects.filter(holder__in=holders, owner=self.owner).update(lease_until=until)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Notice what was taken from this process, and what somebody wants cancelled."""
         tasks = self._holding("task")
         lanes = self._holding("lane")
@@ -166,14 +166,14 @@ class Heart:
         if dropped or held.closing:
             return  # it ended between the question and now
         log.error("lease of %s %s (fence %s) is gone: giving it up", held.kind, held.pk, held.fence)
-        held.lose()
+        held.give_up()
         self.drop(held)
 
 
-heart = Heart()
+keeper = LeaseKeeper()
 
 
-def surely(write: Callable[[], Any], lost: threading.Event) -> None:
+def retry_until_committed(write: Callable[[], Any], lost: threading.Event) -> None:
     """Do an idempotent write, again and again while the database is away and the lease is not lost.
 
     When the lease was lost the write is left to who has it now.

@@ -11,7 +11,7 @@ from runs.logs.store import LogWriter
 TESTS_KEPT = 500
 
 
-def ended_of(event: dict[str, Any], *, timed_out: bool, limit: float | None) -> Ended:
+def outcome_of(event: dict[str, Any], *, timed_out: bool, limit: float | None) -> Ended:
     """The end of an attempt from a session's result event; a cancel that a timeout asked for is a timeout."""
     status = event.get("status", "error")
     tests = event.get("tests") or []

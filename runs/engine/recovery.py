@@ -14,7 +14,7 @@ from flows.infra import process
 from runs import dispatch
 from runs.clock import after, ago
 from runs.engine import pools, work_folders
-from runs.engine.claims import HOST, lose
+from runs.engine.claims import HOST, mark_lost
 from runs.engine.release import Released, dispatch_released, release
 from runs.models import Attempt, Lane, PoolSlot, Run, TaskRun
 from runs.states import RunState, TaskState
@@ -22,7 +22,7 @@ from runs.transitions import move
 
 log = logging.getLogger("dex.sweep")
 ACTOR = "sweeper"
-RINGS_A_ROUND = 200  # a lost doorbell is rare; ringing thousands that merely wait would be a storm
+MESSAGES_A_ROUND = 200  # a lost message is rare; sending for thousands that merely wait would be a storm
 PATIENT_SWEEPS = 12
 MOMENT_S = 1.0
 
@@ -30,7 +30,7 @@ MOMENT_S = 1.0
 def reap() -> int:
     """Take back what is held by lease and was not renewed; how many task runs and lanes that were.
 
-    What may start again because of that is rung for at once.
+    What may start again because of that is dispatched at once.
     On this host the processes of the lost holder are killed first, by pid and start time, so that two attempts
     of one task never run at once. A holder on another host has fenced itself off before its lease ended.
     """
@@ -54,12 +54,12 @@ def reap() -> int:
             continue  # its holder woke up and renewed the lease; if it was killed it will say so itself
         log.warning("taking back %s from %s", row.identifier, row.owner)
         said = f"lost with its worker {row.owner}"
-        if (released := lose(row.pk, row.fence, actor="reaper", reason=said, ring=False)) is not None:
+        if (released := mark_lost(row.pk, row.fence, actor="reaper", reason=said, wake=False)) is not None:
             taken += 1
             again.tasks += released.tasks
             again.lanes |= released.lanes
-    # Only now: a slot stands for a process that may still have the warehouse's file open. And before anybody is rung
-    # for what was lost: it needs the slot itself.
+    # Only now: a slot stands for a process that may still have the warehouse's file open. And before what was lost is
+    # dispatched: it needs the slot itself.
     pools.free_expired(expired)
     waiting = TaskRun.objects.filter(lane=OuterRef("pk"), state=TaskState.QUEUED)
     again.lanes |= set(Lane.objects.filter(Exists(waiting), pk__in=freed).values_list("pk", flat=True))
@@ -123,37 +123,37 @@ def release_stalled(*, all_of_them: bool) -> None:
         release(run_id)
 
 
-def ring_again(*, patient: bool, all_of_them: bool) -> None:
+def dispatch_again(*, patient: bool, all_of_them: bool) -> None:
     """Wake workers again for what waits and was not asked for lately.
 
     In: `patient`, whether to wait longer while workers start other tasks; `all_of_them`, whatever waits, whenever it
     was asked for.
     """
-    most = None if all_of_them else RINGS_A_ROUND
+    most = None if all_of_them else MESSAGES_A_ROUND
     unplanned = Q(planner="") | Q(planner_until__lt=Now())
-    runs = Run.objects.filter(_rung(all_of_them, settings.SWEEP_S), unplanned, state=RunState.QUEUED)
+    runs = Run.objects.filter(_dispatched_before(all_of_them, settings.SWEEP_S), unplanned, state=RunState.QUEUED)
     for run_id in list(runs.values_list("pk", flat=True)[:most]):
-        Run.objects.filter(pk=run_id).update(rung_at=Now())
-        dispatch.ring_run(run_id)
-    # While workers start things a queued task most likely just waits its turn, and its doorbell is not lost.
+        Run.objects.filter(pk=run_id).update(dispatched_at=Now())
+        dispatch.run(run_id)
+    # While workers start things a queued task most likely just waits its turn, and its message is not lost.
     busy = Attempt.objects.filter(
         pk__in=Attempt.objects.order_by("-pk").values("pk")[:1], started_at__gt=ago(settings.SWEEP_S)
     )
-    old = _rung(all_of_them, settings.SWEEP_S * (PATIENT_SWEEPS if patient and busy.exists() else 1))
+    old = _dispatched_before(all_of_them, settings.SWEEP_S * (PATIENT_SWEEPS if patient and busy.exists() else 1))
     due = Q(not_before__isnull=True) | Q(not_before__lte=Now())
     waiting = TaskRun.objects.filter(old, due, state=TaskState.QUEUED, lane__isnull=True).order_by(
-        F("rung_at").asc(nulls_first=True)
+        F("dispatched_at").asc(nulls_first=True)
     )
     ids = list(waiting.values_list("pk", flat=True)[:most])
-    for begin in range(0, len(ids), RINGS_A_ROUND):
-        TaskRun.objects.filter(pk__in=ids[begin : begin + RINGS_A_ROUND]).update(rung_at=Now())
-    dispatch.ring_tasks(ids)
+    for begin in range(0, len(ids), MESSAGES_A_ROUND):
+        TaskRun.objects.filter(pk__in=ids[begin : begin + MESSAGES_A_ROUND]).update(dispatched_at=Now())
+    dispatch.tasks(ids)
     queued = TaskRun.objects.filter(due, lane=OuterRef("pk"), state=TaskState.QUEUED)
     lanes = list(Lane.objects.filter(Exists(queued), old, owner="").values_list("pk", flat=True)[:most])
-    Lane.objects.filter(pk__in=lanes).update(rung_at=Now())
-    dispatch.ring_lanes(lanes)
+    Lane.objects.filter(pk__in=lanes).update(dispatched_at=Now())
+    dispatch.lanes(lanes)
 
 
-def _rung(all_of_them: bool, seconds: float) -> Q:
-    """Rung for longer ago than `seconds`, or never, or whenever that was."""
-    return Q() if all_of_them else Q(rung_at__isnull=True) | Q(rung_at__lt=ago(seconds))
+def _dispatched_before(all_of_them: bool, seconds: float) -> Q:
+    """Dispatched longer ago than `seconds`, or never, or whenever that was."""
+    return Q() if all_of_them else Q(dispatched_at__isnull=True) | Q(dispatched_at__lt=ago(seconds))

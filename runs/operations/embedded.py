@@ -19,7 +19,7 @@ from django.db import connections
 
 from runs import dispatch
 from runs.engine import sessions, shutdown
-from runs.engine.leases import heart
+from runs.engine.leases import keeper
 from runs.operations import rounds
 from runs.operations.maintenance import Housekeeping
 
@@ -63,7 +63,7 @@ class Engine:
             app=current_app,
             pool_cls="threads",
             concurrency=settings.WORKER_THREADS,
-            hostname=f"engine@{heart.owner}",
+            hostname=f"engine@{keeper.owner}",
             loglevel="WARNING",
             without_heartbeat=True,
             without_mingle=True,

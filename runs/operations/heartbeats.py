@@ -14,7 +14,7 @@ from flows.infra import process
 from flows.infra.private_files import exposed
 from flows.models import Environment, Flow, Tick
 from runs.clock import ago
-from runs.models import Pulse, Run
+from runs.models import Heartbeat, Run
 from runs.scheduling.ticking import next_due
 from runs.states import RUN_ACTIVE
 
@@ -28,7 +28,7 @@ SWEEPER = "sweep"
 
 def beat_of(name: str, **detail: object) -> None:
     """Record that a part of dex lives: `name` is BEAT, or WORKER with the name of a process."""
-    Pulse.objects.update_or_create(pk=name, defaults={"at": Now(), "detail": detail})
+    Heartbeat.objects.update_or_create(pk=name, defaults={"at": Now(), "detail": detail})
 
 
 def worker_lives(owner: str, host: str) -> None:
@@ -44,12 +44,12 @@ def worker_lives(owner: str, host: str) -> None:
         missing=keeps.missing,
         exposed=[str(path) for path in exposed(settings.DEX_HOME, settings.DATABASE_FILE)],
     )
-    Pulse.objects.filter(pk__startswith=WORKER, at__lt=ago(FORGOTTEN_AFTER_S)).delete()
+    Heartbeat.objects.filter(pk__startswith=WORKER, at__lt=ago(FORGOTTEN_AFTER_S)).delete()
 
 
 def worker_left(owner: str) -> None:
     """A process that executes runs stops in order."""
-    Pulse.objects.filter(pk=WORKER + owner).delete()
+    Heartbeat.objects.filter(pk=WORKER + owner).delete()
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Vitals:
 
     sweeper: datetime | None
     beat: datetime | None
-    workers: list[Pulse]
+    workers: list[Heartbeat]
     now: datetime
 
     @property
-    def alive(self) -> list[Pulse]:
+    def alive(self) -> list[Heartbeat]:
         """The workers that showed themselves lately."""
         return [worker for worker in self.workers if self.now - worker.at < SILENT_AFTER]
 
@@ -81,13 +81,13 @@ class Vitals:
 
     @property
     def beat_is_silent(self) -> bool:
-        """Whether beat does not ring; harmless as long as a worker sweeps."""
+        """Whether beat is silent; harmless as long as a worker sweeps."""
         return self.beat is None or self.now - self.beat >= SILENT_AFTER
 
 
 def vitals(now: datetime | None = None) -> Vitals:
     """What the parts of dex last said. One query."""
-    rows = {row.pk: row for row in Pulse.objects.all()}
+    rows = {row.pk: row for row in Heartbeat.objects.all()}
     workers = sorted((row for name, row in rows.items() if name.startswith(WORKER)), key=lambda row: row.pk)
     at = {name: row.at for name, row in rows.items()}
     return Vitals(at.get(SWEEPER), at.get(BEAT), workers, now or timezone.now())

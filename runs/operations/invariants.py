@@ -14,7 +14,7 @@ from django.db.models import Count, F, Q
 
 from flows.models import Flow, Tick
 from flows.scheduling.cron import due_slots
-from runs.models import Attempt, Dependency, PoolSlot, Pulse, Run, TaskRun, Transition
+from runs.models import Attempt, Dependency, Heartbeat, PoolSlot, Run, TaskRun, Transition
 from runs.states import BIRTHS, DONE, MOVES, OVER, RUN_MOVES, RUN_OVER, RunState, TaskState
 
 _INSTANT = timedelta(seconds=2)
@@ -212,8 +212,8 @@ def _due_times_of(flow: Flow, pruned: datetime) -> Iterator[Violation]:
         slots, _ = due_slots(cron, zone, begin - _INSTANT, end + _INSTANT, _MOST_SLOTS)
         unexplained -= set(slots)
         for slot in slots:
-            surely = max(begin + _INSTANT, pruned) < slot <= end - _INSTANT
-            if surely and slot not in recorded and slot not in taken:
+            certain = max(begin + _INSTANT, pruned) < slot <= end - _INSTANT
+            if certain and slot not in recorded and slot not in taken:
                 yield Violation("I10", None, f"{flow} was due at {slot:%Y-%m-%d %H:%M} UTC, and nothing is recorded")
     for slot in sorted(unexplained):
         yield Violation("I10", None, f"{flow} was not due at {slot:%Y-%m-%d %H:%M} UTC, and an outcome is recorded")
@@ -231,7 +231,7 @@ def _schedules_of(flow: Flow) -> Iterator[tuple[str, str, datetime, datetime]]:
 
 def pruned_until() -> datetime:
     """Up to here runs and due times were pruned on purpose; the beginning of time where none were."""
-    row = Pulse.objects.filter(pk="pruned").first()
+    row = Heartbeat.objects.filter(pk="pruned").first()
     return datetime.fromisoformat(row.detail["until"]) if row else datetime.min.replace(tzinfo=UTC)
 
 

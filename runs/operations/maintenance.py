@@ -10,7 +10,7 @@ from django.db import close_old_connections
 from flows.scheduling import beat
 from runs.engine import alarms, sessions
 from runs.engine.claims import HOST
-from runs.engine.leases import heart
+from runs.engine.leases import keeper
 from runs.engine.release import next_due, queue_due
 from runs.operations import heartbeats, rounds
 
@@ -26,7 +26,7 @@ class Housekeeping(threading.Thread):
 
     def run(self) -> None:
         """The thread's work."""
-        shown, has_bell, sweep_at = float("-inf"), False, time.monotonic() + settings.SWEEP_S
+        shown, has_schedule, sweep_at = float("-inf"), False, time.monotonic() + settings.SWEEP_S
         while not self._stopping.is_set():
             went_off = alarms.due.wait(max(0.0, sweep_at - time.monotonic()))
             if self._stopping.is_set():
@@ -38,13 +38,13 @@ class Housekeeping(threading.Thread):
                     continue
                 sweep_at = time.monotonic() + settings.SWEEP_S
                 if time.monotonic() - shown >= settings.HEARTBEAT_S:
-                    heartbeats.worker_lives(heart.owner, HOST)
+                    heartbeats.worker_lives(keeper.owner, HOST)
                     shown = time.monotonic()
                 rounds.sweep()
                 sessions.expire()
-                if not has_bell:  # so that beat has something to ring, whatever was away when this process began
+                if not has_schedule:  # so that beat has something to send, whatever was away when this process began
                     beat.ensure_sweeper()
-                    has_bell = True
+                    has_schedule = True
                 if (seconds := next_due()) is not None and seconds < settings.SWEEP_S:
                     alarms.due.set(seconds)  # set by another process, perhaps by one that is gone
             except Exception as error:  # the next round may succeed; a dead sweeper would lose work
@@ -55,6 +55,6 @@ class Housekeeping(threading.Thread):
         self._stopping.set()
         alarms.due.set(0)
         try:
-            heartbeats.worker_left(heart.owner)
+            heartbeats.worker_left(keeper.owner)
         except Exception as error:  # the database may be gone already; a silent worker is forgotten in an hour
             log.info("said no farewell: %s", error)

@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from runs import dispatch
-from runs.models import PoolSlot, Pulse, Run, TaskRun, Transition
+from runs.models import Heartbeat, PoolSlot, Run, TaskRun, Transition
 from runs.operations.heartbeats import overdue, vitals
 from runs.states import ACTIVE, RUN_ACTIVE, RUN_OVER, TaskState
 
@@ -30,7 +30,7 @@ def count_moves(*, settled_s: float = 5.0) -> int:
     In: `settled_s`, how old a move is at least: on PostgreSQL one with a smaller number may be committed later.
     """
     with transaction.atomic():
-        row, _ = Pulse.objects.select_for_update().get_or_create(pk=COUNTED, defaults={"at": timezone.now()})
+        row, _ = Heartbeat.objects.select_for_update().get_or_create(pk=COUNTED, defaults={"at": timezone.now()})
         seen = int(row.detail.get("seen", 0))
         settled = Transition.objects.filter(at__lte=timezone.now() - timedelta(seconds=settled_s))
         newest = settled.order_by("-pk").values_list("pk", flat=True).first() or 0
@@ -65,7 +65,7 @@ class Metrics(Collector):
 
 
 def _counters() -> Iterator[Metric]:
-    row = Pulse.objects.filter(pk=COUNTED).first()
+    row = Heartbeat.objects.filter(pk=COUNTED).first()
     counts = row.detail.get("counts", {}) if row else {}
     runs = CounterMetricFamily("dex_runs", "Runs that ended, by how", labels=["state"])
     for state in sorted(RUN_OVER):
@@ -78,7 +78,7 @@ def _counters() -> Iterator[Metric]:
     yield CounterMetricFamily("dex_lease_losses", "Attempts taken back from dead workers", value=counts.get("lost", 0))
     yield CounterMetricFamily("dex_retries", "Tasks tried again after a failure", value=counts.get("retried", 0))
     yield CounterMetricFamily(
-        "dex_lost_rings", "Doorbells that this process could not ring; the sweeper did", value=dispatch.lost_rings
+        "dex_lost_messages", "Messages this process could not send; sent later", value=dispatch.lost_messages
     )
 
 

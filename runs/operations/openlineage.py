@@ -22,7 +22,7 @@ from runs.alerts.address import resolve
 from runs.alerts.deadline import Deadline
 from runs.alerts.posting import post
 from runs.logs.compiled import compiled_sql
-from runs.models import Pulse, Run, TaskRun, Transition
+from runs.models import Heartbeat, Run, TaskRun, Transition
 from runs.states import RunState, TaskState
 
 log = logging.getLogger("dex.lineage")
@@ -89,11 +89,11 @@ def _newest(otherwise: int) -> int:
     return Transition.objects.order_by("-pk").values_list("pk", flat=True).first() or otherwise
 
 
-def _take_turn() -> Pulse | None:
+def _take_turn() -> Heartbeat | None:
     """The cursor, for this call alone: a row whose time lies ahead is somebody else's, or rests after a failure."""
     now = timezone.now()
     with transaction.atomic():
-        row, made = Pulse.objects.select_for_update().get_or_create(
+        row, made = Heartbeat.objects.select_for_update().get_or_create(
             pk=CURSOR, defaults={"at": now, "detail": {"seen": _newest(0)}}
         )
         if not made and row.at > now:
@@ -103,11 +103,11 @@ def _take_turn() -> Pulse | None:
 
 
 def _keep_turn() -> None:
-    Pulse.objects.filter(pk=CURSOR).update(at=timezone.now() + timedelta(seconds=TURN_S))
+    Heartbeat.objects.filter(pk=CURSOR).update(at=timezone.now() + timedelta(seconds=TURN_S))
 
 
 def _put_back(seen: int, tries: int, pause: timedelta) -> None:
-    Pulse.objects.filter(pk=CURSOR).update(at=timezone.now() + pause, detail={"seen": seen, "tries": tries})
+    Heartbeat.objects.filter(pk=CURSOR).update(at=timezone.now() + pause, detail={"seen": seen, "tries": tries})
 
 
 def _emit(event: Any) -> None:

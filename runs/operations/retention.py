@@ -21,7 +21,7 @@ from flows.models import Environment, Flow, Revision, Tick
 from nodes.dbt.parse import forget
 from runs.engine.work_folders import left_over
 from runs.logs.store import path_of
-from runs.models import Attempt, Delivery, Dependency, Event, Lane, Pulse, Run, TaskRun, Transition
+from runs.models import Attempt, Delivery, Dependency, Event, Heartbeat, Lane, Run, TaskRun, Transition
 from runs.operations.invariants import pruned_until
 from runs.states import RUN_ACTIVE, RUN_OVER, RunState
 
@@ -195,7 +195,7 @@ def _say_pruned(ticks: QuerySet[Tick]) -> None:
     """Record up to when due times are no longer complete, for runs.operations.invariants, before they go."""
     latest = ticks.order_by("-due_at").values_list("due_at", flat=True).first()
     if latest is not None and latest > pruned_until():
-        Pulse.objects.update_or_create(pk=PRUNED, defaults={"at": latest, "detail": {"until": latest.isoformat()}})
+        Heartbeat.objects.update_or_create(pk=PRUNED, defaults={"at": latest, "detail": {"until": latest.isoformat()}})
 
 
 def _due_times(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:

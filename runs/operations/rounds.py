@@ -1,6 +1,6 @@
 """The round of repairs that every process which executes runs makes again and again.
 
-A Pulse row lets one process a round through, so any number may call.
+A Heartbeat row lets one process a round through, so any number may call.
 """
 
 import logging
@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from runs.alerts.watching import watch
 from runs.clock import ago
-from runs.engine.recovery import fail_what_never_started, finish_cancels, reap, release_stalled, ring_again
+from runs.engine.recovery import dispatch_again, fail_what_never_started, finish_cancels, reap, release_stalled
 from runs.engine.release import queue_due
-from runs.models import Pulse
+from runs.models import Heartbeat
 from runs.operations.metrics import count_moves
 from runs.operations.openlineage import send_lineage
 from runs.operations.retention import prune
@@ -32,7 +32,7 @@ SYNC_EVERY_S = 20
 def sweep(*, force: bool = False) -> bool:
     """One round of repairs; False when another process had its round just now.
 
-    In: `force`, for the engine's start: repair whoever had a round when, and ring for all that is queued, since the
+    In: `force`, for the engine's start: repair whoever had a round when, and dispatch all that is queued, since the
     messages of an earlier process were lost with it.
     """
     if not (_my_turn("sweep", settings.SWEEP_S / 2) or force):
@@ -44,7 +44,7 @@ def sweep(*, force: bool = False) -> bool:
     finish_cancels()
     fail_what_never_started()
     # A lost worker took the messages with it that it had fetched and not answered yet.
-    ring_again(patient=not losses, all_of_them=force)
+    dispatch_again(patient=not losses, all_of_them=force)
     if _my_turn("count", settings.SWEEP_S * COUNT_EVERY_SWEEPS):
         count_moves()
         send_lineage()
@@ -62,7 +62,7 @@ def _prune() -> None:
     """Delete a little of what is too old; the rest in the next rounds, because repairs wait meanwhile."""
     try:
         if not prune(timezone.now(), seconds=PRUNE_S).finished:
-            Pulse.objects.filter(pk="prune").update(at=ago(PRUNE_EVERY_S))
+            Heartbeat.objects.filter(pk="prune").update(at=ago(PRUNE_EVERY_S))
     except Exception:  # a full disk or a busy database must not hold up repairs
         log.exception("pruning")
 
@@ -76,7 +76,7 @@ def _watch() -> None:
 
 def _my_turn(name: str, interval: float) -> bool:
     with transaction.atomic():
-        if Pulse.objects.filter(pk=name, at__lte=ago(interval)).update(at=Now()):
+        if Heartbeat.objects.filter(pk=name, at__lte=ago(interval)).update(at=Now()):
             return True
-        _, made = Pulse.objects.get_or_create(pk=name, defaults={"at": Now()})
+        _, made = Heartbeat.objects.get_or_create(pk=name, defaults={"at": Now()})
     return made

@@ -12,14 +12,14 @@ from nodes.sync import SyncError, sync
 from runs import dispatch
 
 log = logging.getLogger("dex.sync")
-PATIENCE = timedelta(seconds=60)  # a sync that was asked for and has not happened yet is rung for again
+PATIENCE = timedelta(seconds=60)  # a sync that was asked for and has not happened yet is dispatched again
 
 
 def ask_to_sync(environments: QuerySet[Environment]) -> int:
     """Want these environments synced by a worker; how many they are."""
     pks = list(environments.values_list("pk", flat=True))
     Environment.objects.filter(pk__in=pks).update(sync_asked_at=timezone.now())
-    dispatch.ring_sync(pks)
+    dispatch.syncs(pks)
     return len(pks)
 
 
@@ -47,7 +47,7 @@ def sync_what_is_due() -> None:
     if due:
         ask_to_sync(Environment.objects.filter(pk__in=due))
     late = Environment.objects.filter(sync_asked_at__lt=now - PATIENCE).exclude(pk__in=due)
-    dispatch.ring_sync(late.values_list("pk", flat=True))
+    dispatch.syncs(late.values_list("pk", flat=True))
 
 
 def is_late(row: Environment) -> bool:

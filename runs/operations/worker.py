@@ -1,4 +1,4 @@
-"""What a `celery -A dexsite worker` process does beside answering doorbells: sweep, and stop without loss."""
+"""What a `celery -A dexsite worker` process does beside answering messages: repair, and stop without loss."""
 
 import threading
 from typing import Any

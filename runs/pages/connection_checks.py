@@ -27,7 +27,7 @@ def ask_source(request: HttpRequest, connection_id: int, what: str) -> HttpRespo
     if environment is None:
         return render(request, "runs/_probe.html", {"problem": f"{row.project} has no environment to ask from."})
     probe = ask(row, environment, what)
-    dispatch.ring_probe(probe.pk)
+    dispatch.connection_check(probe.pk)
     if not getattr(request, "htmx", False):
         return redirect("nodes:connection_tables", row.pk)
     return render(request, "runs/_probe.html", {"probe": probe})

@@ -35,7 +35,7 @@ def renewal(request: HttpRequest, flow_id: int) -> HttpResponse:
         raise Http404("There is no such package with requirements.")
     if request.method == "POST":
         try:
-            dispatch.ring_renewal(ask(requirements_of(package)).pk)
+            dispatch.renewal(ask(requirements_of(package)).pk)
         except RequirementsError:
             pass  # told below
         if not getattr(request, "htmx", False):

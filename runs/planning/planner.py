@@ -24,7 +24,7 @@ from runs import dispatch
 from runs.clock import after
 from runs.engine import pools
 from runs.engine.invocations import invocation_of
-from runs.engine.leases import Held, heart
+from runs.engine.leases import Held, keeper
 from runs.engine.release import release
 from runs.engine.shutdown import draining
 from runs.models import Lane, Run, TaskRun
@@ -45,9 +45,9 @@ def plan_run(run_id: int) -> None:
     planner's move counts. One that takes longer than PLAN_TIMEOUT_S ends FAILED too.
     """
     if draining.is_set():
-        dispatch.pass_on("plan_run", run_id)
+        dispatch.hand_back("plan_run", run_id)
         return
-    held = heart.hold(Held("plan", run_id, 0, on_lost=lambda: None))
+    held = keeper.hold(Held("plan", run_id, 0, on_lost=lambda: None))
     try:
         if _take(run_id):
             late = threading.Timer(settings.PLAN_TIMEOUT_S, _give_up, [run_id, held])
@@ -59,12 +59,12 @@ def plan_run(run_id: int) -> None:
             finally:
                 late.cancel()
     finally:
-        heart.drop(held)
+        keeper.drop(held)
 
 
 def _give_up(run_id: int, held: Held) -> None:
     """The time for planning is up: the run fails now; what its planner still does comes too late to count."""
-    heart.drop(held)
+    keeper.drop(held)
     minutes = f"{settings.PLAN_TIMEOUT_S:g} seconds (DEX_PLAN_TIMEOUT_S)"
     try:
         _fail(run_id, f"planning took longer than {minutes}; its log and that of dex say what was done meanwhile")
@@ -79,7 +79,7 @@ def _take(run_id: int) -> bool:
     """Be the planner: a parse takes a while, and a second planner would only wait for the first."""
     free = Q(planner="") | Q(planner_until__lt=Now())
     rows = Run.objects.filter(free, pk=run_id, state=RunState.QUEUED)
-    return bool(rows.update(planner=heart.owner, planner_until=after(settings.LEASE_S)))
+    return bool(rows.update(planner=keeper.owner, planner_until=after(settings.LEASE_S)))
 
 
 def _plan_run(run_id: int) -> None:

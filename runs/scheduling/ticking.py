@@ -45,7 +45,7 @@ def tick_all(now: datetime | None = None) -> int:
     return decided
 
 
-def ring(flow_id: int) -> None:
+def wake(flow_id: int) -> None:
     """Beat says that a flow is due; one that is gone meanwhile is not."""
     if Flow.objects.filter(pk=flow_id).exclude(cron="").exists():
         tick(flow_id, timezone.now())

@@ -10,7 +10,7 @@ from flows.models import Environment, Flow
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.sync import sync
-from runs.models import Pulse, Run
+from runs.models import Heartbeat, Run
 from runs.operations import heartbeats
 from runs.services import cancel_run
 from tests.journeys.rows import parsed_shop
@@ -162,7 +162,7 @@ def test_status_warns_of_what_others_could_read_and_of_scripts_that_are_kept_apa
 ):
     settings.ISOLATION = 3
     heartbeats.worker_lives("build-1:7", "build-1")
-    row = Pulse.objects.get(pk="worker:build-1:7")
+    row = Heartbeat.objects.get(pk="worker:build-1:7")
     row.detail |= {"isolation": 1, "missing": "bubblewrap is not installed", "exposed": ["/srv/dex/keys/variables"]}
     row.save()
     page = window.open(boss)

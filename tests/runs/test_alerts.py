@@ -224,7 +224,7 @@ def test_the_event_and_its_messages_are_written_together_or_not_at_all(monkeypat
     def die(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(events.dispatch, "ring_message", die)
+    monkeypatch.setattr(events.dispatch, "message", die)
     with pytest.raises(KeyboardInterrupt):
         announce(run.pk)
     assert Event.objects.filter(key=f"end {run.pk}").count() == Delivery.objects.count() == 0

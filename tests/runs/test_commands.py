@@ -172,7 +172,7 @@ def test_a_waiting_command_becomes_the_engine_when_the_other_one_ends(transactio
     settings.SWEEP_S = 0.5
     flow = make_flow(write_project(tmp_path / "p", {"a": "select 1 as id"}))
     run = start_run(flow, trigger="command", actor="test")
-    Run.objects.filter(pk=run.pk).update(rung_at=None)
+    Run.objects.filter(pk=run.pk).update(dispatched_at=None)
     taken: list[Engine] = []
     first, command.LOOK_FOR_ENGINE_S = command.LOOK_FOR_ENGINE_S, 0.2
     try:

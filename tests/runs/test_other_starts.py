@@ -164,7 +164,7 @@ def test_a_document_from_before_these_settings_is_read_as_without_them(pair):
 def test_the_end_of_a_run_rings_for_the_flows_after_it(pair, monkeypatch, django_capture_on_commit_callbacks):
     load, _ = pair
     rung = []
-    monkeypatch.setattr(dispatch, "_ring", lambda job, arguments: rung.append((job, arguments)))
+    monkeypatch.setattr(dispatch, "_send", lambda job, arguments: rung.append((job, arguments)))
     run = start_run(load, trigger=Trigger.MANUAL, actor="ann")
     move_run(run.pk, RunState.QUEUED, RunState.RUNNING, actor="test", reason="")
     task = run.task_runs.create(

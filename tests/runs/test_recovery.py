@@ -11,7 +11,7 @@ from nodes.kinds.base import Ended
 from runs import dispatch, jobs
 from runs.clock import after, ago
 from runs.engine import alarms, lanes, pools, recovery
-from runs.engine.claims import claim, finish, hand_over, lose
+from runs.engine.claims import claim, finish, hand_over, mark_lost
 from runs.engine.executor import execute_task_run
 from runs.engine.release import next_due, queue_due
 from runs.engine.shutdown import draining
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 def rung(monkeypatch, django_capture_on_commit_callbacks):
     """Says what is rung by a call, when what it wrote is committed."""
     rings = []
-    monkeypatch.setattr(dispatch, "_ring", lambda job, arguments: rings.append((job, *arguments)))
+    monkeypatch.setattr(dispatch, "_send", lambda job, arguments: rings.append((job, *arguments)))
 
     def by(call, *arguments, **options):
         rings.clear()
@@ -131,9 +131,9 @@ def test_a_slot_is_offered_to_who_can_use_it_and_not_to_who_waits_for_another_po
     run.task_runs.update(pool="api")
     TaskRun.objects.filter(pk=first.pk).update(warehouse_pool="file")
     assert pools.acquire("file", "lane:1:1", "w1")
-    assert rung(pools.ring_next, "api") == [("execute_task_run", second.pk)]
+    assert rung(pools.wake_next, "api") == [("execute_task_run", second.pk)]
     pools.give_back("file", "lane:1:1", "w1")
-    assert rung(pools.ring_next, "file") == [("execute_task_run", first.pk)]
+    assert rung(pools.wake_next, "file") == [("execute_task_run", first.pk)]
 
 
 def test_a_lane_whose_slot_was_freed_while_it_was_turned_away_is_rung_for_again(rung, monkeypatch):
@@ -149,11 +149,11 @@ def test_a_second_loss_is_tried_again_after_its_pause_by_whoever_looks(rung, set
     settings.INFRA_BACKOFF_S = 30
     run = open_graph({"a": ()})
     row = run.task_runs.get()
-    assert rung(lose, row.pk, started(run).fence, actor="reaper", reason="gone") == [("execute_task_run", row.pk)]
-    assert rung(lose, row.pk, started(run).fence, actor="reaper", reason="gone") == []
+    assert rung(mark_lost, row.pk, started(run).fence, actor="reaper", reason="gone") == [("execute_task_run", row.pk)]
+    assert rung(mark_lost, row.pk, started(run).fence, actor="reaper", reason="gone") == []
     assert 25 < next_due() <= 30
     assert rung(queue_due) == []
-    TaskRun.objects.filter(pk=row.pk).update(not_before=ago(0), rung_at=ago(30))
+    TaskRun.objects.filter(pk=row.pk).update(not_before=ago(0), dispatched_at=ago(30))
     assert rung(queue_due) == [("execute_task_run", row.pk)]
     assert rung(queue_due) == []  # once is enough
     assert drain(run).state == "succeeded"
@@ -200,14 +200,14 @@ def test_a_worker_that_stops_gives_messages_to_the_others(rung, settings, stoppi
 def test_what_the_broker_did_not_take_is_rung_for_in_the_next_round(monkeypatch, settings):
     settings.EMBEDDED = False
     run = open_graph({"a": ()})
-    TaskRun.objects.update(rung_at=Now())
+    TaskRun.objects.update(dispatched_at=Now())
 
     def away(*args, **options):
         raise ConnectionError("the broker is away")
 
     monkeypatch.setattr(current_app, "send_task", away)
-    dispatch._ring("execute_task_run", [run.task_runs.get().pk])
-    assert run.task_runs.get().rung_at is None
+    dispatch._send("execute_task_run", [run.task_runs.get().pk])
+    assert run.task_runs.get().dispatched_at is None
 
 
 def test_a_loss_makes_the_sweeper_ring_for_what_the_lost_worker_had_fetched(rung, settings):
@@ -216,11 +216,11 @@ def test_a_loss_makes_the_sweeper_ring_for_what_the_lost_worker_had_fetched(rung
     lost = open_graph({"a": (), "fetched": ()})
     row = lost.task_runs.get(pk=started(lost).task_run_id)
     fetched = lost.task_runs.get(identifier="fetched")
-    TaskRun.objects.filter(pk=fetched.pk).update(rung_at=ago(settings.SWEEP_S + 1))
+    TaskRun.objects.filter(pk=fetched.pk).update(dispatched_at=ago(settings.SWEEP_S + 1))
     claim(busy.task_runs.get().pk, "w2")
     assert ("execute_task_run", fetched.pk) not in rung(rounds.sweep)
     expire(row)
-    rounds.Pulse.objects.filter(pk="sweep").update(at=ago(60))
+    rounds.Heartbeat.objects.filter(pk="sweep").update(at=ago(60))
     assert ("execute_task_run", fetched.pk) in rung(rounds.sweep)
 
 
@@ -245,7 +245,7 @@ def test_an_engine_that_starts_again_rings_at_once_for_what_the_last_one_had_fet
     settings.SWEEP_S = 300
     run = open_graph(dict.fromkeys("abc", ()), start=False)
     with monkeypatch.context() as away:
-        away.setattr(dispatch, "_ring", lambda job, arguments: None)
+        away.setattr(dispatch, "_send", lambda job, arguments: None)
         recovery.release(run.pk)
     # Other attempts begin all the time: a ring is not taken for lost before a minute is over.
     busy = open_graph({"d": ()})

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from flows.models import Environment, Flow, Project, Revision, Tick
 from runs.logs import store
-from runs.models import Attempt, Channel, Delivery, Event, Handled, Pulse, Run, TaskRun, Transition
+from runs.models import Attempt, Channel, Delivery, Event, Handled, Heartbeat, Run, TaskRun, Transition
 from runs.operations import invariants, rounds
 from runs.operations.retention import prune
 from tests.pages import SAMPLE, sample_flow
@@ -134,7 +134,7 @@ def test_pruned_due_times_are_not_missing_afterwards():
     assert invariants.check() == []
     until = invariants.pruned_until()
     assert now - timedelta(days=92) < until < now - timedelta(days=89)
-    Pulse.objects.filter(pk="pruned").delete()
+    Heartbeat.objects.filter(pk="pruned").delete()
     assert invariants.check() != []
 
 
@@ -154,12 +154,12 @@ def test_a_dry_run_counts_the_same_and_deletes_nothing(capsys):
 def test_the_sweeper_prunes_once_a_day_a_little_at_a_time(monkeypatch):
     old, _ = ran(100), ran(1)
     rounds.sweep(force=True)
-    assert old.pk not in left() and Pulse.objects.filter(pk="prune").exists()
+    assert old.pk not in left() and Heartbeat.objects.filter(pk="prune").exists()
     other = ran(99)
     Run.objects.filter(pk=other.pk).update(flow=None)
     rounds.sweep(force=True)
     assert other.pk in left()  # its turn is tomorrow
-    Pulse.objects.filter(pk="prune").update(at=timezone.now() - timedelta(days=2))
+    Heartbeat.objects.filter(pk="prune").update(at=timezone.now() - timedelta(days=2))
     monkeypatch.setattr(rounds, "PRUNE_S", 0)
     rounds.sweep(force=True)
     monkeypatch.setattr(rounds, "PRUNE_S", 5)

@@ -4,7 +4,7 @@ from django.db.models.functions import Now
 from nodes.kinds.base import Ended
 from runs.clock import ago
 from runs.engine import recovery
-from runs.engine.claims import claim, finish, lose
+from runs.engine.claims import claim, finish, mark_lost
 from runs.models import Attempt, TaskRun
 from runs.operations.invariants import check
 from tests.runs.graphs import drain, open_graph, states
@@ -73,7 +73,7 @@ def test_a_task_that_kills_every_worker_fails_after_three_losses(settings):
     row = run.task_runs.get(identifier="a")
     for n in range(3):
         held = claim(row.pk, f"w{n}")
-        lose(row.pk, held.fence, actor="reaper", reason="gone")
+        mark_lost(row.pk, held.fence, actor="reaper", reason="gone")
     run.refresh_from_db()
     assert states(run) == {"a": "failed", "b": "skipped"}
     assert "lost 3 times" in run.task_runs.get(identifier="a").reason

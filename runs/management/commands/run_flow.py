@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 engine.stop(grace=0)
         run.refresh_from_db()
         self.stdout.write(json.dumps(as_json(run)) if options["format"] == "json" else as_table(run))
-        if not wait and settings.EMBEDDED and not dispatch.knock("sweep", []):
+        if not wait and settings.EMBEDDED and not dispatch.wake_engine("sweep", []):
             self.stderr.write(f"no engine is running: {run} starts with the next `manage.py up`, or use --wait")
         if wait and run.state != RunState.SUCCEEDED:
             raise SystemExit(1)

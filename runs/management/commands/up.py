@@ -30,7 +30,7 @@ def _pass_on(data: bytes) -> None:
 
 def check_free(port: int) -> None:
     """Raise CommandError when dex runs here already, or cannot have the port."""
-    if dispatch.knock("sweep", []):
+    if dispatch.wake_engine("sweep", []):
         raise CommandError(ALREADY)
     if not 0 < port < 65536:
         raise CommandError(f"--port {port} is no port; choose one from 1 to 65535.")
@@ -45,7 +45,7 @@ def choose_port(say: Callable[[str], object]) -> int:
 
     Raises CommandError when there is none, or when dex runs on this DEX_HOME already.
     """
-    if dispatch.knock("sweep", []):
+    if dispatch.wake_engine("sweep", []):
         raise CommandError(ALREADY)
     for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
         if _can_be_bound(port) is None:
