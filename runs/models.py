@@ -1,4 +1,4 @@
-"""What happened: Run, Handled, TaskRun, Dependency, Attempt, Transition; what execution leans on: Lane, PoolSlot."""
+"""What happened: runs, their tasks, attempts and transitions; what execution leans on: lanes, slots of pools."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from flows.models import Flow, Revision, Tick
 from nodes.models import Node
 from nodes.ordering import GATE
 from runs.alerts.failure_groups.models import Failure as Failure
-from runs.alerts.failure_groups.models import Fingerprint as Fingerprint
+from runs.alerts.failure_groups.models import FailureGroup as FailureGroup
 from runs.alerts.models import Channel as Channel
 from runs.alerts.models import Delivery as Delivery
 from runs.alerts.models import Event as Event
@@ -101,16 +101,16 @@ class Run(models.Model):
         return self.state in RUN_OVER
 
 
-class Handled(models.Model):
+class Acknowledgement(models.Model):
     """Somebody has seen to a failed run: it asks for no attention any more."""
 
-    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="handled")
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="acknowledgement")
     by = models.CharField(max_length=200)
     at = models.DateTimeField(auto_now_add=True)
     note = models.CharField(max_length=1000, blank=True)
 
     def __str__(self) -> str:
-        return f"{self.run_id} handled by {self.by}"
+        return f"{self.run_id} acknowledged by {self.by}"
 
 
 class Lane(models.Model):

@@ -65,12 +65,12 @@ def latest_runs(environment: Environment | None = None) -> QuerySet[Run]:
 def failing(environment: Environment | None = None) -> QuerySet[Run]:
     """Of every flow whose latest finished run failed, that run with what broke first (see `with_first_failure`).
 
-    What somebody marked as handled is left out.
+    What somebody acknowledged is left out.
     """
     flows = Flow.objects.all() if environment is None else Flow.objects.filter(environment=environment)
     finished = Run.objects.filter(flow=OuterRef("pk"), state__in=RUN_OVER).order_by("-id").values("pk")[:1]
     latest = flows.annotate(latest=Subquery(finished)).filter(latest__isnull=False).values("latest")
-    rows = latest_runs().filter(pk__in=latest, state=RunState.FAILED, handled__isnull=True)
+    rows = latest_runs().filter(pk__in=latest, state=RunState.FAILED, acknowledgement__isnull=True)
     return with_first_failure(rows).order_by("-ended_at", "-id")
 
 

@@ -178,5 +178,5 @@ def _wanted(
 
 def _is_muted(run: Run) -> bool:
     """Whether everything that failed in the run is a failure that somebody muted."""
-    known = [row.fingerprint for row in Failure.objects.filter(task_run__run=run).select_related("fingerprint")]
-    return bool(known) and all(fingerprint.is_muted for fingerprint in known)
+    known = [row.group for row in Failure.objects.filter(task_run__run=run).select_related("group")]
+    return bool(known) and all(group.is_muted for group in known)

@@ -12,7 +12,7 @@ from flows.infra.redaction import Redactor
 from flows.models import Flow
 from flows.scheduling.cron import CronError, next_times
 from nodes.ordering import GATE
-from runs.alerts.failure_groups.models import Fingerprint
+from runs.alerts.failure_groups.models import FailureGroup
 from runs.alerts.failure_groups.normalise import first_error_line
 from runs.alerts.failure_groups.record import error_line
 from runs.alerts.kinds import EventKind
@@ -56,7 +56,7 @@ def of_run(run: Run, event: EventKind, in_a_row: int = 0) -> tuple[str, dict[str
     counts = dict(rows.order_by().values_list("state").annotate(number=Count("pk")))
     broken = run.first_failure
     line = error_line(broken) if broken else first_error_line(run.error)
-    known = Fingerprint.objects.filter(failures__task_run=broken).first() if broken else None
+    known = FailureGroup.objects.filter(failures__task_run=broken).first() if broken else None
     usual = usual_duration(run)
     end = run.ended_at or timezone.now()
     failed = rows.filter(state=TaskState.FAILED).order_by("ended_at", "pk").values_list("identifier", flat=True)

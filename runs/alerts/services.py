@@ -10,7 +10,7 @@ from django.utils import timezone
 from flows.access import require
 from runs import dispatch
 from runs.alerts import messages
-from runs.alerts.failure_groups.models import Fingerprint
+from runs.alerts.failure_groups.models import FailureGroup
 from runs.alerts.kinds import EventKind
 from runs.alerts.models import Channel, Delivery, new_salt
 from runs.alerts.sending import send
@@ -77,8 +77,8 @@ def send_again(delivery: Delivery) -> bool:
     return True
 
 
-def save_note(fingerprint: Fingerprint, *, note: str, muted_until: datetime | None) -> None:
+def save_note(group: FailureGroup, *, note: str, muted_until: datetime | None) -> None:
     """Write what to do about a failure, and until when it sends no message (aware; None: it sends them)."""
     require("runs.add_run")
-    fingerprint.note, fingerprint.muted_until = note, muted_until
-    fingerprint.save(update_fields=["note", "muted_until"])
+    group.note, group.muted_until = note, muted_until
+    group.save(update_fields=["note", "muted_until"])

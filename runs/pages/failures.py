@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from flows.access import acting
-from runs.alerts.failure_groups.models import Failure, Fingerprint
+from runs.alerts.failure_groups.models import Failure, FailureGroup
 from runs.alerts.services import save_note
 
 PAGE = 50
@@ -47,13 +47,13 @@ class NoteForm(forms.Form):
 def failures(request: HttpRequest) -> HttpResponse:
     """All failures, the latest first; ?q= looks in their words and notes."""
     asked = request.GET.get("q", "").strip().replace("\0", "")[:200]
-    rows = Fingerprint.objects.all()
+    rows = FailureGroup.objects.all()
     if asked:
         rows = rows.filter(Q(text__icontains=asked) | Q(note__icontains=asked) | Q(example__icontains=asked))
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     names: dict[int, list[str]] = {}
-    found = Failure.objects.filter(fingerprint__in=[row.pk for row in page]).order_by()
-    for pk, name in found.values_list("fingerprint_id", "task_run__run__flow_name").distinct():
+    found = Failure.objects.filter(group__in=[row.pk for row in page]).order_by()
+    for pk, name in found.values_list("group_id", "task_run__run__flow_name").distinct():
         names.setdefault(pk, []).append(name)
     lines = [(row, sorted(names.get(row.pk, []))) for row in page]
     context = {
@@ -66,11 +66,11 @@ def failures(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @looks
-def failure(request: HttpRequest, fingerprint_id: int) -> HttpResponse:
+def failure(request: HttpRequest, group_id: int) -> HttpResponse:
     """One failure: where it happened, its note; a POST writes the note and mutes."""
-    if fingerprint_id >= LARGEST_ID:
+    if group_id >= LARGEST_ID:
         raise Http404("There is no such failure.")
-    row = get_object_or_404(Fingerprint, pk=fingerprint_id)
+    row = get_object_or_404(FailureGroup, pk=group_id)
     may_write = acting().may("runs.add_run")
     if request.method == "POST" and not may_write:
         raise PermissionDenied("The permission runs.add_run is missing.")
@@ -83,7 +83,7 @@ def failure(request: HttpRequest, fingerprint_id: int) -> HttpResponse:
         save_note(row, note=form.cleaned_data["note"], muted_until=until)
         messages.success(request, "The note is saved." if not hours else "The note and the mute are saved.")
         return redirect("runs:failure", row.pk)
-    happened = Failure.objects.filter(fingerprint=row).select_related("task_run__run")
+    happened = Failure.objects.filter(group=row).select_related("task_run__run")
     context = {
         "failure": row,
         "form": form,

@@ -15,7 +15,7 @@ from nodes.services import link, save_node
 from nodes.sync import sync
 from runs.alerts.watching import announce
 from runs.engine.executor import execute_task_run
-from runs.models import Channel, Delivery, Fingerprint, Pool, Run, TaskRun
+from runs.models import Channel, Delivery, FailureGroup, Pool, Run, TaskRun
 from tests.pages import SAMPLE, Person
 from tests.runs.graphs import drain, open_graph
 
@@ -164,7 +164,7 @@ def everything() -> Rows:
     )
     Channel.objects.update(since=now - timedelta(days=1))
     announce(failed.pk)
-    Fingerprint.objects.update(note="The load of the night was late. Run Night load, then rerun from here.", count=14)
+    FailureGroup.objects.update(note="The load of the night was late. Run Night load, then rerun from here.", count=14)
     Delivery.objects.update(
         status="waiting", attempts=2, last_error="answered 503 Service Unavailable", next_at=now + timedelta(minutes=2)
     )

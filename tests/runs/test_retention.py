@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from flows.models import Environment, Flow, Project, Revision, Tick
 from runs.logs import store
-from runs.models import Attempt, Channel, Delivery, Event, Handled, Heartbeat, Run, TaskRun, Transition
+from runs.models import Acknowledgement, Attempt, Channel, Delivery, Event, Heartbeat, Run, TaskRun, Transition
 from runs.operations import invariants, rounds
 from runs.operations.retention import prune
 from tests.pages import SAMPLE, sample_flow
@@ -46,12 +46,12 @@ def left():
 def test_old_runs_go_with_all_that_belongs_to_them_and_the_latest_stay():
     old, failed = ran(100), ran(99, specs=FAIL)
     good, latest = ran(98), ran(97, specs=FAIL)
-    Handled.objects.create(run=failed, by="ann")
+    Acknowledgement.objects.create(run=failed, by="ann")
     other = ran(300, "Never again")
     made = prune(timezone.now())
     assert left() == {good.pk, latest.pk, other.pk} and (made.runs, made.task_runs) == (2, 8)
     gone = [old.pk, failed.pk]
-    assert not TaskRun.objects.filter(run__in=gone).exists() and not Handled.objects.exists()
+    assert not TaskRun.objects.filter(run__in=gone).exists() and not Acknowledgement.objects.exists()
     assert not Transition.objects.filter(run__in=gone).exists()
     assert invariants.check() == []
     assert prune(timezone.now()).runs == 0

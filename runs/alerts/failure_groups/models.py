@@ -1,4 +1,4 @@
-"""Fingerprint: a failure told apart by its words; Failure: the task run that had it."""
+"""FailureGroup: a failure told apart by its words; Failure: the task run that had it."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 
-class Fingerprint(models.Model):
+class FailureGroup(models.Model):
     """Failures that say the same but for numbers, names of temporary files and times."""
 
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the text, in hex")
@@ -21,7 +21,7 @@ class Fingerprint(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-last_seen", "-id"]
-        indexes: ClassVar = [models.Index(fields=["-last_seen"], name="fingerprints_by_time")]
+        indexes: ClassVar = [models.Index(fields=["-last_seen"], name="failure_groups_by_time")]
 
     def __str__(self) -> str:
         return self.text
@@ -33,15 +33,15 @@ class Fingerprint(models.Model):
 
 
 class Failure(models.Model):
-    """A task run failed with this fingerprint. One row a failed task run."""
+    """A failed task run and the group it belongs to. One row per failed task run."""
 
     task_run = models.OneToOneField("runs.TaskRun", on_delete=models.CASCADE, related_name="failure")
-    fingerprint = models.ForeignKey(Fingerprint, on_delete=models.CASCADE, related_name="failures")
+    group = models.ForeignKey(FailureGroup, on_delete=models.CASCADE, related_name="failures")
     at = models.DateTimeField()
 
     class Meta:
         ordering: ClassVar = ["-at", "-id"]
-        indexes: ClassVar = [models.Index(fields=["fingerprint", "-at"], name="failures_of_fingerprint")]
+        indexes: ClassVar = [models.Index(fields=["group", "-at"], name="failures_of_group")]
 
     def __str__(self) -> str:
         return f"failure of task run {self.task_run_id}"

@@ -10,7 +10,7 @@ from django.db.models.functions import Greatest, Least
 from django.utils import timezone
 
 from nodes.ordering import GATE
-from runs.alerts.failure_groups.models import Failure, Fingerprint
+from runs.alerts.failure_groups.models import Failure, FailureGroup
 from runs.alerts.failure_groups.normalise import digest_of, first_error_line, is_said_by, normalise
 from runs.logs.masking import redactor_of
 from runs.models import TaskRun
@@ -23,7 +23,7 @@ _BAD = ("fail", "error", "runtime error")
 
 
 def record_failures(run_ids: Iterable[int]) -> int:
-    """Give every failed task run of these runs its fingerprint; how many had none before."""
+    """Give every failed task run of these runs its group; how many had none before."""
     rows = TaskRun.objects.filter(run__in=list(run_ids), state=TaskState.FAILED, failure=None)
     done = 0
     for row in rows.exclude(kind=GATE).exclude(run__trigger="test").order_by("ended_at", "pk"):
@@ -38,14 +38,14 @@ def _record(row: TaskRun) -> bool:
     at = row.ended_at or timezone.now()
     try:
         with transaction.atomic():
-            kept, _ = Fingerprint.objects.get_or_create(
+            kept, _ = FailureGroup.objects.get_or_create(
                 digest=digest_of(text), defaults={"text": text, "first_seen": at, "last_seen": at}
             )
-            same = Fingerprint.objects.filter(pk=kept.pk)
+            same = FailureGroup.objects.filter(pk=kept.pk)
             same.update(last_seen=Greatest(F("last_seen"), at), first_seen=Least(F("first_seen"), at))  # takes the row
             if Failure.objects.filter(task_run=row).exists():
                 return False  # another process was first
-            Failure.objects.create(task_run=row, fingerprint=kept, at=at)
+            Failure.objects.create(task_run=row, group=kept, at=at)
             same.update(count=F("count") + 1, example=line[:LONGEST_EXAMPLE], last_task_run=row)
     except IntegrityError:
         return False  # another process was first, and masked other secrets
@@ -76,12 +76,12 @@ def masked(run_id: int, text: str) -> str:
     return redactor_of(run_id).whole(text)
 
 
-def fingerprint_of(task_run: TaskRun) -> Fingerprint | None:
-    """The fingerprint of a failed task run; None for one that has not been recorded."""
-    return Fingerprint.objects.filter(failures__task_run=task_run).first()
+def failure_group_of(task_run: TaskRun) -> FailureGroup | None:
+    """The group of a failed task run; None for one that has not been recorded."""
+    return FailureGroup.objects.filter(failures__task_run=task_run).first()
 
 
 def note_for(task_run: TaskRun) -> str:
     """What people wrote about this failure; empty for none."""
-    known = fingerprint_of(task_run)
+    known = failure_group_of(task_run)
     return known.note if known else ""

@@ -12,9 +12,9 @@ from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from pygments.lexers import SqlLexer  # type: ignore[import-untyped]
 
 from nodes.ordering import GATE
-from runs.alerts.failure_groups.models import Fingerprint
+from runs.alerts.failure_groups.models import FailureGroup
 from runs.alerts.failure_groups.normalise import is_said_by
-from runs.alerts.failure_groups.record import fingerprint_of
+from runs.alerts.failure_groups.record import failure_group_of
 from runs.logs import store
 from runs.logs.compiled import compiled_sql
 from runs.models import Attempt, TaskRun
@@ -89,7 +89,7 @@ class Detail:
     batches: list[Batch] = field(default_factory=list)  # of a microbatch model, at most MOST_BATCHES
     batches_told: str = ""  # how many there are, and what became of them
     waits_on: list[TaskRun] = field(default_factory=list)
-    fingerprint: Fingerprint | None = None
+    failure_group: FailureGroup | None = None
 
 
 def detail_of(task: TaskRun, *, with_rows: bool = False) -> Detail:
@@ -126,7 +126,7 @@ def detail_of(task: TaskRun, *, with_rows: bool = False) -> Detail:
         batches=batches if len(batches) <= MOST_BATCHES else sorted(batches, key=_is_built)[:MOST_BATCHES],
         batches_told=_told(batches),
         waits_on=waits_on,
-        fingerprint=fingerprint_of(task) if failed else None,
+        failure_group=failure_group_of(task) if failed else None,
     )
 
 

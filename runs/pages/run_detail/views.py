@@ -45,7 +45,9 @@ operates = permission_required("runs.add_run", raise_exception=True)
 def _run_or_404(run_id: int) -> Run:
     if run_id >= LARGEST_ID:
         raise Http404("There is no such run.")
-    rows = Run.objects.select_related("flow__environment__project", "revision", "triggered_by", "retry_of", "handled")
+    rows = Run.objects.select_related(
+        "flow__environment__project", "revision", "triggered_by", "retry_of", "acknowledgement"
+    )
     return get_object_or_404(rows, pk=run_id)
 
 

@@ -31,7 +31,7 @@ class Asked:
     trigger: str = ""
     since: date | None = None
     until: date | None = None
-    unhandled: bool = False
+    unacknowledged: bool = False
     before: int | None = None  # the page: runs older than this id
 
     @classmethod
@@ -45,7 +45,7 @@ class Asked:
             trigger=text["trigger"] if text["trigger"] in Trigger.values else "",
             since=_day(text["since"]),
             until=_day(text["until"]),
-            unhandled=text["unhandled"] == "1",
+            unacknowledged=text["unacknowledged"] == "1",
             before=number_of(text["before"]),
         )
 
@@ -92,8 +92,8 @@ def runs_with(asked: Asked, environment: Environment | None, zone: ZoneInfo) -> 
         rows = rows.filter(flow__in=Flow.objects.filter(environment=environment).values("pk"))
     if asked.trigger:
         rows = rows.filter(trigger=asked.trigger)
-    if asked.unhandled:
-        rows = rows.filter(state=RunState.FAILED, handled__isnull=True)
+    if asked.unacknowledged:
+        rows = rows.filter(state=RunState.FAILED, acknowledgement__isnull=True)
     if asked.since is not None:
         begin = datetime.combine(asked.since, time(), zone)
         first = Run.objects.filter(created_at__gte=begin).order_by("created_at").values_list("pk", flat=True).first()

@@ -1,4 +1,4 @@
-"""What is done to many runs at once: cancel the active, mark failures as handled; repeating.py reruns the failed."""
+"""What is done to many runs at once: cancel the active, mark failures as acknowledged; repeating.py reruns the failed."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from flows.access import acting, require
 from flows.models import Environment
 from runs import services
-from runs.models import Handled, Run
+from runs.models import Acknowledgement, Run
 from runs.pages.run_list.asked import Asked, runs_with
 from runs.pages.run_list.page import newest
 from runs.pages.run_list.repeating import Outcome, form_key, rerun_all
@@ -32,19 +32,19 @@ def cancel_all(runs: Iterable[Run]) -> Outcome:
     return made
 
 
-def handle_all(runs: Iterable[Run], *, note: str = "") -> Outcome:
-    """Mark failures as handled: they leave the failing flows of Home. What was handled before keeps its note."""
+def acknowledge_all(runs: Iterable[Run], *, note: str = "") -> Outcome:
+    """Mark failures as acknowledged: they leave the failing flows of Home. What was acknowledged before keeps its note."""
     actor, made = require("runs.add_run"), Outcome()
     for run in runs:
         if run.state != RunState.FAILED:
             made.left_out["not failed"] += 1
             continue
         values = {"by": actor.name[:200], "note": note.strip()[:LONGEST_NOTE]}
-        _, is_new = Handled.objects.get_or_create(run=run, defaults=values)
+        _, is_new = Acknowledgement.objects.get_or_create(run=run, defaults=values)
         if is_new:
             made.done += 1
         else:
-            made.left_out["handled already"] += 1
+            made.left_out["acknowledged already"] += 1
     return made
 
 
@@ -68,9 +68,9 @@ ACTIONS = {
         *("Cancel", "being cancelled", "circle-stop", Q(state__in=sorted(RUN_ACTIVE), cancel_requested_at=None)),
         lambda runs, key, note: cancel_all(runs),
     ),
-    "handle": Action(
-        *("Mark as handled", "marked as handled", "check", Q(state=RunState.FAILED, handled__isnull=True)),
-        lambda runs, key, note: handle_all(runs, note=note),
+    "acknowledge": Action(
+        *("Acknowledge", "acknowledged", "check", Q(state=RunState.FAILED, acknowledgement__isnull=True)),
+        lambda runs, key, note: acknowledge_all(runs, note=note),
     ),
 }
 

@@ -29,9 +29,9 @@ class Line:
     id: str = ""  # as text: a page has hundreds of them, and a template formats each number anew
 
     @property
-    def handled(self) -> bool:
+    def is_acknowledged(self) -> bool:
         """Whether somebody has seen to this failure."""
-        return getattr(self.run, "handled", None) is not None
+        return getattr(self.run, "acknowledgement", None) is not None
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def page_of(asked: Asked, environment: Environment | None, zone: ZoneInfo) -> Li
     """The page that is asked for. Seven queries at most and two for dates, whatever the number of runs."""
     seen = Transition.objects.aggregate(latest=Max("id"))["latest"] or 0  # first: what moves later is shown next time
     top = Run.objects.aggregate(latest=Max("id"))["latest"] or 0
-    rows = runs_with(asked, environment, zone).select_related("triggered_by", "handled")
+    rows = runs_with(asked, environment, zone).select_related("triggered_by", "acknowledgement")
     rows = rows.defer("warnings", "drift", "parameters", "scope")
     found = newest(rows, PAGE + 1, before=top + 1 if asked.before is None else min(asked.before, top + 1))
     runs = found[:PAGE]

@@ -32,7 +32,7 @@ LARGEST_ID = 10**18
 @require_safe
 @permission_required("runs.view_run", raise_exception=True)
 def runs(request: HttpRequest) -> HttpResponse:
-    """All runs, the newest first: ?q=, ?state=, ?flow=, ?trigger=, ?since=, ?until=, ?unhandled=1 narrow the list,
+    """All runs, the newest first: ?q=, ?state=, ?flow=, ?trigger=, ?since=, ?until=, ?unacknowledged=1 narrow the list,
     ?before= pages it. A poll says what it shows (?seen=, ?top=, ?watch=) and gets 204 while that is still so.
     """
     is_htmx = bool(getattr(request, "htmx", False)) and not request.htmx.boosted  # type: ignore[attr-defined]
@@ -68,7 +68,7 @@ def _shown(request: HttpRequest) -> tuple[int, int, list[int]]:
 @require_POST
 @permission_required("runs.add_run", raise_exception=True)
 def bulk(request: HttpRequest) -> HttpResponse:
-    """Rerun, cancel or mark as handled: the chosen runs, or with scope=filter all that fit, which asks first.
+    """Rerun, cancel or acknowledge: the chosen runs, or with scope=filter all that fit, which asks first.
 
     A rerun shows its plan first, whichever runs it is for, and starts with `start`.
     """
@@ -76,7 +76,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
     back = f"{reverse('runs')}?{asked.query_with_page}".rstrip("?")
     name, key, note = (request.POST.get(field, "") for field in ("action", "key", "note"))
     if name not in ACTIONS:
-        messages.error(request, "Choose what to do with the runs: rerun, cancel or mark as handled.")
+        messages.error(request, "Choose what to do with the runs: rerun, cancel or acknowledge.")
         return redirect(back)
     if name == "rerun" and ("start" in request.POST or "plan" in request.POST):
         return _repeat(request, asked, back, key)

@@ -7,9 +7,9 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from runs.alerts.failure_groups.models import Failure, Fingerprint
+from runs.alerts.failure_groups.models import Failure, FailureGroup
 from runs.alerts.failure_groups.normalise import LONGEST, first_error_line, normalise
-from runs.alerts.failure_groups.record import fingerprint_of, note_for, record_failures
+from runs.alerts.failure_groups.record import failure_group_of, note_for, record_failures
 from runs.alerts.watching import look_again
 from runs.models import Run, TaskRun
 from tests.pages import Person
@@ -94,12 +94,12 @@ def test_a_failure_is_counted_once_however_often_one_looks():
     for _ in range(3):
         record_failures([run.pk for run in runs])
         look_again()
-    known = Fingerprint.objects.get()
+    known = FailureGroup.objects.get()
     assert known.count == 3 == Failure.objects.count() and known.text == "row <n> is bad"
     assert known.example == "row 2 is bad" and known.last_task_run.run == runs[-1]
     row = runs[0].task_runs.get(identifier="a")
-    assert fingerprint_of(row) == known and note_for(row) == ""
-    assert fingerprint_of(runs[0].task_runs.get(identifier="b")) is None
+    assert failure_group_of(row) == known and note_for(row) == ""
+    assert failure_group_of(runs[0].task_runs.get(identifier="b")) is None
 
 
 @pytest.mark.django_db
@@ -117,7 +117,7 @@ def test_the_same_error_in_two_models_is_one_failure_and_so_are_tests_that_fail_
         reason = f"2 of 3 tests failed: {', '.join(names)}"
         run.task_runs.filter(identifier="a").update(reason=reason, result={"status": "fail", "tests": tests})
     record_failures([first.pk, second.pk, third.pk, fourth.pk])
-    assert list(Fingerprint.objects.order_by("pk").values_list("text", "count")) == [
+    assert list(FailureGroup.objects.order_by("pk").values_list("text", "count")) == [
         ("Runtime Error: Binder Error: no column amout", 2),
         ("<n> of <n> tests failed: not_null_id, unique_id", 2),
     ]
@@ -144,14 +144,14 @@ def test_many_who_look_at_once_count_it_once():
 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(look, range(8)))
-    assert sum(found) == 4 == Fingerprint.objects.get().count == Failure.objects.count()
+    assert sum(found) == 4 == FailureGroup.objects.get().count == Failure.objects.count()
 
 
 @pytest.mark.django_db
 def test_a_secret_of_the_environment_is_in_no_fingerprint(settings):
     settings.SECRET_ENVIRONMENT = {"DBT_ENV_SECRET_KEY": "hunter2-hunter2"}
     record_failures([failing("login with hunter2-hunter2 was refused").pk])
-    known = Fingerprint.objects.get()
+    known = FailureGroup.objects.get()
     assert "hunter2" not in known.text + known.example and "[MASKED]" in known.example
 
 
@@ -162,7 +162,7 @@ def test_people_find_a_failure_with_its_note_where_it_happens_again():
     ada = Person("ada", "runs.view_run", "runs.add_run", "flows.view_flow")
     page = ada.open("/failures/")
     assert "row &lt;n&gt; is bad" in page.html and run.flow_name in page.html
-    known = Fingerprint.objects.get()
+    known = FailureGroup.objects.get()
     page = ada.open(f"/failures/{known.pk}/")
     assert f"/runs/{run.pk}/?task=" in page.html and page.inline == []
     saved = ada.post(page, page.form("note"), {"note": "Ask the shop: https://wiki.example.org/shop", "mute": "1"})
@@ -188,7 +188,7 @@ def page_links(person: Person, run: Run, task: TaskRun) -> list[str]:
 def test_who_only_looks_sees_no_form_and_changes_no_note():
     run = failing("row 17 is bad")
     record_failures([run.pk])
-    known = Fingerprint.objects.get()
+    known = FailureGroup.objects.get()
     vera = Person("vera", "runs.view_run")
     page = vera.open(f"/failures/{known.pk}/")
     assert page.status == 200 and not [form for form in page.forms if form.id == "note"]
