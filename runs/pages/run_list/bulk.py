@@ -1,4 +1,4 @@
-"""What is done to many runs at once: cancel the active, mark failures as acknowledged; repeating.py reruns the failed."""
+"""What is done to many runs at once: cancel active ones, acknowledge failed ones; repeating.py reruns failed ones."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def cancel_all(runs: Iterable[Run]) -> Outcome:
 
 
 def acknowledge_all(runs: Iterable[Run], *, note: str = "") -> Outcome:
-    """Mark failures as acknowledged: they leave the failing flows of Home. What was acknowledged before keeps its note."""
+    """Acknowledge failures: they leave the failing flows of Home. What was acknowledged before keeps its note."""
     actor, made = require("runs.add_run"), Outcome()
     for run in runs:
         if run.state != RunState.FAILED:
