@@ -33,7 +33,7 @@ from nodes.models import Connection, Link, Node, Probe
 from runs import services as run_services
 from runs.alerts import services as alerts
 from runs.models import Attempt, Channel, Delivery, FailureGroup, Pool, Run, TaskRun, Trigger
-from runs.pages.run_list.bulk import cancel_all, acknowledge_all
+from runs.pages.run_list.bulk import acknowledge_all, cancel_all
 from runs.pages.run_list.repeating import rerun_all
 from runs.planning.reruns import rerun
 from runs.scheduling.planned import plan_start, withdraw_start
