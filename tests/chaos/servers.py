@@ -1,11 +1,13 @@
 """Real servers and workers for chaos: PostgreSQL and Redis on ports of their own, in a folder of their own."""
 
+import atexit
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -60,15 +62,20 @@ class Postgres:
         self.programs = postgres_programs()
         self.data = folder / "pg"
         self.port = free_port()
-        self.data.mkdir(parents=True)
         self.user = "postgres" if os.getuid() == 0 else None
         if self.user:
-            for parent in (folder, *folder.parents):
-                if parent.owner() == "root" and parent != Path("/") and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
+            # Not below pytest's own folder: a second pytest of root closes that to others at its start.
+            own = Path(tempfile.mkdtemp(prefix="dex-tests-postgres-"))
+            atexit.register(shutil.rmtree, own, ignore_errors=True)
+            own.chmod(0o711)
+            folder.mkdir(parents=True, exist_ok=True)
+            self.data.symlink_to(own / "pg")
+            self.data = own / "pg"
+        self.data.mkdir(parents=True)
+        if self.user:
             shutil.chown(self.data, self.user)
         if like:
-            self._do("cp", "-a", f"{like}/.", self.data)
+            self._do("cp", "-a", f"{like.resolve()}/.", self.data)
             self.start()
             return
         self._do("initdb", "-D", self.data, "-A", "trust", "-U", "dex", "--no-sync")

@@ -6,7 +6,8 @@ from collections import Counter
 
 from tests.waiting import patience
 
-AHEAD = 12  # seconds that the processes live before the due time
+AHEAD = 12  # seconds that the processes live before the due time, which comes once: the next is a day later
+SETTING_UP = 15
 
 
 def sleep_until(moment):
@@ -15,8 +16,8 @@ def sleep_until(moment):
 
 def test_beats_and_workers_killed_before_a_due_time_and_back_after_it_start_every_flow_once(distributed):
     dex, number = distributed, 5
-    begun = json.loads(dex.workload("schedule", str(number)))
-    due = (time.time() + AHEAD) // 60 * 60 + 60
+    due = (time.time() + SETTING_UP + AHEAD) // 60 * 60 + 60
+    dex.workload("schedule", str(number), str(due))
     sleep_until(due - AHEAD)
     first = [dex.beat(), dex.worker()]
     sleep_until(due - 2)
@@ -27,7 +28,7 @@ def test_beats_and_workers_killed_before_a_due_time_and_back_after_it_start_ever
     deadline = time.monotonic() + patience(40)
     while time.monotonic() < deadline:
         rows = json.loads(dex.workload("ticks"))
-        late = {name for name, at, _, _ in rows if name.startswith("Minutely") and at == due}
+        late = {name for name, at, _, _ in rows if name.startswith("Daily") and at == due}
         followed = {name for name, at, _, _ in rows if name.startswith("After") and at > due}
         if len(late) == len(followed) == number:
             break
@@ -37,10 +38,9 @@ def test_beats_and_workers_killed_before_a_due_time_and_back_after_it_start_ever
     wait = json.loads(dex.workload("wait", "60"))
     rows = json.loads(dex.workload("ticks"))
     assert {(outcome, runs) for _, _, outcome, runs in rows} == {("run", 1)}, (rows, dex.tail())
-    minutes = [due - 60 * back for back in range(5) if due - 60 * back > begun]
-    found = Counter((name, at) for name, at, _, _ in rows if name.startswith("Minutely") and at <= due)
-    assert found == {(f"Minutely {n}", minute): 1 for n in range(number) for minute in minutes}
-    succeeded = Counter(name.split()[1] for name, *_ in rows if name.startswith("Minutely"))
+    found = Counter((name, at) for name, at, _, _ in rows if name.startswith("Daily"))
+    assert found == {(f"Daily {n}", due): 1 for n in range(number)}
+    succeeded = Counter(name.split()[1] for name, *_ in rows if name.startswith("Daily"))
     followers = Counter(name.split()[1] for name, *_ in rows if name.startswith("After"))
     assert all(1 <= followers[key] <= succeeded[key] for key in succeeded)  # of two at once, one start is enough
     assert wait["left"] == [], dex.tail()

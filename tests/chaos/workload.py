@@ -4,13 +4,13 @@ import json
 import random
 import sys
 import time
+from datetime import UTC, datetime
 
 import django
 
 django.setup()
 
 from django.db.models import Count  # noqa: E402 - after Django is set up
-from django.utils import timezone  # noqa: E402
 
 from flows.models import Tick  # noqa: E402
 from nodes.services import save_flow  # noqa: E402
@@ -44,14 +44,14 @@ def wait(seconds: float) -> None:
     print(json.dumps({"left": left, "states": counts, "attempts": Attempt.objects.count(), "lost": lost}))
 
 
-def schedule(number: int) -> None:
-    """Flows that are due every minute, and one more that starts after each of them."""
+def schedule(number: int, due: float) -> None:
+    """Flows that are due at one minute (seconds since 1970), and one more that starts after each of them."""
+    at = datetime.fromtimestamp(due, UTC)
     for n in range(number):
-        made = sample_flow(f"Minutely {n}", allow_empty=True, overlap="allow")
-        made.cron = "* * * * *"
+        made = sample_flow(f"Daily {n}", allow_empty=True, overlap="allow")
+        made.cron = f"{at.minute} {at.hour} * * *"
         save_flow(made)
         save_flow(sample_flow(f"After {n}", allow_empty=True, overlap="allow"), after=[made])
-    print(json.dumps(timezone.now().timestamp()))
 
 
 def ticks() -> None:
@@ -65,6 +65,6 @@ if __name__ == "__main__":
     {
         "open": lambda n, s: open_runs(int(n), float(s)),
         "wait": lambda s: wait(float(s)),
-        "schedule": lambda n: schedule(int(n)),
+        "schedule": lambda n, due: schedule(int(n), float(due)),
         "ticks": ticks,
     }[command](*arguments)
