@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.servers import require
 from tests.connectors.loads import Place, as_source, as_warehouse, ask_postgres
-from tests.connectors.servers import PASSWORD, MariaDb
+from tests.connectors.servers import MariaDb
 
 
 @pytest.fixture
@@ -126,12 +126,9 @@ def test_times_of_mariadb_that_are_no_times_of_a_day_are_told_and_loaded_as_text
             "CREATE DATABASE shop",
             "CREATE TABLE shop.t (id int PRIMARY KEY, v time(6), d date)",
             "INSERT INTO shop.t VALUES (1, '10:00:00.5', '2026-01-01'), (2, '23:59:59', NULL)",
-            f"CREATE USER reader@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
-            "GRANT SELECT ON shop.* TO reader@'127.0.0.1'",
+            *server.reader("shop"),
         )
-        login = {"user": "reader", "password": PASSWORD, "tls": "disable"}
-        where = {"system": "mysql", "host": "127.0.0.1", "port": server.port, "database": "shop"}
-        place = Place(tmp_path, "sql_database", {**where, **login})
+        place = Place(tmp_path, "sql_database", server.source("shop"))
         place.loaded("t")
         assert place.rows("SELECT v FROM shop.t ORDER BY id") == [(time(10, 0, 0, 500000),), (time(23, 59, 59),)]
         for odd in ("-120:00:00", "838:59:59", "24:00:00"):
