@@ -30,7 +30,7 @@ PUT_TOGETHER = {
     ("nodes/selectors/paths.py", r"(?s:(?>.*?a)(?>.*?a)(?>.*?a).*b)\Z", "fullmatch"),
     ("runs/fingerprints/normalise.py", "", ""),  # of parts of the module; its compiled patterns are found in it
     ("nodes/connectors/failures.py", "", ""),
-    ("nodes/connectors/csv_files.py", "", ""),
+    ("nodes/connectors/csv_types.py", "", ""),
     ("flows/git/access.py", "", ""),
 }
 CHILD = r"""

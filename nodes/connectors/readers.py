@@ -12,6 +12,7 @@ from pydantic import BaseModel, field_validator
 
 from nodes.connectors import csv_files
 from nodes.connectors.base import setting
+from nodes.connectors.encodings import ENCODINGS
 from nodes.connectors.failures import SourceError, first_line
 from nodes.connectors.values.rows import exact_json
 
@@ -53,7 +54,7 @@ class Reading(BaseModel):
     header: Literal["auto", "yes", "no"] = setting(
         "auto", title="First line has names (CSV)", words=HEADERS, advanced=True
     )
-    encoding: Encoding = setting("auto", title="Encoding (CSV)", words=csv_files.ENCODINGS, advanced=True)
+    encoding: Encoding = setting("auto", title="Encoding (CSV)", words=ENCODINGS, advanced=True)
     decimal_mark: Literal[".", ","] = setting(".", title="Decimal mark (CSV)", words=DECIMALS, advanced=True)
     null_words: list[str] = setting(
         [],
@@ -201,25 +202,23 @@ def _excel(name: str, path: Path, options: Reading) -> Iterator[Any]:
 def _errors(path: Path, number: int) -> list[str]:
     """The cells of a sheet of an .xlsx that show an error, such as #N/A; calamine gives them as empty ones."""
     with suppress(zipfile.BadZipFile, KeyError, IndexError), zipfile.ZipFile(path) as book:
-        sheet = _SHEET.findall(book.read("xl/workbook.xml"))[number]
-        places = {
-            _attribute(each, b"Id"): _attribute(each, b"Target")
-            for each in _RELATION.findall(book.read("xl/_rels/workbook.xml.rels"))
-        }
-        target = places[_attribute(sheet, b"id")]
+        sheet = _attributes(_SHEET.findall(book.read("xl/workbook.xml"))[number])
+        relations = map(_attributes, _RELATION.findall(book.read("xl/_rels/workbook.xml.rels")))
+        target = {each[b"Id"]: each[b"Target"].decode() for each in relations}[sheet[b"id"]]
         cells = book.read(target.lstrip("/") if target.startswith("/") else f"xl/{target}")
-        return [_attribute(each, b"r") or "?" for each in _CELL.findall(cells) if _attribute(each, b"t") == "e"]
+        found = (_attributes(each) for each in _CELL.findall(cells) if b'"e"' in each)
+        return [each.get(b"r", b"?").decode() for each in found if each.get(b"t") == b"e"]
     return []
 
 
 _SHEET = re.compile(rb"<(?:\w+:)?sheet\s[^<>]*>")
 _RELATION = re.compile(rb"<(?:\w+:)?Relationship\s[^<>]*>")
 _CELL = re.compile(rb"<(?:\w+:)?c\s[^<>]*>")
+_ATTRIBUTE = re.compile(rb'(\w+)="([^"]*)"')
 
 
-def _attribute(tag: bytes, name: bytes) -> str:
-    found = re.search(rb"[\s:]" + name + rb"=\"([^\"]*)\"", tag)
-    return found[1].decode() if found else ""
+def _attributes(tag: bytes) -> dict[bytes, bytes]:
+    return dict(_ATTRIBUTE.findall(tag))
 
 
 def tables_of(name: str, rows: Sequence[Sequence[Any]], header_row: int) -> Iterator[Any]:

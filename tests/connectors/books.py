@@ -29,7 +29,10 @@ class Formula:
 
 def write_book(path: Path, rows: list[list[object]], sheet: str = "Orders") -> None:
     """An .xlsx file. In: None, numbers, texts, booleans, days, moments, times, lengths of time, Error and Formula."""
-    cells = "".join(f"<row>{''.join(_cell(value) for value in row)}</row>" for row in rows)
+    cells = "".join(
+        f"<row>{''.join(_placed(value, line, place) for place, value in enumerate(row))}</row>"
+        for line, row in enumerate(rows, 1)
+    )
     kinds = "application/vnd.openxmlformats-officedocument.spreadsheetml"
     with zipfile.ZipFile(path, "w") as book:
         book.writestr(
@@ -61,6 +64,11 @@ def write_book(path: Path, rows: list[list[object]], sheet: str = "Orders") -> N
         book.writestr(
             "xl/worksheets/sheet1.xml", f'<worksheet xmlns="{_MAIN}"><sheetData>{cells}</sheetData></worksheet>'
         )
+
+
+def _placed(value: object, line: int, place: int) -> str:
+    """A cell with its name, as long as the columns have one letter."""
+    return _cell(value).replace("<c", f'<c r="{chr(65 + place)}{line}"', 1) if place < 26 else _cell(value)
 
 
 def _cell(value: object) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos.servers import require
 from tests.connectors.loads import Place, as_source, ask_postgres
-from tests.connectors.round_trips import ROWS, SEEDS, Kind, moment, number, round_trip, same, tables_of, text
+from tests.connectors.round_trips import ROWS, SEEDS, Kind, moment, number, round_trip, same, tables_of, text, texts
 from tests.connectors.servers import MariaDb
 
 SEEDED = pytest.mark.parametrize("seed", SEEDS)
@@ -118,6 +118,10 @@ def test_values_of_postgresql(cluster, warehouse, tmp_path, seed):
     )
     place = Place(tmp_path, "sql_database", as_source(cluster), destination=warehouse)
     print(round_trip(place, tables))
+    assert {made["usual"][name] for name in texts(place)} == {
+        "text", "varchar(20)", "char(12)", "timetz", "uuid", "interval", "int4range", "inet", "bit varying(40)",
+        "money", "point", "xml",
+    }  # fmt: skip
 
 
 #: type -> its values, as literals of MariaDB.
@@ -192,6 +196,9 @@ def test_values_of_mariadb(mariadb, warehouse, tmp_path, seed):
     tables = shown(made, lambda statement: mariadb.ask(UTC_TIME, statement.format("shop")), show)
     place = Place(tmp_path, "sql_database", mariadb.source("shop"), destination=warehouse)
     print(round_trip(place, tables))
+    of_text = ("char", "varchar", "longtext", "json", "enum", "set", "uuid", "inet6")  # its JSON is a text
+    as_text = {made["usual"][name] for name in texts(place)}
+    assert as_text == {kind for kind in MARIADB if kind.split("(")[0].split(" ")[0] in of_text}
 
 
 #: Values of any type, as Python gives them to SQLite: it keeps any of them in nearly any column.
@@ -249,3 +256,4 @@ def test_values_of_sqlite(warehouse, tmp_path, seed):
             tables[table] = {f"v{number}": list(values) for number, values in zip(columns, there[1:], strict=True)}
         source.commit()
     print(round_trip(place, tables, same_in_sqlite))
+    assert {kinds[int(name[1:])] for name in texts(place)} == {"TEXT", "VARCHAR(20)", ""}

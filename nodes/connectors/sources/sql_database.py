@@ -153,6 +153,7 @@ class SqlDatabase(Connector):
             backend="pyarrow",
             reflection_level="full",
             query_adapter_callback=_filtered(stream, there, context),
+            type_adapter_callback=sql_values.as_dlt_knows,
             table_loader_class=sql_values.loader_of(
                 stream.name, stream.primary_key or [column.name for column in there.primary_key]
             ),

@@ -13,6 +13,8 @@ from nodes.connectors.values.misfits import CURE, LEAVE_OUT, misfit
 
 MOST_DIGITS = 38  # of a decimal, in arrow and in DuckDB
 _FIRST_DAY, _LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
+_TOO_FINE = "has more than 6 digits of a second"
+_OTHER_AGE = "is before the year 1 or after 9999"
 _EXACTLY = Context(prec=2 * MOST_DIGITS, traps=[InvalidOperation, Inexact])  # Python's own has 28 digits, and rounds
 Row = Callable[[int], str]  # the name of a row by its place in the column
 
@@ -43,9 +45,9 @@ def as_kept(values: Any, stream: str, column: str, row: Row, *, postgres: bool =
     values = _plain(values)
     kind, types = values.type, pa.types
     if types.is_timestamp(kind):
-        wanted, why = pa.timestamp("us", kind.tz), "has more than 6 digits of a second, or is of another age"
+        wanted, why = pa.timestamp("us", kind.tz), _TOO_FINE if kind.unit == "ns" else _OTHER_AGE
     elif types.is_time(kind):
-        wanted, why = pa.time64("us"), "has more than 6 digits of a second"
+        wanted, why = pa.time64("us"), _TOO_FINE
     elif types.is_date(kind):
         wanted, why = pa.date32(), "is no day"
     elif types.is_integer(kind):
@@ -101,7 +103,7 @@ def _refuse_other_ages(values: Any, stream: str, column: str, row: Row) -> None:
     outside = pc.fill_null(pc.or_(pc.less(values, least), pc.greater(values, most)), False)
     if (found := pc.index(outside, True).as_py()) >= 0:
         shown = pc.cast(values, pa.string())[found].as_py()
-        raise misfit(stream, column, row(found), shown, "is before the year 1 or after 9999")
+        raise misfit(stream, column, row(found), shown, _OTHER_AGE)
 
 
 def _plain(values: Any) -> Any:

@@ -137,7 +137,7 @@ def _loaded_as(column: Any, table: str, system: str, say: Callable[[str], None])
     if isinstance(kind, sa.Time) and getattr(kind, "timezone", False):
         say(f"The column {name} is a time with a zone; it is loaded as text, which keeps the zone.")
         return sa.Text()
-    if isinstance(kind, sa.Numeric) and kind.asdecimal and (kind.precision or 0) > MOST_DIGITS:
+    if isinstance(kind, sa.Numeric) and (kind.precision or 0) > MOST_DIGITS:
         raise SourceError(
             "schema",
             f"The column {name} of {table} is {kind}: a warehouse has at most {MOST_DIGITS} digits. "
@@ -147,11 +147,24 @@ def _loaded_as(column: Any, table: str, system: str, say: Callable[[str], None])
         return sa.Text()
     if isinstance(kind, mysql.YEAR | mysql.BIT):
         return sa.BigInteger()
+    if isinstance(kind, sa.Float):
+        return sa.Double()  # MySQL's own would make a decimal of 10 digits
     if isinstance(kind, mysql.TIMESTAMP):
         return sa.TIMESTAMP(timezone=True)  # a moment; in_utc
     if isinstance(kind, sa.ARRAY):
         return sa.JSON()
-    known = (sa.Integer, sa.Numeric, sa.String, sa.LargeBinary, sa.DateTime, sa.Date, sa.Time, sa.Boolean, sa.JSON)
+    known = (
+        sa.Integer,
+        sa.Numeric,
+        sa.Float,
+        sa.String,
+        sa.LargeBinary,
+        sa.DateTime,
+        sa.Date,
+        sa.Time,
+        sa.Boolean,
+        sa.JSON,
+    )
     if isinstance(kind, (*known, sa.Uuid, sa.types._Binary)):
         return kind
     if system != "sqlite":
@@ -272,6 +285,13 @@ def _as_text(given: Any) -> str:
     return given if isinstance(given, str) else repr(given)
 
 
+def as_dlt_knows(kind: Any) -> Any:
+    """A type that dlt 1.31 has a name for: SQLAlchemy 2.1 no longer counts doubles among the numeric ones."""
+    import sqlalchemy as sa
+
+    return sa.Numeric(asdecimal=False) if isinstance(kind, sa.Float) else kind
+
+
 # --- statements and rows --------------------------------------------------------------------------------------------
 def selected(query: Any, table: Any, there: Any, types: Mapping[str, str], dialect: str) -> Any:
     """The statement with the conversions that the database itself makes, exactly: to text, to JSON and to double."""
@@ -286,12 +306,13 @@ def selected(query: Any, table: Any, there: Any, types: Mapping[str, str], diale
             return sa.cast(plain, sa.Double)
         if isinstance(column.type, sa.JSON) and dialect != "sqlite":
             return sa.cast(sa.func.to_json(plain) if isinstance(source, sa.ARRAY) else plain, sa.Text)
+        if isinstance(source, mysql.BIT):
+            plain = sa.type_coerce(plain, sa.BigInteger) + 0
+            return sa.cast(plain, sa.Text) if isinstance(column.type, sa.Text) else plain
         if not isinstance(column.type, sa.Text) or isinstance(source, sa.String) or dialect == "sqlite":
             return column
         if isinstance(source, sa.types._Binary) and dialect == "mysql":
             return sa.func.concat("\\x", sa.func.lower(sa.func.hex(plain)))
-        if isinstance(source, mysql.BIT):
-            plain = sa.type_coerce(plain, sa.BigInteger) + 0
         return sa.cast(sa.cast(plain, sa.Double) if single else plain, sa.Text)
 
     chosen = ((column, shown(column)) for column in table.c)
@@ -307,10 +328,13 @@ def loader_of(stream: str, key: Sequence[str]) -> Any:
             import pyarrow as pa
             from dlt.common.destination.capabilities import DestinationCapabilitiesContext
             from dlt.common.libs.pyarrow import get_py_arrow_datatype
+            from dlt.sources.sql_database.schema_types import table_to_columns
 
             capabilities = DestinationCapabilitiesContext.generic_capabilities()
+            # Not those of dlt's resource: they have other names by choice.
+            columns = table_to_columns(self.table, type_conversion_fallback=as_dlt_knows)
             names = list(result.keys())
-            kinds = {name: get_py_arrow_datatype(self.columns[name], capabilities, "UTC") for name in names}
+            kinds = {name: get_py_arrow_datatype(columns[name], capabilities, "UTC") for name in names}
             fields = [pa.field(name, kind) for name, kind in kinds.items()]
             before = 0
             for part in result.partitions(size=self.chunk_size):
