@@ -11,7 +11,7 @@ from typing import Any
 from nodes.connectors.changes import narrower
 from nodes.connectors.failures import SourceError
 from nodes.connectors.streams import StreamSettings, collision, collision_said, column_identifier
-from nodes.connectors.values.columns import as_chosen, as_kept, value_as_chosen
+from nodes.connectors.values.columns import as_chosen, as_kept, as_known, value_as_chosen
 from nodes.connectors.values.misfits import row_name
 from nodes.connectors.values.rows import RowTypes
 
@@ -112,7 +112,7 @@ class Conform:
         self._seen.columns = (self._seen.columns or set()) | set(table.schema.names)
         self._remember(sorted(self._seen.columns))
         if self._known:
-            table = self._converted(table)
+            table = self._converted(table, row)
         self._seen.piece(table.num_rows, table.nbytes)
         return table
 
@@ -137,7 +137,7 @@ class Conform:
         if state.get(COLUMNS) != names:
             state[COLUMNS] = names
 
-    def _converted(self, table: Any) -> Any:
+    def _converted(self, table: Any, row: Callable[[int], str]) -> Any:
         from dlt.common.destination.capabilities import DestinationCapabilitiesContext
         from dlt.common.libs.pyarrow import get_column_type_from_py_arrow, get_py_arrow_datatype
 
@@ -149,7 +149,8 @@ class Conform:
             now = get_column_type_from_py_arrow(each.type)
             if now.get("data_type") != known.get("data_type") and narrower(now, known):
                 kind = get_py_arrow_datatype(known, capabilities, "UTC")
-                table = table.set_column(place, each.name, table.column(place).cast(kind))
+                made = as_known(table.column(place), kind, self._stream.name, each.name, row)
+                table = table.set_column(place, each.name, made)
         return table
 
 

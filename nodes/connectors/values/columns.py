@@ -14,6 +14,7 @@ from nodes.connectors.values.misfits import CURE, LEAVE_OUT, misfit
 MOST_DIGITS = 38  # of a decimal, in arrow and in DuckDB
 _FIRST_DAY, _LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
 _TOO_FINE = "has more than 6 digits of a second"
+_ROUNDED = "would be rounded by the warehouse's column, a double"
 _OTHER_AGE = "is before the year 1 or after 9999"
 _EXACTLY = Context(prec=2 * MOST_DIGITS, traps=[InvalidOperation, Inexact])  # Python's own has 28 digits, and rounds
 Row = Callable[[int], str]  # the name of a row by its place in the column
@@ -72,6 +73,18 @@ def as_kept(values: Any, stream: str, column: str, row: Row, *, postgres: bool =
         _refuse_other_ages(made, stream, column, row)
     if postgres and types.is_string(wanted):
         refuse_zero(made, stream, column, row)
+    return made
+
+
+def as_known(values: Any, wanted: Any, stream: str, column: str, row: Row) -> Any:
+    """A column of arrow as the wider type that the warehouse has. Raises SourceError for what that would round."""
+    import pyarrow as pa
+
+    made = _cast(values, wanted, stream, column, row, _ROUNDED)
+    if pa.types.is_floating(wanted) and pa.types.is_decimal(values.type):
+        for place, (exact, found) in enumerate(zip(values.to_pylist(), made.to_pylist(), strict=True)):
+            if exact is not None and Decimal(repr(found)) != exact:
+                raise misfit(stream, column, row(place), exact, _ROUNDED)
     return made
 
 
