@@ -28,13 +28,9 @@ CALLS = ("compile", "search", "match", "fullmatch", "sub", "subn", "split", "fin
 PUT_TOGETHER = {
     ("runs/scheduling/overlap.py", "1++(?:0{0,15}1++)*+", "finditer"),
     ("nodes/selectors/paths.py", r"(?s:(?>.*?a)(?>.*?a)(?>.*?a).*b)\Z", "fullmatch"),
-    (
-        "runs/alerts/failure_groups/normalise.py",
-        "",
-        "",
-    ),  # made of parts; its compiled ones are found
+    ("runs/alerts/failure_groups/normalise.py", "", ""),  # made of parts; compiled ones are found
     ("nodes/connectors/failures.py", "", ""),
-    ("nodes/connectors/csv_files.py", "", ""),
+    ("nodes/connectors/csv_types.py", "", ""),
     ("flows/projects/git/access.py", "", ""),
 }
 CHILD = r"""

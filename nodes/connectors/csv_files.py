@@ -1,22 +1,21 @@
 """CSV as arrow tables, with every line accounted for: what cannot be read exactly is refused with its line.
 
 How a file is written (delimiter, header, encoding) is decided once, from its head or by the settings, and every record
-must fit. A column gets a type only if each of its values is written just as that type writes it: `007`, 20 digits and
-31/12/2026 stay text. docs/connectors.md has the rules.
+must fit. Types of columns are in csv_types, encodings in encodings; docs/connectors.md has the rules.
 """
 
 import csv
 import gzip
 import io
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from nodes.connectors.csv_types import SHAPES, Column, cast, look_like_values
+from nodes.connectors.encodings import encoding_of, undecodable
 from nodes.connectors.failures import SourceError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -24,41 +23,6 @@ LONGEST_LINE = 16 * 1024 * 1024  # characters of one record: longer ones are bro
 HEAD = 64 * 1024  # characters that say how a file is written
 ROWS = 50_000
 MOST_SHOWN = 80  # characters of a line in a message
-ENCODINGS = {
-    "auto": "By its first bytes, else UTF-8",
-    "utf-8": "UTF-8",
-    "utf-16": "UTF-16",
-    "cp1252": "Windows-1252 (Western Europe)",
-    "latin-1": "ISO 8859-1 (Latin-1)",
-    "iso8859-15": "ISO 8859-15 (Latin-9)",
-    "cp1250": "Windows-1250 (Central Europe)",
-    "cp1251": "Windows-1251 (Cyrillic)",
-    "cp437": "DOS (437)",
-    "cp850": "DOS (850)",
-    "mac-roman": "Mac Roman",
-    "shift_jis": "Shift JIS",
-    "gb18030": "GB 18030",
-    "big5": "Big5",
-    "euc-kr": "EUC-KR",
-}
-_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_YEAR = r"(?:000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})"
-_DAY = rf"{_YEAR}-\d\d-\d\d"
-_CLOCK = r"[0-2]\d:[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
-_DIGITS_OF_DOUBLE = 15  # with so many, a number and its binary form are one to one
-# Type -> how its values are written, in the order in which a column tries them.
-SHAPES = {
-    "int64": r"^(?:0|-?[1-9]\d{0,17})$",
-    "double": r"^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,2})?$",
-    "bool": r"^(?:true|false|True|False|TRUE|FALSE)$",
-    "date32": rf"^{_DAY}$",
-    "timestamp": rf"^{_DAY}[ T]{_CLOCK}$",
-    "timestamptz": rf"^{_DAY}[ T]{_CLOCK}(?:Z|[+-][01]\d:?[0-5]\d)$",
-    "time64": rf"^{_CLOCK}$",
-}
-
-
-_SHAPES = tuple(re.compile(shape) for shape in SHAPES.values())
 
 
 class Writing(Protocol):
@@ -80,25 +44,6 @@ class Writing(Protocol):
     def null_words(self) -> list[str]: ...
     @property
     def as_text(self) -> bool: ...
-
-
-@dataclass
-class _Column:
-    """A column of text and the types that all of its values so far could have."""
-
-    possible: list[str] = field(default_factory=lambda: list(SHAPES))
-    filled: bool = False
-
-    def look(self, values: Any, decimal_mark: str) -> None:
-        """In: an arrow array of text, null where there is nothing."""
-        if not self.possible or values.null_count == len(values):
-            return
-        self.filled = True
-        self.possible = [kind for kind in self.possible if _fits(values, kind, decimal_mark)]
-
-    @property
-    def kind(self) -> str:
-        return self.possible[0] if self.filled and self.possible else "string"
 
 
 @dataclass
@@ -127,7 +72,7 @@ def read(paths: Sequence[tuple[str, Path]], writing: Writing) -> Iterator[Any]:
     import pyarrow as pa
 
     files = [_File(name, path, writing) for name, path in paths if path.stat().st_size]
-    columns: dict[str, _Column] = {}
+    columns: dict[str, Column] = {}
     for file in files:
         try:
             _find_types(file, columns)
@@ -145,7 +90,7 @@ def read(paths: Sequence[tuple[str, Path]], writing: Writing) -> Iterator[Any]:
             made += count
             yield pa.table(
                 {
-                    name: _cast(given.get(name, pa.nulls(count, pa.string())), column.kind, writing.decimal_mark)
+                    name: cast(given.get(name, pa.nulls(count, pa.string())), column.kind, writing.decimal_mark)
                     for name, column in columns.items()
                 }
             )
@@ -153,11 +98,11 @@ def read(paths: Sequence[tuple[str, Path]], writing: Writing) -> Iterator[Any]:
         raise SourceError("data", f"{files[0].name}: it changed while it was read; load it again.")
 
 
-def _find_types(file: _File, columns: dict[str, _Column]) -> None:
+def _find_types(file: _File, columns: dict[str, Column]) -> None:
     """Read a file to its end, and note what its columns can be. Raises SourceError for what cannot be read."""
     _look_at(file)
     for name in file.names:
-        columns.setdefault(name, _Column(possible=[] if file.writing.as_text else list(SHAPES)))
+        columns.setdefault(name, Column(possible=[] if file.writing.as_text else list(SHAPES)))
     for chunk in _chunks(file):
         for name, values in zip(file.names, chunk, strict=True):
             columns[name].look(values, file.writing.decimal_mark)
@@ -166,7 +111,8 @@ def _find_types(file: _File, columns: dict[str, _Column]) -> None:
 # --- how a file is written ------------------------------------------------------------------------------------------
 def _look_at(file: _File) -> None:
     """Decide encoding, delimiter and names, once. Raises SourceError."""
-    file.encoding = _encoding(file)
+    with _bytes(file.path) as data:
+        file.encoding = encoding_of(file.name, data.read(4096), file.writing.encoding)
     head = _head(file)
     file.delimiter = file.writing.delimiter or _delimiter(head, file.writing)
     first = next(_records(file), (0, []))[1]
@@ -179,29 +125,12 @@ def _look_at(file: _File) -> None:
         file.names = [f"column{number}" for number in range(len(first))]
 
 
-def _encoding(file: _File) -> str:
-    with _bytes(file.path) as data:
-        start = data.read(4096)
-    marked = next((name for mark, name in _MARKS if start.startswith(mark)), "")
-    chosen = file.writing.encoding
-    if chosen != "auto":
-        if chosen == "utf-16" and not marked:  # without a mark Python would take this machine's order of bytes
-            return "utf-16-be" if start[:2].startswith(b"\0") else "utf-16-le"
-        return "utf-8-sig" if chosen == "utf-8" else chosen
-    if not marked and b"\0" in start:
-        evens, odds = start[::2].count(0), start[1::2].count(0)
-        if max(evens, odds) > 0.4 * len(start) / 2 > 10 * min(evens, odds):
-            raise SourceError("data", f"{file.name}: this looks like UTF-16: choose it under Encoding.")
-        raise SourceError("data", f"{file.name}: this is not text in UTF-8; is it a binary file?")
-    return marked or "utf-8"
-
-
 def _head(file: _File) -> str:
     try:
         with _text(file) as text:
             return text.read(HEAD)
     except UnicodeError as error:
-        raise _undecodable(file, error) from error
+        raise _undecodable(file) from error
 
 
 def _delimiter(head: str, writing: Writing) -> str:
@@ -223,7 +152,7 @@ def _has_header(first: Sequence[str], writing: Writing) -> bool:
     """Whether the first record names the columns: by the settings, or where none of its fields looks like a value."""
     if writing.header != "auto":
         return writing.header == "yes"
-    return any(first) and not any(shape.match(each.strip()) for each in first for shape in _SHAPES)
+    return any(first) and not look_like_values(first)
 
 
 def _checked(file: _File, names: list[str]) -> list[str]:
@@ -274,7 +203,7 @@ def _records(file: _File) -> Iterator[tuple[int, list[str]]]:
             if reader.line_num != source.number:
                 raise SourceError("data", f"{file.name}: {source.number:,} lines were read, {reader.line_num:,} used.")
     except UnicodeError as error:
-        raise _undecodable(file, error) from error
+        raise _undecodable(file) from error
 
 
 class _Lines:
@@ -340,58 +269,6 @@ def _arrays(file: _File, rows: list[list[str]]) -> list[Any]:
     ]
 
 
-# --- types ------------------------------------------------------------------------------------------------------------
-def _fits(values: Any, kind: str, decimal_mark: str) -> bool:
-    """Whether every value is written as this type writes it, and is one."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if kind == "double":
-        values = _with_point(values, decimal_mark)
-        if values is None:
-            return False
-    if not pc.all(pc.match_substring_regex(values, SHAPES[kind])).as_py():
-        return False
-    if kind == "double":
-        digits = pc.replace_substring_regex(values, r"[eE].*$", "")
-        digits = pc.replace_substring_regex(digits, r"^-?0?\.?0*|\.", "")
-        return bool(pc.max(pc.utf8_length(digits)).as_py() <= _DIGITS_OF_DOUBLE)
-    try:
-        _cast(values, kind, decimal_mark)
-    except (pa.ArrowInvalid, ValueError):  # 31 February, 24:00:00
-        return False
-    return True
-
-
-def _with_point(values: Any, decimal_mark: str) -> Any:
-    """Numbers with the point that arrow reads; None where a point stands that is no decimal mark."""
-    import pyarrow.compute as pc
-
-    if decimal_mark == ".":
-        return values
-    if pc.any(pc.match_substring(values, ".")).as_py():
-        return None
-    return pc.replace_substring(values, decimal_mark, ".")
-
-
-def _cast(values: Any, kind: str, decimal_mark: str) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if kind == "string":
-        return values
-    if kind == "double":
-        return pc.cast(_with_point(values, decimal_mark), pa.float64())
-    if kind == "bool":
-        return pc.equal(pc.ascii_lower(values), "true")
-    if kind == "time64":
-        clocks = [None if each is None else time.fromisoformat(each) for each in values.to_pylist()]
-        return pa.array(clocks, pa.time64("us"))
-    if kind == "timestamptz":
-        return pc.cast(values, pa.timestamp("us", "UTC"))
-    return pc.cast(values, {"int64": pa.int64(), "date32": pa.date32(), "timestamp": pa.timestamp("us")}[kind])
-
-
 # --- bytes and messages -----------------------------------------------------------------------------------------------
 def _bytes(path: Path) -> Any:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
@@ -401,33 +278,9 @@ def _text(file: _File) -> io.TextIOWrapper:
     return io.TextIOWrapper(_bytes(file.path), encoding=file.encoding, newline="")
 
 
-def _undecodable(file: _File, error: UnicodeError) -> SourceError:
-    """Which line it is, found by reading bytes again, and what the encoding may be."""
-    line, sample = 0, b""
-    with _bytes(file.path) as data, suppress(UnicodeDecodeError):
-        while piece := data.readline(LONGEST_LINE):
-            line, sample = line + 1, piece
-            piece.decode(file.encoding)
-    named = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8"}.get(file.encoding, file.encoding)
-    place = file.at(line) if not file.encoding.startswith("utf-16") else file.name
-    guess = _guessed(sample) if file.encoding.startswith("utf-8") else ""
-    cure = f"It looks like {guess}: choose that under Encoding." if guess else "Choose another one under Encoding."
-    return SourceError("data", f"{place}: this is not text in {named}. {cure}")
-
-
-def _guessed(sample: bytes) -> str:
-    """The encoding that a line of bytes may have, as the settings call it."""
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(sample).best()
-    known = {name.replace("_", "-").lower(): words for name, words in ENCODINGS.items() if name != "auto"}
-    found = known.get((best.encoding if best else "").replace("_", "-").lower())
-    if found:
-        return found
-    with suppress(UnicodeDecodeError):
-        sample.decode("cp1252")
-        return ENCODINGS["cp1252"]
-    return ENCODINGS["latin-1"]
+def _undecodable(file: _File) -> SourceError:
+    with _bytes(file.path) as data:  # by bytes: the text of a broken file has no lines
+        return undecodable(file.name, iter(lambda: data.readline(LONGEST_LINE), b""), file.encoding)
 
 
 def _broken(file: _File, line: int, source: _Lines, said: str) -> SourceError:

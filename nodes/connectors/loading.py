@@ -6,50 +6,23 @@ at every attempt, and the working folder begins empty. docs/connectors.md says w
 
 import hashlib
 import shutil
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nodes.connectors import warehouse as wh
 from nodes.connectors.base import Connector, Context, Cursor
 from nodes.connectors.changes import Changes, compare, narrower
-from nodes.connectors.chosen_types import as_chosen, as_kept, value_as_chosen
+from nodes.connectors.conforming import COLUMNS, Conform, Emit, Seen, compare_counts, last_step, refuse_collision
+from nodes.connectors.cursors import StreamCursor
 from nodes.connectors.failures import SourceError
-from nodes.connectors.streams import RESERVED, StreamSettings, collision, collision_said, column_identifier, identifier
+from nodes.connectors.streams import StreamSettings, column_identifier, identifier
+from nodes.connectors.values.rows import RowTypes, encode_for_texts
 from nodes.connectors.warehouse import Warehouse
 
-Emit = Callable[[dict[str, Any]], None]
-PROGRESS_S = 1.0
-COARSE = 10_000  # rows that a load reads again: more are told
+MOST_NESTING = 1000  # dlt's own bound on levels of JSON
 _MERGE = {"disposition": "merge", "strategy": "delete-insert"}
 _SCOPE = "x-merge-destination-scope"  # where dlt keeps `destination_scope` in its schema
-_COLUMNS = "dex_columns"  # in dlt's state of a stream: the columns of its last load
-
-
-@dataclass
-class _Seen:
-    """What went by while a stream was read."""
-
-    stream: str
-    emit: Emit
-    rows: int = 0
-    bytes: int = 0
-    before: list[str] | None = None  # the columns at the last load
-    columns: set[str] | None = None  # None: nothing definite, as with JSON
-    least: Any = None  # the smallest value of the cursor
-    _said: float = field(default_factory=time.monotonic)
-
-    def cursor(self, value: Any) -> None:
-        if value is not None and (self.least is None or value < self.least):
-            self.least = value
-
-    def piece(self, rows: int, size: int) -> None:
-        self.rows, self.bytes = self.rows + rows, self.bytes + size
-        if time.monotonic() - self._said > PROGRESS_S:
-            self._said = time.monotonic()
-            self.emit({"event": "stream_progress", "stream": self.stream, "rows": self.rows, "bytes": self.bytes})
 
 
 class StreamLoad:
@@ -91,18 +64,19 @@ class StreamLoad:
             pipeline.sync_destination()
             self._forget_scope(pipeline)
         before = None if afresh else self._cursor_value(pipeline)
+        cursor = StreamCursor(self.stream, pipeline, before)
         disposition = self._disposition(pipeline, known, before)
-        seen = _Seen(self.stream.name, self.emit, before=self._state(pipeline).get(_COLUMNS))
-        source = self._source(pipeline, disposition, before, known.get(self.stream.table, {}), seen)
+        seen = Seen(self.stream.name, self.emit, before=self._state(pipeline).get(COLUMNS))
+        source, types = self._source(disposition, cursor, known.get(self.stream.table, {}), seen)
         pipeline.extract(source, loader_file_format="parquet")
         there = self.stream.table in pipeline.schemas[self.name].tables
         if not there and not self._extract_empty(pipeline, source, disposition):
             self.context.say(f"{self.stream.name} has no rows, and its columns are not known: there is no table yet.")
             return {"event": "stream_done", "stream": self.stream.name, "table": self.stream.table, "rows": 0}
-        self._forget_digits(pipeline)
-        disposition = self._replace_from(pipeline, disposition, seen) if known else disposition
+        self._type_columns(pipeline, source, types, seen, known)
+        disposition = self._replace_from(pipeline, disposition, cursor, seen) if known else disposition
         rows = pipeline.normalize().row_counts.get(self.stream.table, 0)
-        _compare("were read", seen.rows, "are ready to be loaded", rows)
+        compare_counts("were read", seen.rows, "are ready to be loaded", rows)
         self.emit({"event": "stream_progress", "stream": self.stream.name, "rows": seen.rows, "bytes": seen.bytes})
         schema = pipeline.schemas[self.name]
         tables = schema.data_table_names(include_incomplete=False)
@@ -111,12 +85,12 @@ class StreamLoad:
             raise RuntimeError("dlt would remove other rows than this load has to")
         changes = self._changes(schema, tables, known, seen)
         packages = pipeline.list_normalized_load_packages()
-        there_already = self._rows_from(pipeline, before, known)
+        there_already = cursor.rows_again(known, self.context.say)
         size = self._publish(pipeline, schema, tables, known)
-        again = min(there_already, self._rows_until(pipeline, before, packages)) if there_already else 0
+        again = min(there_already, cursor.rows_until(packages)) if there_already else 0
         written = wh.rows_of(pipeline, self.stream.table, packages)
         if self.stream.mode != "merge" or written > rows:  # a merge keeps one row of each key
-            _compare("were read", rows, f"of this load are in {self.stream.table}", written)
+            compare_counts("were read", rows, f"of this load are in {self.stream.table}", written)
         return {
             "event": "stream_done",
             "stream": self.stream.name,
@@ -159,27 +133,19 @@ class StreamLoad:
             for table in pipeline.schemas[self.name].tables.values():
                 table.pop(_SCOPE, None)
 
-    def _rows_until(self, pipeline: Any, before: Any, load_ids: Sequence[str]) -> int:
-        """How many rows of this load are not beyond the last value that the cursor had."""
-        until = f"{self._cursor_column(pipeline)} <= {wh.literal(before)}"
-        return wh.rows_of(pipeline, self.stream.table, load_ids, until)
-
-    def _rows_from(self, pipeline: Any, before: Any, known: Mapping[str, Any]) -> int:
-        """How many rows of the table the cursor reads again, as it begins at its last value. A coarse one is told."""
-        if before is None or self.stream.refresh or self.stream.table not in known:
-            return 0
-        since = f"{self._cursor_column(pipeline)} >= {wh.literal(self._since(before))}"
-        count = wh.count(pipeline, self.stream.table, since)
-        if count > COARSE:
-            self.context.say(
-                f"{count:,} rows of {self.stream.name} have the last value of the cursor {self.stream.cursor} or are "
-                "within what it looks back: each load reads them again. A finer cursor reads less."
-            )
-        return count
-
-    def _forget_digits(self, pipeline: Any) -> None:
-        """A column that was a decimal and is a text now has no digits; dlt keeps those of before with the new type."""
-        for table in pipeline.schemas[self.name].tables.values():
+    def _type_columns(self, pipeline: Any, source: Any, types: RowTypes, seen: Seen, known: Mapping[str, Any]) -> None:
+        """Give the columns of rows their types, now that all of them were seen; say which columns have none."""
+        schema = pipeline.schemas[self.name]
+        if types.rows:
+            there = wh.storage_columns(pipeline, types.tables(schema.naming)) if known else {}
+            hints = source.resources[self.stream.name].compute_table_schema()["columns"]
+            declared = {name for name, column in hints.items() if "data_type" in column}
+            types.apply(schema, there, declared, self.context.say)
+        if seen.without_type:
+            names = ", ".join(sorted(seen.without_type))
+            self.context.say(f"Without a value, so that their types are not known, and not loaded: {names}.")
+        # A column that was a decimal and is a text now has no digits; dlt keeps those of before with the new type.
+        for table in schema.tables.values():
             for column in table["columns"].values():
                 if column.get("data_type") == "text" and column.get("scale") is not None:
                     column.pop("scale")
@@ -227,53 +193,24 @@ class StreamLoad:
             scopes.append(wh.loaded_by(left))
         return {**_MERGE, **({"destination_scope": " OR ".join(scopes)} if scopes else {})}
 
-    def _replace_from(self, pipeline: Any, disposition: Any, seen: _Seen) -> Any:
-        """The disposition by which rows that were read again replace those that are there.
-
-        These are all from the smallest cursor value that was read on: a source that only gives rows after the last
-        value keeps what it does not give.
-        """
+    def _replace_from(self, pipeline: Any, disposition: Any, cursor: StreamCursor, seen: Seen) -> Any:
+        """The disposition by which rows that were read again replace those that are there."""
         if self.stream.mode != "incremental" or not isinstance(disposition, dict) or seen.least is None:
             return disposition
-        scope = f"{self._cursor_column(pipeline)} >= {wh.literal(seen.least)}"
+        scope = cursor.scope_from(seen.least)
         if other := _scope_of(disposition):
             scope = f"{other} OR {scope}"
         pipeline.schemas[self.name].tables[self.stream.table][_SCOPE] = scope
         return {**disposition, "destination_scope": scope}
 
-    def _cursor_column(self, pipeline: Any) -> str:
-        parts = self.stream.named(str(self.stream.cursor)).split(".")
-        name: str = pipeline.destination.capabilities().escape_identifier("__".join(map(column_identifier, parts)))
-        return name
-
-    def _since(self, before: Any) -> Any:
-        """From where on rows are read: the last value of the cursor, or so much earlier as was chosen."""
-        if before is None or not self.stream.look_back:
-            return before
-        from dlt.extract.incremental.lag import apply_lag_with_suppression
-
-        try:
-            return apply_lag_with_suppression(self.stream.look_back, max, None, None, before)
-        except ValueError as error:
-            said = f"The cursor {self.stream.cursor} is no time, day or number, so it cannot look back."
-            raise SourceError("config", said) from error
-
-    def _source(self, pipeline: Any, disposition: Any, before: Any, known: Mapping[str, Any], seen: _Seen) -> Any:
-        """The connector's resource with everything a person chose, as a dlt source."""
+    def _source(
+        self, disposition: Any, last: StreamCursor, known: Mapping[str, Any], seen: Seen
+    ) -> tuple[Any, RowTypes]:
+        """The connector's resource with everything a person chose, as a dlt source; and what finds its rows' types."""
         import dlt
 
-        stream, cursor = self.stream, None
-        if stream.cursor:
-            incremental: Any = dlt.sources.incremental(
-                stream.cursor,
-                # Rows without a value cannot be followed; a merge may read them every time.
-                on_cursor_value_missing="include" if stream.mode == "merge" else "raise",
-                # Rows of the last value are read again and replaced (_replace_from). dlt would keep a hash of each of
-                # them in its state, and take a row that changed without its cursor for one that it knows.
-                primary_key=(),
-                lag=stream.look_back or None,
-            )
-            cursor = Cursor(stream.cursor, self._since(before), incremental)
+        stream = self.stream
+        cursor = Cursor(stream.cursor, last.since, last.incremental()) if stream.cursor else None
         resource = self.connector.resource(self.config, stream, self.context, cursor)
         hints: dict[str, Any] = {
             "write_disposition": disposition,
@@ -282,7 +219,7 @@ class StreamLoad:
         }
         declared = resource.compute_table_schema().get("columns", {})
         wanted = set(stream.columns) if stream.columns is not None else None
-        _refuse_collision(stream, [name for name in declared if wanted is None or name in wanted])
+        refuse_collision(stream, [name for name in declared if wanted is None or name in wanted])
         columns: dict[str, Any] = {}
         for source_name, column in declared.items():
             name = stream.named(source_name)
@@ -313,8 +250,13 @@ class StreamLoad:
         resource.apply_hints(**hints)
         if "columns" in self.connector.pushes:
             wanted = None
-        resource.add_step(_last_step(_Conform(known, wanted, stream, seen, self.context.most_rows)))
-        return dlt.source(lambda: resource, name=self.name, root_key=True)()
+        encode_for_texts()
+        postgres = self.target.kind == "postgres"
+        nesting = resource.max_table_nesting
+        types = RowTypes(stream, nesting=MOST_NESTING if nesting is None else nesting, postgres=postgres)
+        conform = Conform(known, wanted, stream, seen, types, most=self.context.most_rows, postgres=postgres)
+        resource.add_step(last_step(conform))
+        return dlt.source(lambda: resource, name=self.name, root_key=True)(), types
 
     def _state(self, pipeline: Any) -> Mapping[str, Any]:
         """What dlt remembers of the stream."""
@@ -325,7 +267,7 @@ class StreamLoad:
     def _cursor_value(self, pipeline: Any) -> Any:
         return self._state(pipeline).get("incremental", {}).get(self.stream.cursor or "", {}).get("last_value")
 
-    def _changes(self, schema: Any, tables: list[str], known: Mapping[str, Any], seen: _Seen) -> Changes:
+    def _changes(self, schema: Any, tables: list[str], known: Mapping[str, Any], seen: Seen) -> Changes:
         """Compare with the warehouse, say what changed, and stop where the policy says so. Raises SourceError."""
         made = Changes()
         if not known:
@@ -346,142 +288,6 @@ class StreamLoad:
                 accept = "accept the change" if self.stream.schema_policy == "ask" else "let the stream evolve"
                 raise SourceError("schema", f"The columns changed ({made.sentence()}); {accept} to load it.")
         return made
-
-
-def _at(row: Mapping[str, Any], path: str) -> Any:
-    """A value of a row by its key, or by the keys that lead to it."""
-    if path in row:
-        return row[path]
-    value: Any = row
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _least(values: Any) -> Any:
-    import pyarrow.compute as pc
-
-    return pc.min(values).as_py()
-
-
-def _compare(what: str, rows: int, otherwise: str, count: int) -> None:
-    """Raise SourceError where two counts of the same rows differ: whatever the cause, it is no success."""
-    if rows != count:
-        raise SourceError("data", f"{rows:,} rows {what}, but {count:,} {otherwise}: rows were lost or doubled.")
-
-
-def _last_step(work: Callable[[Any, Any], Any]) -> Any:
-    """A step of dlt that comes after the cursor was applied, which is then found under the name that the source has."""
-    from dlt.extract.items_transform import ItemTransform
-
-    class Last(ItemTransform):
-        placement_affinity = 2
-
-        def __call__(self, item: Any, meta: Any = None) -> Any:
-            return work(item, meta)
-
-    return Last(work)
-
-
-def _refuse_collision(stream: StreamSettings, names: Iterable[str]) -> None:
-    renamed = {stream.named(name): name for name in names}
-    if both := collision([stream.named(name) for name in names]):
-        raise SourceError(
-            "schema", collision_said(stream.name, (renamed.get(both[0], both[0]), renamed.get(both[1], both[1])))
-        )
-
-
-class _Conform:
-    """A step between source and dlt: counts, leaves columns out, and converts to the wider type of the warehouse."""
-
-    def __init__(
-        self, known: Mapping[str, Any], wanted: set[str] | None, stream: StreamSettings, seen: _Seen, most: int | None
-    ) -> None:
-        self._known, self._wanted, self._stream, self._seen, self._most = known, wanted, stream, seen, most
-        self._paths: dict[str, tuple[str, ...]] = {}  # of rows: what a name in the warehouse comes from
-
-    def __call__(self, item: Any, meta: Any = None) -> Any:
-        if hasattr(item, "schema") and hasattr(item, "num_rows"):
-            return self._table(item)
-        rows = item if isinstance(item, list) else [item]
-        if self._most is not None:
-            rows = rows[: max(0, self._most - self._seen.rows)]
-        if self._wanted is not None:
-            rows = [{name: value for name, value in row.items() if name in self._wanted} for row in rows]
-        for row in rows:
-            self._look(row, (), "")
-            if self._stream.cursor:
-                self._seen.cursor(_at(row, self._stream.cursor))
-        for name, kind in self._stream.types.items():
-            rows = [{**row, name: value_as_chosen(row[name], kind, name)} if name in row else row for row in rows]
-        if self._stream.rename:
-            rows = [{self._stream.named(name): value for name, value in row.items()} for row in rows]
-        self._seen.piece(len(rows), 0)
-        return rows
-
-    def _table(self, table: Any) -> Any:
-        if self._wanted is not None:
-            table = table.select([name for name in table.schema.names if name in self._wanted])
-        _refuse_collision(self._stream, table.schema.names)
-        if self._stream.cursor in table.schema.names:
-            self._seen.cursor(_least(table.column(self._stream.cursor)))
-        for name, kind in self._stream.types.items():
-            if name in table.schema.names:
-                place = table.schema.names.index(name)
-                table = table.set_column(place, name, as_chosen(table.column(name), kind, self._stream.name, name))
-        for place, name in enumerate(table.schema.names):
-            values = table.column(place)
-            if (kept := as_kept(values, self._stream.name, name)) is not values:
-                table = table.set_column(place, name, kept)
-        if self._stream.rename:
-            table = table.rename_columns([self._stream.named(name) for name in table.schema.names])
-        if self._most is not None:
-            table = table.slice(0, max(0, self._most - self._seen.rows))
-        self._seen.columns = (self._seen.columns or set()) | set(table.schema.names)
-        self._remember(sorted(self._seen.columns))
-        if self._known:
-            table = self._converted(table)
-        self._seen.piece(table.num_rows, table.nbytes)
-        return table
-
-    def _look(self, row: Mapping[str, Any], path: tuple[str, ...], place: str) -> None:
-        """Raise SourceError where two keys become one name: dlt flattens a.b to a__b, and the later one would win."""
-        for key, value in row.items():
-            name = self._stream.named(key) if not path else key
-            here, made = (*path, key), f"{place}__{column_identifier(name)}" if place else column_identifier(name)
-            if not place and made.startswith(RESERVED):
-                raise SourceError("schema", collision_said(self._stream.name, (key, key)))
-            if self._paths.setdefault(made, here) != here:
-                other = ".".join(self._paths[made])
-                raise SourceError("schema", collision_said(self._stream.name, (other, ".".join(here))))
-            if isinstance(value, dict):
-                self._look(value, here, made)
-            elif isinstance(value, list):
-                for each in value:
-                    if isinstance(each, dict):
-                        self._look(each, (*here, "[]"), f"{made}__[]")
-
-    def _remember(self, names: list[str]) -> None:
-        import dlt
-
-        state = dlt.current.resource_state(self._seen.stream)
-        if state.get(_COLUMNS) != names:
-            state[_COLUMNS] = names
-
-    def _converted(self, table: Any) -> Any:
-        from dlt.common.destination.capabilities import DestinationCapabilitiesContext
-        from dlt.common.libs.pyarrow import get_column_type_from_py_arrow, get_py_arrow_datatype
-
-        capabilities = DestinationCapabilitiesContext.generic_capabilities()
-        for place, each in enumerate(table.schema):
-            known = self._known.get(column_identifier(each.name))
-            if known is None:
-                continue
-            now = get_column_type_from_py_arrow(each.type)
-            if now.get("data_type") != known.get("data_type") and narrower(now, known):
-                kind = get_py_arrow_datatype(known, capabilities, "UTC")
-                table = table.set_column(place, each.name, table.column(place).cast(kind))
-        return table
 
 
 def _scope_of(disposition: Any) -> str | None:

@@ -1,7 +1,9 @@
 """Reads a local file of a known format, a piece at a time: columns in memory, or rows where lists are nested."""
 
-import json
+import re
+import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +12,9 @@ from pydantic import BaseModel, field_validator
 
 from nodes.connectors import csv_files
 from nodes.connectors.base import setting
+from nodes.connectors.encodings import ENCODINGS
 from nodes.connectors.failures import SourceError, first_line
+from nodes.connectors.values.rows import exact_json
 
 Format = Literal["csv", "jsonl", "parquet", "excel"]
 FORMATS = {
@@ -25,6 +29,7 @@ ENDINGS: dict[str, Format] = {
     ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel", ".xls": "excel", ".ods": "excel",
 }  # fmt: skip
 ROWS = 50_000
+SHOWN = 5  # cells of a sheet in a message
 LONGEST_LINE = 16 * 1024 * 1024  # bytes of one line of JSON: longer ones are broken files
 QUOTES = {'"': 'Double: "', "'": "Single: '", "none": "None: quotes are part of values"}
 HEADERS = {"auto": "If it looks like names", "yes": "Yes", "no": "No"}
@@ -49,7 +54,7 @@ class Reading(BaseModel):
     header: Literal["auto", "yes", "no"] = setting(
         "auto", title="First line has names (CSV)", words=HEADERS, advanced=True
     )
-    encoding: Encoding = setting("auto", title="Encoding (CSV)", words=csv_files.ENCODINGS, advanced=True)
+    encoding: Encoding = setting("auto", title="Encoding (CSV)", words=ENCODINGS, advanced=True)
     decimal_mark: Literal[".", ","] = setting(".", title="Decimal mark (CSV)", words=DECIMALS, advanced=True)
     null_words: list[str] = setting(
         [],
@@ -134,10 +139,10 @@ def _json_rows(name: str, path: Path) -> Iterator[tuple[int, Any]]:
         rest = head
         if head == b"[":
             try:
-                whole = json.loads(head + file.read(LONGEST_LINE * 16))
+                whole = exact_json(head + file.read(LONGEST_LINE * 16))
             except ValueError as error:
                 raise SourceError("data", f"{name}: this is not JSON: {error}.") from error
-            yield from ((1, row) for row in whole)
+            yield from enumerate(whole, 1)
             return
         number = 0
         while line := rest + file.readline(LONGEST_LINE + 1):
@@ -149,9 +154,9 @@ def _json_rows(name: str, path: Path) -> Iterator[tuple[int, Any]]:
             if not line.strip():
                 continue
             try:
-                value = json.loads(line)
+                value = exact_json(line)
             except ValueError as error:
-                raise SourceError("data", f"{name}, line {number}: this is not JSON.") from error
+                raise SourceError("data", f"{name}, line {number}: this is not JSON: {error}.") from error
             yield number, value
 
 
@@ -188,7 +193,32 @@ def _excel(name: str, path: Path, options: Reading) -> Iterator[Any]:
         rows = book.get_sheet_by_name(chosen).to_python(skip_empty_area=False)
     except calamine.CalamineError as error:
         raise SourceError("data", f"{name}: this is not a workbook that can be read.") from error
+    if errors := _errors(path, book.sheet_names.index(chosen)):
+        more = f", and {len(errors) - SHOWN:,} more" if len(errors) > SHOWN else ""
+        print(f"{name}: cells that show an error are empty in the table: {', '.join(errors[:SHOWN])}{more}.")
     yield from tables_of(name, rows, options.header_row)
+
+
+def _errors(path: Path, number: int) -> list[str]:
+    """The cells of a sheet of an .xlsx that show an error, such as #N/A; calamine gives them as empty ones."""
+    with suppress(zipfile.BadZipFile, KeyError, IndexError), zipfile.ZipFile(path) as book:
+        sheet = _attributes(_SHEET.findall(book.read("xl/workbook.xml"))[number])
+        relations = map(_attributes, _RELATION.findall(book.read("xl/_rels/workbook.xml.rels")))
+        target = {each[b"Id"]: each[b"Target"].decode() for each in relations}[sheet[b"id"]]
+        cells = book.read(target.lstrip("/") if target.startswith("/") else f"xl/{target}")
+        found = (_attributes(each) for each in _CELL.findall(cells) if b'"e"' in each)
+        return [each.get(b"r", b"?").decode() for each in found if each.get(b"t") == b"e"]
+    return []
+
+
+_SHEET = re.compile(rb"<(?:\w+:)?sheet\s[^<>]*>")
+_RELATION = re.compile(rb"<(?:\w+:)?Relationship\s[^<>]*>")
+_CELL = re.compile(rb"<(?:\w+:)?c\s[^<>]*>")
+_ATTRIBUTE = re.compile(rb'(\w+)="([^"]*)"')
+
+
+def _attributes(tag: bytes) -> dict[bytes, bytes]:
+    return dict(_ATTRIBUTE.findall(tag))
 
 
 def tables_of(name: str, rows: Sequence[Sequence[Any]], header_row: int) -> Iterator[Any]:
@@ -235,6 +265,6 @@ def _column(cells: list[Any]) -> Any:
 
 
 def _as_text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return value.isoformat() if isinstance(value, date | datetime | time) else str(value)

@@ -265,4 +265,15 @@ def _alter(client: Any, schema: Any, table: str, known: Mapping[str, Any], *, re
             )
         kind = client.type_mapper.to_destination_type({**column, **wider}, client.prepare_load_table(table))
         quoted = client.sql_client.escape_column_name(name)
+        if wider["data_type"] == "double":
+            large = client.sql_client.execute_sql(
+                f"SELECT {quoted} FROM {place} WHERE {quoted} > {2**53} OR {quoted} < -{2**53} LIMIT 1"
+            )
+            if large:
+                raise SourceError(
+                    "schema",
+                    f"The column {name} changed from {shown(known[name])} to double, which would round {large[0][0]} "
+                    f"in {table}: choose decimal or text for it in the settings of this table, or load it once with a "
+                    "full refresh.",
+                )
         client.sql_client.execute_sql(f"ALTER TABLE {place} ALTER COLUMN {quoted} TYPE {kind} USING {quoted}::{kind}")

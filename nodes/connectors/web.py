@@ -149,8 +149,17 @@ class Web(requests.Session):
             raise SourceError("http", f"{place} answered with a web page (HTML) instead of data: check the address.")
         if body.lstrip()[:1] not in (b"{", b"[", b"") and answer.status_code != 204:
             raise SourceError("http", f"{place} answered with something that is not JSON.")
+        answer.json = lambda **_: self._exact(place, body, answer.encoding)  # numbers, too
         if request.method == "GET":
             self._count(request, place, body)
+
+    def _exact(self, place: str, body: bytes, encoding: str | None) -> Any:
+        from nodes.connectors.values.rows import exact_json
+
+        try:
+            return exact_json(body) if not encoding or "utf" in encoding.lower() else exact_json(body.decode(encoding))
+        except (ValueError, LookupError) as error:
+            raise SourceError("data", f"{place} answered with something that is not JSON: {error}.") from error
 
     def _count(self, request: Any, place: str, body: bytes) -> None:
         self._pages[place] = self._pages.get(place, 0) + 1

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.servers import Postgres, postgres_programs, require
+from tests.connectors.loads import as_warehouse, ask_postgres
 
 
 @pytest.fixture(scope="package")
@@ -16,3 +17,13 @@ def cluster():
     yield server
     server.stop("immediate")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def warehouse(request, tmp_path):
+    """Each kind of destination, without anything of an earlier test in it."""
+    if request.param == "duckdb":
+        return {"type": "duckdb", "path": str(tmp_path / "warehouse.duckdb")}
+    cluster = request.getfixturevalue("cluster")
+    ask_postgres(cluster.url, "DROP SCHEMA IF EXISTS shop CASCADE; DROP SCHEMA IF EXISTS shop_staging CASCADE")
+    return as_warehouse(cluster)

@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 import psycopg2
+from psycopg2.extras import register_default_json, register_default_jsonb
 
 from nodes.connectors import client
 
@@ -83,6 +84,8 @@ def ask(destination: dict[str, Any], statement: str, *values: Any) -> list[tuple
 def ask_postgres(url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
     connection = psycopg2.connect(url)
     connection.autocommit = True
+    for register in (register_default_json, register_default_jsonb):
+        register(connection, loads=str)  # as it is written: Python's own reading rounds numbers
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement, values or None)

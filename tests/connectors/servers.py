@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pymysql
@@ -104,6 +105,20 @@ class MariaDb:
             for statement in statements:
                 cursor.execute(statement)
             return cursor.fetchall()
+
+    def reader(self, database: str) -> tuple[str, ...]:
+        """The statements that make a user who may only read this database."""
+        return (
+            f"CREATE OR REPLACE USER reader@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
+            f"GRANT SELECT ON {database}.* TO reader@'127.0.0.1'",
+        )
+
+    def source(self, database: str) -> dict[str, Any]:
+        """The settings of a connection as that user."""
+        return {
+            "system": "mysql", "host": "127.0.0.1", "port": self.port, "database": database, "user": "reader",
+            "password": PASSWORD, "tls": "disable",
+        }  # fmt: skip
 
     def close(self) -> None:
         self.process.kill()

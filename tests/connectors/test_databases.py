@@ -233,3 +233,23 @@ def test_a_table_without_rows_is_there_with_its_columns_and_fills_later(lite, se
     lite.source.execute("INSERT INTO Orders SELECT * FROM kept")
     assert lite.loaded({"name": "Orders", **settings})["Orders"]["rows"] == rows
     assert lite.one("SELECT count(*), count(DISTINCT id) FROM shop.orders") == (rows, rows)
+
+
+TYPES = {
+    "smallint": "BIGINT", "bigint": "BIGINT", "numeric(12,4)": "DECIMAL(12,4)", "numeric": "DECIMAL(38,9)",
+    "real": "DOUBLE", "double precision": "DOUBLE", "boolean": "BOOLEAN", "text": "VARCHAR", "date": "DATE",
+    "time": "TIME", "timestamp": "TIMESTAMP", "timestamptz": "TIMESTAMP WITH TIME ZONE", "bytea": "BLOB",
+    "jsonb": "JSON", "integer[]": "JSON", "interval": "VARCHAR", "inet": "VARCHAR", "uuid": "VARCHAR",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_columns_have_the_types_of_the_source_also_without_a_value(cluster, shop, tmp_path, rows):
+    columns = ", ".join(f"v{n} {kind}" for n, kind in enumerate(TYPES))
+    shop(f"CREATE TABLE t (id int, {columns}); INSERT INTO t (id) SELECT generate_series(1, {rows})")
+    place = Place(tmp_path, "sql_database", as_source(cluster))
+    place.loaded("t")
+    found = [row[1] for row in place.rows("DESCRIBE shop.t") if row[0].startswith("v")]
+    assert dict(zip(TYPES, found, strict=True)) == TYPES
+    assert place.one("SELECT count(*) FROM shop.t") == (rows,)
+    assert "is loaded as text, as the database writes it" in place.log.decode()

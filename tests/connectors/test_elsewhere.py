@@ -161,13 +161,9 @@ def test_mariadb_to_duckdb_in_every_mode(tmp_path):
             "INSERT INTO shop.orders SELECT seq, seq * 1.25, '2026-01-01' + INTERVAL seq MINUTE, 'é', seq % 2, "
             "'{\"a\": 1}' FROM seq_1_to_2000",
             "CREATE TABLE shop.copy AS SELECT * FROM shop.orders",
-            f"CREATE USER reader@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
-            "GRANT SELECT ON shop.* TO reader@'127.0.0.1'",
+            *server.reader("shop"),
         )
-        config = {
-            "system": "mysql", "host": "127.0.0.1", "port": server.port, "database": "shop", "user": "reader",
-            "password": PASSWORD, "tls": "disable",
-        }  # fmt: skip
+        config = server.source("shop")
         place = Place(tmp_path, "sql_database", config)
         assert place.discover()["orders"]["primary_key"] == ["id"]
         streams = (

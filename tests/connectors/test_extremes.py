@@ -1,5 +1,7 @@
 """Values at the edge: carried over exactly, or refused with table, column, row, value and what to do."""
 
+import sqlite3
+from contextlib import closing
 from datetime import date, datetime, time
 from decimal import Decimal
 
@@ -7,7 +9,7 @@ import pytest
 
 from tests.chaos.servers import require
 from tests.connectors.loads import Place, as_source, as_warehouse, ask_postgres
-from tests.connectors.servers import PASSWORD, MariaDb
+from tests.connectors.servers import MariaDb
 
 
 @pytest.fixture
@@ -126,12 +128,9 @@ def test_times_of_mariadb_that_are_no_times_of_a_day_are_told_and_loaded_as_text
             "CREATE DATABASE shop",
             "CREATE TABLE shop.t (id int PRIMARY KEY, v time(6), d date)",
             "INSERT INTO shop.t VALUES (1, '10:00:00.5', '2026-01-01'), (2, '23:59:59', NULL)",
-            f"CREATE USER reader@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
-            "GRANT SELECT ON shop.* TO reader@'127.0.0.1'",
+            *server.reader("shop"),
         )
-        login = {"user": "reader", "password": PASSWORD, "tls": "disable"}
-        where = {"system": "mysql", "host": "127.0.0.1", "port": server.port, "database": "shop"}
-        place = Place(tmp_path, "sql_database", {**where, **login})
+        place = Place(tmp_path, "sql_database", server.source("shop"))
         place.loaded("t")
         assert place.rows("SELECT v FROM shop.t ORDER BY id") == [(time(10, 0, 0, 500000),), (time(23, 59, 59),)]
         for odd in ("-120:00:00", "838:59:59", "24:00:00"):
@@ -141,5 +140,57 @@ def test_times_of_mariadb_that_are_no_times_of_a_day_are_told_and_loaded_as_text
         assert place.rows("SELECT w FROM shop.t WHERE id = 2") == [("24:00:00.000000",)]
         server.ask("SET sql_mode = ''", "UPDATE shop.t SET v = '00:00:00', d = '0000-00-00' WHERE id = 2")
         assert "t, column d, the row with id 2: 0000-00-00" in place.failed("t")[1]
+    finally:
+        server.close()
+
+
+ODD_IN_SQLITE = [
+    ("DATE", "2026-02-30"),
+    ("DATE", "2026-01-01 10:30:00"),
+    ("DATETIME", "2026-01-01 10:00:00.123456789"),
+    ("DATETIME", 1767225600),
+    ("TIME", "24:00:00"),
+    ("BOOLEAN", 5),
+    ("INTEGER", "abc"),
+    ("DECIMAL(10,2)", 1.239),
+    ("TEXT", b"abc"),
+]
+
+
+def test_values_of_sqlite_that_are_not_of_their_columns_type_are_refused_with_their_row_and_loaded_as_text(tmp_path):
+    place = Place(tmp_path, "sql_database", {"system": "sqlite", "path": "shop.db"})
+    with closing(sqlite3.connect(place.project / "shop.db")) as source:
+        for n, (kind, value) in enumerate(ODD_IN_SQLITE):
+            source.execute(f"CREATE TABLE t{n} (id INTEGER PRIMARY KEY, v {kind})")
+            source.executemany(f"INSERT INTO t{n} VALUES (?, ?)", [(1, None), (2, value)])
+        source.commit()
+    names = [f"t{n}" for n in range(len(ODD_IN_SQLITE))]
+    said = {event["stream"]: event["message"] for event in place.load(*names).done}
+    place.loaded(*({"name": name, "types": {"v": "text"}} for name in names))
+    for name, (_, value) in zip(names, ODD_IN_SQLITE, strict=True):
+        shown = value.decode() if isinstance(value, bytes) else str(value)
+        assert f"{name}, column v, the row with id 2: {shown} does not fit its type. Choose another type" in said[name]
+        kept = "x'616263'" if isinstance(value, bytes) else str(value)
+        assert place.rows(f"SELECT v FROM shop.{name} WHERE id = 2") == [(kept,)]
+
+
+def test_an_hour_of_autumn_that_mariadb_shows_twice_is_two_moments(tmp_path):
+    require(mariadbd=MariaDb.programs())
+    server = MariaDb(tmp_path)
+    try:
+        server.ask(
+            "CREATE DATABASE shop",
+            "SET GLOBAL time_zone = '+02:00'",
+            "CREATE TABLE shop.t (id int PRIMARY KEY, v timestamp(6) NULL, f float)",
+            "SET time_zone = '+00:00'",
+            "INSERT INTO shop.t VALUES (1, '2026-10-25 00:30:00', 16777216), (2, '2026-10-25 01:30:00', 1.1)",
+            *server.reader("shop"),
+        )
+        place = Place(tmp_path, "sql_database", server.source("shop"))
+        place.loaded("t")
+        assert place.rows("SELECT epoch(v), f FROM shop.t ORDER BY id") == [
+            (1792888200.0, 16777216.0),
+            (1792891800.0, 1.100000023841858),
+        ]
     finally:
         server.close()

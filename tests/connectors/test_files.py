@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from tests.connectors.api import Api
-from tests.connectors.books import write_book
+from tests.connectors.books import Error, write_book
 from tests.connectors.loads import Place
 
 HEAD = "id,amount,day,note\n"
@@ -126,7 +126,7 @@ def test_broken_files_are_named_with_their_line_and_nothing_of_them_is_seen(fold
     assert {name: kind for name, (kind, _) in said.items()} == {**dict.fromkeys(said, "data"), "gone": "config"}
     assert said["binary"][1] == "binary.csv: this is not text in UTF-8; is it a binary file?"
     assert said["huge"][1] == "huge.csv, line 2: it is longer than 16 MiB; is a quote missing?"
-    assert said["cut"][1] == "cut.jsonl, line 2: this is not JSON."
+    assert said["cut"][1].startswith("cut.jsonl, line 2: this is not JSON: Expecting ")
     assert said["list"][1] == "list.jsonl, line 2: this is not an object in braces."
     assert said["gone"][1] == "There are no files (any more) for the table gone."
     assert "ragged.csv" in said["ragged"][1]
@@ -199,11 +199,19 @@ def test_what_parquet_holds_finer_than_a_warehouse_is_kept_or_refused(folder):
     ):
         pq.write_table(pa.table({"id": [1], **values}), data / f"{name}.parquet")
     said = {event["stream"]: event.get("message") for event in folder.load("fine", "whole", "large", "long").done}
-    assert "fine, column at: a moment has more than 6 digits of a second" in said["fine"]
-    assert "large, column n: a number is larger than" in said["large"]
-    assert "long, column n: a number has more than 38 digits" in said["long"]
+    at = "2026-01-01 00:00:00.000000001"
+    assert f"fine, column at, row 1: {at} has more than 6 digits of a second. Choose another type" in said["fine"]
+    assert f"large, column n, row 1: {2**64 - 1} is larger than" in said["large"]
+    assert f"long, column n, row 1: {10**40} has more than 38 digits" in said["long"]
     assert folder.one('SELECT epoch_us("at"), n FROM shop.whole') == (whole // 1000, 7)
     folder.loaded(*({"name": name, "types": {"at": "text", "n": "text"}} for name in ("large", "long")))
     assert folder.one("SELECT n FROM shop.large") == (str(2**64 - 1),) and folder.one("SELECT n FROM shop.long")[
         0
     ] == str(10**40)
+
+
+def test_cells_that_show_an_error_are_empty_and_told(folder):
+    write_book(folder.project / "data" / "a.xlsx", [["sku", "price"], ["x", Error("#N/A")], ["y", 2.5]])
+    folder.loaded("a")
+    assert folder.rows("SELECT sku, price FROM shop.a ORDER BY sku") == [("x", None), ("y", 2.5)]
+    assert "a.xlsx: cells that show an error are empty in the table: B2." in folder.log.decode()

@@ -149,3 +149,46 @@ def test_a_column_that_becomes_wider_is_loaded_at_once(cluster, tmp_path, where,
     for n in range(len(WIDER)):
         rows = dict(place.rows(f"SELECT id, v FROM shop.t{n} ORDER BY id"))
         assert rows == dict(ask_postgres(cluster.url, f"SELECT id, v FROM t{n}")), WIDER[n]
+
+
+@pytest.mark.parametrize("where", ["duckdb", "postgres"])
+def test_no_number_is_rounded_when_a_type_changes(cluster, tmp_path, where):
+    changes = [
+        (
+            "double precision",
+            "numeric(20,18)",
+            "0.5",
+            "0.123456789012345678",
+            "t0, column v, the row with id 2: 0.1234",
+        ),
+        ("double precision", "bigint", "0.5", "9007199254740993", "t1, column v, the row with id 2: 9007199254740993"),
+        (
+            "bigint",
+            "double precision",
+            "9007199254740993",
+            "0.5",
+            "to double, which would round 9007199254740993 in t2",
+        ),
+    ]
+    ask_postgres(
+        cluster.url,
+        "DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS shop CASCADE; "
+        "DROP SCHEMA IF EXISTS shop_staging CASCADE; "
+        + "".join(
+            f"CREATE TABLE t{n} (id int PRIMARY KEY, v {before}); INSERT INTO t{n} VALUES (1, {old}); "
+            for n, (before, _, old, _, _) in enumerate(changes)
+        ),
+    )
+    more = {"destination": as_warehouse(cluster)} if where == "postgres" else {}
+    place = Place(tmp_path, "sql_database", as_source(cluster), **more)
+    streams = [{"name": f"t{n}", "mode": "merge", "primary_key": ["id"]} for n in range(len(changes))]
+    place.loaded(*streams)
+    for n, (_, after, _, new, _) in enumerate(changes):
+        ask_postgres(
+            cluster.url,
+            f"DROP TABLE t{n}; CREATE TABLE t{n} (id int PRIMARY KEY, v {after}); INSERT INTO t{n} VALUES (2, {new})",
+        )
+    told = [event["message"] for event in place.load(*streams).done]
+    for said, (*_, wanted) in zip(told, changes, strict=True):
+        assert wanted in said
+    assert [place.one(f"SELECT v FROM shop.t{n}")[0] for n in range(3)] == [0.5, 0.5, 9007199254740993]

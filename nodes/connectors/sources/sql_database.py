@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from nodes.connectors import base, sql_values
+from nodes.connectors import base
 from nodes.connectors.base import Connector, Context, Cursor, Found, Misfit, setting
 from nodes.connectors.failures import SourceError
 from nodes.connectors.places import allowed
 from nodes.connectors.streams import Filter, StreamSettings
+from nodes.connectors.values import sql as sql_values
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _SERVERS = {"system": list(PORTS)}
@@ -139,7 +140,9 @@ class SqlDatabase(Connector):
                 raise SourceError("schema", f"The table {stream.name} has no column {name} (any more).")
         # Without its key: a person says what the key is, and that of the database would change what append means.
         metadata = sa.MetaData(schema=config.db_schema or None)
-        sa.Table(stream.name, metadata, *sql_values.columns_of(there, wanted, stream.types, context.say))
+        sa.Table(
+            stream.name, metadata, *sql_values.columns_of(there, wanted, stream.types, engine.dialect, context.say)
+        )
         return sql_table(
             credentials=engine,
             table=stream.name,
@@ -150,6 +153,7 @@ class SqlDatabase(Connector):
             backend="pyarrow",
             reflection_level="full",
             query_adapter_callback=_filtered(stream, there, context),
+            type_adapter_callback=sql_values.as_dlt_knows,
             table_loader_class=sql_values.loader_of(
                 stream.name, stream.primary_key or [column.name for column in there.primary_key]
             ),
@@ -169,7 +173,9 @@ def engine_of(config: Settings, context: Context) -> Any:
         if head and head != b"SQLite format 3\0":
             raise SourceError("data", f"{config.path} is not an SQLite database.")
         url = sa.URL.create("sqlite", database=f"file:{_quoted(str(path))}", query={"mode": "ro", "uri": "true"})
-        return sa.create_engine(url, connect_args={"timeout": config.connect_timeout})
+        engine = sa.create_engine(url, connect_args={"timeout": config.connect_timeout})
+        sa.event.listen(engine, "connect", lambda connection, _: sql_values.checked_sqlite(connection))
+        return engine
     host, address = config.host or "", context.guard.resolve(config.host or "")
     driver, arguments = _DRIVERS[config.system](config, host, address, context)
     url = sa.URL.create(
@@ -181,8 +187,8 @@ def engine_of(config: Settings, context: Context) -> Any:
         database=config.database,
     )
     engine = sa.create_engine(url, connect_args={**config.parameters, **arguments}, pool_pre_ping=False)
-    if config.system == "postgresql":
-        sa.event.listen(engine, "connect", lambda connection, _: sql_values.checked_postgresql(connection))
+    if check := {"postgresql": sql_values.checked_postgresql, "mysql": sql_values.in_utc}.get(config.system):
+        sa.event.listen(engine, "connect", lambda connection, _: check(connection))
     return engine
 
 
@@ -291,7 +297,7 @@ def _filtered(stream: StreamSettings, there: Any, context: Context) -> Any:
     def adapt(query: Any, table: Any, incremental: Any, engine: Any) -> Any:
         if incremental is not None and engine.dialect.name == "sqlite":
             query = _text_cursor(query, table, incremental)
-        query = sql_values.selected(query, table, there, stream.types)
+        query = sql_values.selected(query, table, there, stream.types, engine.dialect.name)
         if conditions:
             query = query.where(*conditions)
         return query.limit(context.most_rows) if context.most_rows else query
