@@ -13,10 +13,10 @@ from flows.forms import FlowForm
 from flows.infra.object_actions import ObjectActions
 from flows.models import Environment, Flow
 from nodes import expansion, services
-from nodes.admin_forms import LinkForm, NodeForm
-from nodes.environment_forms import NAMES, WarehouseForm, field_names
+from nodes.forms.admin import LinkForm, NodeForm
+from nodes.forms.environment import NAMES, WarehouseForm, field_names
 from nodes.models import Change, Link, Node
-from nodes.previews import what_it_does
+from nodes.services.previews import what_it_does
 
 
 @admin.register(Flow)

@@ -10,14 +10,14 @@ from flows.models import Environment, Flow, Revision
 from flows.variables.references import references_in
 from flows.variables.values import plain_values
 from nodes import ordering
+from nodes.dbt.manifest import Manifest
+from nodes.dbt.selectors import Selection
+from nodes.dbt.selectors.state import Comparison
+from nodes.dbt.stored_manifests import manifest_of
 from nodes.kinds import connection as connections
 from nodes.kinds import script, transformation
 from nodes.kinds.base import Expanded, TaskSpec
-from nodes.manifest import Manifest
-from nodes.manifests import manifest_of
 from nodes.models import Connection, Expansion, Node, Task
-from nodes.selectors import Selection
-from nodes.selectors.state import Comparison
 
 #: What each kind of node besides Transformation does with a manifest and the project's folder.
 KINDS: dict[Node.Kind, Callable[[Node, Manifest, Path], Expanded]] = {

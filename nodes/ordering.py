@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nodes import graph
+from nodes.dbt.manifest import Manifest
 from nodes.kinds.base import TaskSpec
-from nodes.manifest import Manifest
 
 GATE, HOOK = "gate", "hook"
 ON_RUN_START, ON_RUN_END = "on-run-start", "on-run-end"

@@ -25,11 +25,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+CONNECTORS = "nodes.connections.connectors"
 #: module that is run -> what is imported before the fork
 IMPORTS = {
     "nodes.dbt.session": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
     "nodes.dbt.parse_child": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
-    "nodes.connectors.child": ("nodes.connectors.child", "nodes.connectors.catalogue", "nodes.connectors.loading"),
+    "nodes.connections.connectors.child": (
+        "nodes.connections.connectors.child",
+        "nodes.connections.connectors.catalogue",
+        "nodes.connections.connectors.loading",
+    ),
 }
 _ROOT = Path(__file__).resolve().parents[1]
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36

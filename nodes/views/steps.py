@@ -15,12 +15,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from flows.access import acting
 from flows.models import Flow
 from nodes import services
+from nodes.dbt.selectors import split_values
+from nodes.dbt.stored_manifests import manifest_of
 from nodes.editing import Base, EditConflict
-from nodes.forms import FORMS, ConnectionStepForm, StepForm
-from nodes.manifests import manifest_of
+from nodes.forms.node import FORMS, ConnectionStepForm, StepForm
 from nodes.models import Connection, Node
-from nodes.previews import preview, suggestions, what_it_does
-from nodes.selectors import split_values
+from nodes.services.previews import preview, suggestions, what_it_does
 from nodes.views.editor import KIND_ICONS, flow_or_404, page_context, sees_flows
 
 ROWS = 500

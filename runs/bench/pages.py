@@ -12,10 +12,10 @@ from django.http import HttpResponse
 from django.test import Client
 
 from flows.models import Environment, Flow, Project, Revision
-from nodes.bench_select import synthetic_manifest
-from nodes.manifest import decode
+from nodes.dbt.manifest import decode
 from nodes.models import Node
 from nodes.services import save_node
+from runs.bench.select import synthetic_manifest
 
 ROUNDS = 15
 

@@ -9,9 +9,9 @@ from flows.infra import process
 from flows.infra.redaction import Redactor
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError
-from nodes.connections import ConnectionProblem, digest_of, order_for, secrets_to_mask
-from nodes.connectors import client
-from nodes.loads import in_a_box
+from nodes.connections.connectors import client
+from nodes.connections.loads import in_a_box
+from nodes.connections.services import ConnectionProblem, digest_of, order_for, secrets_to_mask
 from nodes.models import Probe
 
 LIMITS = process.Limits(memory=8 * 1024**3, nice=5)

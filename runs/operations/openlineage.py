@@ -16,8 +16,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from nodes.manifest import Manifest
-from nodes.manifests import manifest_of
+from nodes.dbt.manifest import Manifest
+from nodes.dbt.stored_manifests import manifest_of
 from runs.alerts.address import resolve
 from runs.alerts.deadline import Deadline
 from runs.alerts.posting import post

@@ -13,10 +13,10 @@ from django.db.models import Min
 from flows.access import require
 from flows.models import Flow, Revision
 from nodes import ordering
+from nodes.dbt.selectors.state import Comparison
+from nodes.dbt.selectors.values import SelectorError
+from nodes.dbt.stored_manifests import manifest_of
 from nodes.expansion import FlowError, FlowPlan, plan_flow
-from nodes.manifests import manifest_of
-from nodes.selectors.state import Comparison
-from nodes.selectors.values import SelectorError
 from runs.models import Dependency, Run, TaskRun, Trigger
 from runs.planning.estimates import expected_seconds
 from runs.planning.kept_settings import Choice

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from nodes.connectors.client import CODE
-from nodes.connectors.network import Guard, Policy, Refused, is_public, parse_allow
+from nodes.connections.connectors.client import CODE
+from nodes.connections.connectors.network import Guard, Policy, Refused, is_public, parse_allow
 from tests.waiting import patience
 
 PRIVATE = [
@@ -73,7 +73,7 @@ def test_one_private_address_among_several_is_enough_to_refuse():
 
 @pytest.mark.parametrize("host", ["0x7f.1", "127.1", "2130706433", "localhost", "LOCALHOST.", "[::1]", "", "a b", "0"])
 def test_odd_spellings_of_this_machine(host):
-    from nodes.connectors.failures import SourceError
+    from nodes.connections.connectors.failures import SourceError
 
     with pytest.raises(SourceError):
         Guard(Policy()).resolve(host)
@@ -81,7 +81,7 @@ def test_odd_spellings_of_this_machine(host):
 
 INSTALLED = """
 import asyncio, socket, urllib.request
-from nodes.connectors.network import Guard, Policy, Refused
+from nodes.connections.connectors.network import Guard, Policy, Refused
 real = socket.getaddrinfo
 def lookup(host, port, *args, **kwargs):
     return real("127.0.0.1" if host.endswith(".test") else host, port, *args, **kwargs)
@@ -94,7 +94,7 @@ def refused(call):
     try:
         call()
     except Exception as error:
-        from nodes.connectors.failures import chain
+        from nodes.connections.connectors.failures import chain
         assert any(isinstance(link, Refused) for link in chain(error)), repr(error)
     else:
         raise AssertionError("it was let through")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from nodes.manifest import Manifest, Resource
+from nodes.dbt.manifest import Manifest, Resource
 
 METHODS = [
     "fqn",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.selectors import ALL, LIMITS, Atom, SelectorError, parse, split_values
+from nodes.dbt.selectors import ALL, LIMITS, Atom, SelectorError, parse, split_values
 
 READ = [
     ("orders", Atom("orders", "fqn", (), "orders")),

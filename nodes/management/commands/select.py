@@ -11,9 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from nodes.manifest import Manifest, ManifestError, decode
-from nodes.selectors import MODES, Comparison, select
-from nodes.selectors.answers import answer, answer_cases, explained, read_results
+from nodes.dbt.manifest import Manifest, ManifestError, decode
+from nodes.dbt.selectors import MODES, Comparison, select
+from nodes.dbt.selectors.answers import answer, answer_cases, explained, read_results
 
 
 class Command(BaseCommand):

@@ -65,7 +65,7 @@ class Command(BaseCommand):
 def _measure(what: str, size: int, no_dbt: bool) -> dict[str, Any]:
     # Imported when asked: a benchmark brings what only it needs.
     if what == "select":
-        from nodes.bench_select import bench_select
+        from runs.bench.select import bench_select
 
         return bench_select(size, with_dbt=not no_dbt)
     made: dict[str, Any] = getattr(import_module(f"runs.bench.{what}"), what)(size)

@@ -49,7 +49,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a task that loads several: as nodes.loads.Tables tells it, and its cursor before and after."""
+    """One table of a task that loads several, and its cursor before and after; see nodes.connections.loads."""
 
     told: Mapping[str, Any]
     cursor: tuple[Any, Any] | None
