@@ -12,9 +12,9 @@ from django.conf import settings
 
 from flows.infra.process.table import cpu_seconds, descendants
 from flows.models import Environment, Flow, Project
-from nodes.dbt.sync import sync
 from nodes.models import Node
 from nodes.services import save_node
+from nodes.services.sync import sync
 from runs.models import Lane, Run, Trigger
 from runs.operations.embedded import Engine
 from runs.planning.reruns import rerun

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.models import Environment, Flow, Project
-from nodes.dbt.sync import sync
 from nodes.models import Node
 from nodes.services import save_node
+from nodes.services.sync import sync
 from runs.logs import store
 from runs.models import Attempt, Run, Trigger
 from runs.operations.embedded import Engine

@@ -16,11 +16,11 @@ from flows.models import Flow, Revision
 from flows.retry_policy import kind_of, lines_of
 from nodes import ordering
 from nodes.connections.freshness import stale
-from nodes.dbt import sync
 from nodes.expansion import FlowError, FlowPlan, plan_flow, write_tasks
 from nodes.kinds import connection, script
 from nodes.kinds.base import TaskSpec
 from nodes.models import Node
+from nodes.services import sync
 from runs import dispatch
 from runs.clock import after
 from runs.engine import pools

@@ -166,9 +166,9 @@ def _warehouse(postgres: Postgres) -> str:
 def _flow(folder: Path, name: str, port: int, witness: Path) -> Any:
     """A script, four models in a diamond after it, and a long script after them."""
     from flows.models import Environment, Flow, Project
-    from nodes.dbt.sync import sync
     from nodes.models import Node
     from nodes.services import link, save_node
+    from nodes.services.sync import sync
     from tests.runs.engines import write_project
 
     sql = "select public.build('{model}', {seconds}) as built_at"

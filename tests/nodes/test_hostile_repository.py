@@ -11,9 +11,9 @@ from django.db import connections
 from flows.infra import process
 from flows.models import Environment, Flow, Project
 from nodes.dbt import profiles, reader
-from nodes.dbt.sync import SyncError, sync, vars_of
 from nodes.models import Node
 from nodes.scripts.reading import reads_of_all
+from nodes.services.sync import SyncError, sync, vars_of
 from runs.models import Run
 from runs.operations.syncing import ask_to_sync, sync_if_asked
 from runs.planning import planner
@@ -223,7 +223,7 @@ def test_only_workers_and_commands_sync():
     for name, tree in sources():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (
-                node.module == "nodes.dbt.sync"
+                node.module == "nodes.services.sync"
                 or (node.module == "nodes" and any(a.name == "sync" for a in node.names))
             ):
                 users.add(name)

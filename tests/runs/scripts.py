@@ -6,9 +6,9 @@ import pytest
 
 from flows.models import Environment, Flow, Project
 from flows.variables.values import save_variable
-from nodes.dbt.sync import sync
 from nodes.models import Node
 from nodes.services import save_node
+from nodes.services.sync import sync
 from runs.logs import store
 from runs.models import Attempt
 from tests.runs.engines import write_project

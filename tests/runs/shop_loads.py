@@ -9,8 +9,8 @@ import pytest
 
 from flows.models import Environment, Flow, Project
 from nodes.connections.services import save_connection, save_streams
-from nodes.dbt.sync import sync
 from nodes.models import Connection
+from nodes.services.sync import sync
 from tests.runs.engines import write_project
 from tests.waiting import patience
 

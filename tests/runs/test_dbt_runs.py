@@ -13,9 +13,9 @@ import pytest
 from django.conf import settings
 
 from flows.models import Environment
-from nodes.dbt.sync import SyncError, sync
 from nodes.models import Expansion, Node
 from nodes.services import save_node
+from nodes.services.sync import SyncError, sync
 from runs.logs import store
 from runs.models import Attempt, Lane, TaskRun
 from runs.operations.invariants import check

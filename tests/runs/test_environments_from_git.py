@@ -14,9 +14,9 @@ from flows.models import Environment, Flow, Project
 from flows.projects import credentials
 from flows.variables.sealed import rotate
 from flows.variables.values import save_variable
-from nodes.dbt.sync import SyncError, sync
 from nodes.models import Node
 from nodes.services import save_node
+from nodes.services.sync import SyncError, sync
 from runs.logs import store
 from runs.models import Attempt
 from runs.operations.syncing import sync_if_asked, sync_what_is_due

@@ -8,7 +8,7 @@ import pytest
 from flows.models import Environment, Project, Revision
 from flows.projects.git import files_of_commit
 from nodes.dbt import working_copy
-from nodes.dbt.sync import sync
+from nodes.services.sync import sync
 from tests.runs.engines import write_project
 
 

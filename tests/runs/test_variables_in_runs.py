@@ -4,7 +4,7 @@ import pytest
 
 from flows.models import Environment, Revision
 from flows.variables.values import save_variable
-from nodes.dbt.sync import sync, vars_of
+from nodes.services.sync import sync, vars_of
 from runs.logs import store
 from runs.logs.masking import redactor_of_flow
 from runs.planning.reruns import rerun
