@@ -29,8 +29,11 @@ from typing import Any
 IMPORTS = {
     "nodes.dbt.session": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
     "nodes.dbt.parse_child": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
+    "dbt.cli.main": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
     "nodes.connectors.child": ("nodes.connectors.child", "nodes.connectors.catalogue", "nodes.connectors.loading"),
 }
+#: the servers of this process, once they are installed
+installed: list["Forks"] = []
 _ROOT = Path(__file__).resolve().parents[1]
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -215,6 +218,8 @@ def _run(order: dict[str, Any]) -> int:
     if order["module"] == "nodes.dbt.parse_child":
         module.main(json.loads(sys.argv[1]))
         return 0
+    if order["module"] == "dbt.cli.main":
+        return module.cli() or 0
     return module.main() or 0
 
 
@@ -225,6 +230,7 @@ def install(forks: Forks) -> None:
     from flows.process.tools import popen
 
     wanted = threading.local()
+    installed.append(forks)
 
     def bare(argv: Sequence[str], limits: Any, isolate: bool, box: Any = None) -> tuple[list[str], bool]:
         if box is None and isolate and argv[0] == sys.executable and argv[1] == "-m" and argv[2] in IMPORTS:
