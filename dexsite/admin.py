@@ -1,15 +1,13 @@
-"""The admin site, and what its pages share."""
+"""The admin site: who may log in, and what lists of rows may be asked."""
 
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -21,7 +19,6 @@ from flows.access import ROLES
 from flows.logins.forms import LogInForm
 from flows.logins.throttle import remember_device
 
-LONGEST_ID = 18  # digits
 LONGEST_SEARCH = 200  # characters; each word becomes conditions of the query
 LONGEST_ORDER = 100  # characters; each column becomes a term of it
 
@@ -103,7 +100,7 @@ class DexAdminSite(AdminSite):
         """The page on which people change their own password; it says what becomes of their API tokens."""
         from django.contrib.auth.views import PasswordChangeView
 
-        from dexsite.passwords import OwnPassword
+        from dexsite.users.passwords import OwnPassword
 
         class View(PasswordChangeView):
             form_class = OwnPassword
@@ -132,27 +129,3 @@ class DexAdminSite(AdminSite):
         elif request.method == "POST" and answer.status_code == 302:
             remember_device(request, answer, request.user.get_username())
         return answer
-
-
-class ObjectActions(ModelAdmin):
-    """Offers the actions of a list on the page of one row too, as buttons that post what the list would."""
-
-    def offers(self, action: str, obj: Any) -> bool:
-        """Whether this action makes sense for the row as it is now."""
-        return action != "delete_selected"
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """The page of a row; templates/admin/change_form_object_tools.html shows the buttons."""
-        obj = self.get_object(request, object_id)
-        actions = [action for action in self.get_actions(request).values() if action] if obj is not None else []
-        offered = [(name, label) for _, name, label in actions if self.offers(name, obj)]
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "object_actions": offered})
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The list; an action on what cannot be a row is a bad request, not an error of the site."""
-        for row in request.POST.getlist(ACTION_CHECKBOX_NAME):
-            if not row.isdecimal() or len(row) > LONGEST_ID:
-                raise BadRequest("There is no such row.")
-        return super().changelist_view(request, extra_context)

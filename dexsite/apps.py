@@ -12,4 +12,4 @@ class DexAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        import_module("dexsite.people")  # instead of the pages that django.contrib.auth has registered by now
+        import_module("dexsite.users.admin")  # instead of the pages that django.contrib.auth has registered by now

@@ -1,7 +1,6 @@
 """Reads typed settings from an environment and reports every bad value at once, by name."""
 
 import os
-import secrets
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -124,25 +123,3 @@ def broker_tls(url: str) -> dict[str, Any] | None:
     if parts.scheme == "amqps":
         return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname}
     return None
-
-
-def new_key() -> str:
-    """A random text of 67 characters."""
-    return secrets.token_urlsafe(50)
-
-
-def key_file(path: Path, make: Callable[[], str] = new_key) -> str:
-    """The secret key kept at `path`, made at first use (mode 0600), once even by several processes at once."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(make())
-        # link() fails when another process was first; then its key is the key.
-        try:
-            path.hardlink_to(fresh)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    return path.read_text().strip()

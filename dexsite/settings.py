@@ -7,8 +7,8 @@ from typing import Any
 
 import dj_database_url
 
-from dexsite.configuration import Reader, broker_tls, key_file, mail_server
-from flows.private import close_to_others
+from dexsite.configuration import Reader, broker_tls, mail_server
+from flows.infra.private_files import close_to_others, key_file
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _read = Reader(os.environ)
@@ -89,9 +89,8 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "dexsite.chrome.chrome",
+                "dexsite.navigation.navigation",
             ],
-            "libraries": {"dex": "dexsite.templatetags.dex"},
         },
     },
 ]
@@ -100,7 +99,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "flows.tokens.RevokedWithPassword"},
+    {"NAME": "flows.logins.tokens.RevokedWithPassword"},
 ]
 
 # --- the database ----------------------------------------------------------------------------------------
@@ -139,7 +138,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- celery ----------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = _read.text("CELERY_BROKER_URL") or "memory://"
-# Embedded: one engine process holds worker, beat and broker; other processes ring it through a socket.
+# Embedded: one engine process holds worker, beat and broker; other processes wake it through a socket.
 EMBEDDED = CELERY_BROKER_URL.startswith("memory://")
 if CELERY_BROKER_URL.partition("://")[0] not in ("memory", "redis", "rediss", "amqp", "amqps"):
     _read.complain("CELERY_BROKER_URL must be redis://... or amqp://..., or left out for the embedded engine")
@@ -326,7 +325,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"context": {"()": "flows.logcontext.Context"}},
+    "filters": {"context": {"()": "flows.infra.log_context.Context"}},
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s%(where)s: %(message)s"},
         # A line is one object: time, level, logger, message, run and task where there are some, and the trace.

@@ -3,11 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from dexsite import views
-from dexsite.health import healthz, metrics, readyz
-from dexsite.status import status
-from runs.listing import views as listing
-from runs.syncing import pushed
+from dexsite.pages import views
+from dexsite.pages.health import healthz, metrics, readyz
+from dexsite.pages.status import status
+from runs.api.pushes import pushed
+from runs.pages.run_list import views as listing
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),

@@ -11,13 +11,13 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dexsite.admin import ObjectActions
-from flows import scheduling
+from flows.infra.object_actions import ObjectActions
 from flows.models import Environment, LogIn, Project, Revision
-from flows.project_forms import EnvironmentForm, ProjectForm
+from flows.projects.forms import EnvironmentForm, ProjectForm
+from flows.scheduling import beat
 from flows.variables.encryption import Unreadable
 
-scheduling.hide_from_admin()
+beat.hide_from_admin()
 
 
 def _forget_what_was_wrong(environments: QuerySet[Environment]) -> None:

@@ -10,6 +10,6 @@ class FlowsConfig(AppConfig):
         """Registers the system checks, and tells what starts processes how this installation is configured."""
         from django.conf import settings
 
-        from flows import checks, process  # noqa: F401 - importing registers the checks
+        from flows.infra import process
 
         process.configure(home=settings.DEX_HOME, bubblewrap=settings.BUBBLEWRAP)

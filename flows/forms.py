@@ -10,12 +10,12 @@ from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 from django.utils.text import capfirst
 
-from flows.cron import EVERY_HOURS, EVERY_MINUTES, WEEKDAYS, CronError, Preset, normalize, preset_of, zone_of
-from flows.follows import circle_said, circle_through
 from flows.models import Flow
 from flows.parameters import TYPES, ParameterError, check_declarations
-from flows.retrying import KINDS, problem_of_kinds
-from flows.unattended import refusal, refusal_of_planned
+from flows.retry_policy import KINDS, problem_of_kinds
+from flows.scheduling.cron import EVERY_HOURS, EVERY_MINUTES, WEEKDAYS, CronError, Preset, normalize, preset_of, zone_of
+from flows.scheduling.follows import circle_said, circle_through
+from flows.scheduling.unattended import refusal, refusal_of_planned
 
 
 def _count(number: int, unit: str) -> str:

@@ -11,10 +11,10 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from flows.cron import CronError, normalize, zone_of
 from flows.logins.models import LogIn as LogIn
 from flows.parameters import ParameterError, check_declarations
-from flows.retrying import lines_of, problem_of, problem_of_kinds
+from flows.retry_policy import lines_of, problem_of, problem_of_kinds
+from flows.scheduling.cron import CronError, normalize, zone_of
 from flows.variables.models import Variable as Variable
 from flows.variables.sealed import SealedField
 
@@ -41,7 +41,7 @@ class Project(models.Model):
     known_hosts = models.TextField(
         max_length=20_000, blank=True, help_text="For SSH: the host's line as ssh-keyscan prints it"
     )
-    # See flows.credentials.
+    # See flows.projects.credentials.
     token = SealedField(binding=lambda row: {"project": row.pk, "field": "token"})
     private_key = SealedField(binding=lambda row: {"project": row.pk, "field": "private_key"})
     push_secret = SealedField(binding=lambda row: {"project": row.pk, "field": "push_secret"})
@@ -158,7 +158,7 @@ class Revision(models.Model):
 
 
 class RetryOn(models.TextChoices):
-    """Which failures are tried again; see flows.retrying."""
+    """Which failures are tried again; see flows.retry_policy."""
 
     ANY = "any", "Any failure"
     TRANSIENT = "transient", "What usually passes by itself: lost connections, locks, 429, 502, 503, 504"

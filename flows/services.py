@@ -4,7 +4,7 @@ from pathlib import Path
 
 from django.core.exceptions import ValidationError
 
-from flows.git import is_repository
+from flows.projects.git import is_repository
 
 
 def check_folder(text: str, subfolder: str = "") -> Path:

@@ -9,11 +9,11 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from flows import credentials
 from flows.access import acting
 from flows.forms import TokenForm
+from flows.logins.tokens import TokenError, issue, revoke, tokens_to_see
 from flows.models import Project, Token
-from flows.tokens import TokenError, issue, revoke, tokens_to_see
+from flows.projects import credentials
 from flows.variables.encryption import Unreadable
 from flows.variables.sealed import problem_of
 

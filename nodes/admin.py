@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from dexsite.admin import ObjectActions
 from flows.forms import FlowForm
+from flows.infra.object_actions import ObjectActions
 from flows.models import Environment, Flow
 from nodes import expansion, services
 from nodes.admin_forms import LinkForm, NodeForm

@@ -13,10 +13,10 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.timesince import timesince
 
-from flows import scheduling
 from flows.access import acting
 from flows.models import Flow
-from flows.ticks import close_schedule
+from flows.scheduling import beat
+from flows.scheduling.decisions import close_schedule
 from nodes.document import Difference, Document, differences, document_of
 from nodes.expansion import refresh_flow
 from nodes.models import Change
@@ -89,7 +89,7 @@ def record(flow: Flow, before: Document | None, said: str = "") -> None:
         return
     if before is None or _timing(before) != _timing(after):
         close_schedule(flow, before["schedule"] if before else None)
-        scheduling.mirror(flow)
+        beat.mirror(flow)
     lines = [difference.text for difference in different]
     more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
     _add(flow, after, said or lines[0] + more, lines, all(each.aspect == "place" for each in different))

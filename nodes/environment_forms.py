@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from flows.project_forms import EnvironmentForm
+from flows.projects.forms import EnvironmentForm
 from nodes.warehouse import FIELDS, check_warehouse
 
 OWN, NAMES = "", {"postgres": "PostgreSQL", "duckdb": "DuckDB"}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows import process
+from flows.infra import process
 from nodes.connectors.client import CODE, Event, Outcome, run_order
 from nodes.connectors.streams import identifier
 from nodes.kinds.base import Context, Ended, Stopped
@@ -173,7 +173,7 @@ def _watch(context: Context, stop: threading.Event) -> None:
 
 
 def in_a_box(order: Mapping[str, Any], home: Path) -> Any:
-    """flows.process.start in a sandbox that holds what the order needs; level 3 alone changes anything."""
+    """flows.infra.process.start in a sandbox that holds what the order needs; level 3 alone changes anything."""
     # Of dex only its code: DEX_HOME, with the keys, may lie beside it.
     readable = [*process.interpreter(), Path(sys.prefix), CODE / "flows", CODE / "nodes"]
     if order.get("project_dir"):

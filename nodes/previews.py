@@ -12,7 +12,7 @@ from nodes.kinds.base import Expanded, TaskSpec
 from nodes.kinds.transformation import BUILT, TESTS
 from nodes.manifest import Manifest
 from nodes.models import Node, Task
-from nodes.selectors import Reason, Selection
+from nodes.selectors import Reason, Selection, explain, obstacles
 
 SHOWN = 200
 NOTHING = "This matches nothing."
@@ -104,7 +104,7 @@ def counted(types: Sequence[str]) -> str:
 
 
 def _row(spec: TaskSpec, selection: Selection, elsewhere: dict[str, str], environment: int) -> Row:
-    reasons = selection.why(spec.unique_id)
+    reasons = explain(selection, spec.unique_id)
     why = said(reasons[0], selection.manifest) if reasons else ""
     return Row(
         spec.identifier,
@@ -158,11 +158,11 @@ def _elsewhere(node: Node, unique_ids: Sequence[str]) -> dict[str, str]:
 
 def _answer(selection: Selection, manifest: Manifest, name: str) -> list[str]:
     """Why a resource is in, or why it is not."""
-    if reasons := selection.why(name):
+    if reasons := explain(selection, name):
         return [f"{name} is in: {said(reason, manifest)}." for reason in reasons[:5]]
-    obstacles = selection.why_not(name)
-    known = all(obstacle.what != "unknown" for obstacle in obstacles)  # else the message itself says the name
-    lines = [" ".join(map(_sentence, filter(None, [obstacle.message, obstacle.hint]))) for obstacle in obstacles]
+    found = obstacles(selection, name)
+    known = all(obstacle.what != "unknown" for obstacle in found)  # else the message itself says the name
+    lines = [" ".join(map(_sentence, filter(None, [obstacle.message, obstacle.hint]))) for obstacle in found]
     return [f"{name} is not in. {lines[0]}", *lines[1:]] if lines and known else lines
 
 

@@ -12,9 +12,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from flows.git import GitError, files_of_commit
 from flows.models import Environment, Revision
-from flows.sources import Source, SourceError, source_of
+from flows.projects.git import GitError, files_of_commit
+from flows.projects.sources import Source, SourceError, source_of
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError, plain_values
 from nodes.dbt import snapshot

@@ -17,18 +17,20 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dexsite.admin import ObjectActions
-from dexsite.templatetags.dex import state_badge
+from flows.infra.object_actions import ObjectActions
 from flows.models import Environment, Flow
 from flows.parameters import ParameterError
-from runs import logs, services
+from nodes.ordering import GATE
+from runs import services
 from runs.engine import pools
 from runs.forms import StartForm
-from runs.listing.bulk import MOST
-from runs.listing.repeating import plan_page
+from runs.logs import store
 from runs.models import Attempt, Pool, Run, TaskRun, Trigger
+from runs.operations.syncing import ask_to_sync
+from runs.pages.run_list.bulk import MOST
+from runs.pages.run_list.repeating import plan_page
 from runs.states import RunState
-from runs.syncing import ask_to_sync
+from runs.templatetags.dex import state_badge
 
 LARGEST_ID = 2**63
 
@@ -89,7 +91,7 @@ class RunAdmin(ReadOnly, ObjectActions):
     @admin.display(description="tasks")
     def tasks(self, run: Run) -> SafeString:
         """The tasks of the run. Not an inline: a form for each of a thousand rows takes seconds."""
-        rows = run.task_runs.exclude(kind="gate").defer("spec", "result")
+        rows = run.task_runs.exclude(kind=GATE).defer("spec", "result")
         return render_to_string("runs/_tasks.html", {"tasks": rows})
 
     @admin.action(description="Cancel", permissions=["operate"])
@@ -122,7 +124,7 @@ class RunAdmin(ReadOnly, ObjectActions):
             raise Http404("There is no such attempt.")
         try:
             start, length = (
-                int(request.GET.get(name, default)) for name, default in (("start", 0), ("length", logs.READ_LIMIT))
+                int(request.GET.get(name, default)) for name, default in (("start", 0), ("length", store.READ_LIMIT))
             )
             if length < 0:
                 raise ValueError
@@ -130,7 +132,7 @@ class RunAdmin(ReadOnly, ObjectActions):
             said = "start and length are whole numbers, and length is not negative"
             return HttpResponse(said, status=400, content_type="text/plain")
         try:
-            piece = logs.read(attempt.log_path, start, length)
+            piece = store.read(attempt.log_path, start, length)
         except ValueError as error:
             raise Http404("There is no such log.") from error
         response = HttpResponse(piece.text, content_type="text/plain; charset=utf-8")
@@ -198,10 +200,10 @@ class PoolAdmin(admin.ModelAdmin):
     list_display = ("name", "slots")
 
     def save_model(self, request: HttpRequest, obj: Pool, form: ModelForm, change: bool) -> None:
-        """Save it; who waits for it is rung for when it has more slots than before."""
+        """Save it; wake who waits for it when it has more slots than before."""
         super().save_model(request, obj, form, change)
         if "slots" in form.changed_data:
-            pools.ring_next(obj.name, obj.slots)
+            pools.wake_next(obj.name, obj.slots)
 
 
 def _link(run: Run) -> SafeString:

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.core.exceptions import ValidationError
 
-from flows.cron import CronError, zone_of
 from flows.models import Flow
 from flows.parameters import ParameterError, check_values
+from flows.scheduling.cron import CronError, zone_of
 
 WIDGETS = {
     "date": forms.DateInput(attrs={"type": "date"}),

@@ -1,26 +1,27 @@
-"""The Celery messages of dex: doorbells that carry an id."""
+"""The Celery tasks of dex: messages that carry an id."""
 
 from celery import shared_task
 
 from nodes.scripts import renewal
-from runs import following, planning, probing, syncing, ticking, vitals
-from runs.engine import lanes, single
-from runs.engine import sweep as sweeper
-from runs.engine.stopping import draining
+from runs.alerts import sending, watching
+from runs.engine import executor, lanes
+from runs.engine.shutdown import draining
 from runs.models import Run
-from runs.notify import sending, watching
+from runs.operations import connection_checks, heartbeats, rounds, syncing
+from runs.planning import planner
+from runs.scheduling import following, ticking
 
 
 @shared_task(name="dex.plan_run")
 def plan_run(run_id: int) -> None:
     """A run waits for its plan."""
-    planning.plan_run(run_id)
+    planner.plan_run(run_id)
 
 
 @shared_task(name="dex.execute_task_run")
 def execute_task_run(task_run_id: int) -> None:
     """A task run waits for a worker."""
-    single.execute_task_run(task_run_id)
+    executor.execute_task_run(task_run_id)
 
 
 @shared_task(name="dex.drive_lane")
@@ -32,7 +33,7 @@ def drive_lane(lane_id: int) -> None:
 @shared_task(name="dex.tick")
 def tick(flow_id: int) -> None:
     """A flow is due, beat says; its ticks decide."""
-    ticking.ring(flow_id)
+    ticking.wake(flow_id)
 
 
 @shared_task(name="dex.follow")
@@ -62,7 +63,7 @@ def sync_environment(environment_id: int) -> None:
 @shared_task(name="dex.answer_probe")
 def answer_probe(probe_id: int) -> None:
     """Somebody asks a source something."""
-    probing.answer(probe_id)
+    connection_checks.answer(probe_id)
 
 
 @shared_task(name="dex.renew_environment")
@@ -74,8 +75,8 @@ def renew_environment(environment_id: int) -> None:
 @shared_task(name="dex.sweep")
 def sweep() -> None:
     """Beat says that it is time for a round of repairs."""
-    vitals.beat_of(vitals.BEAT)
-    sweeper.sweep()
+    heartbeats.beat_of(heartbeats.BEAT)
+    rounds.sweep()
 
 
 @shared_task(name="dex.wake")

@@ -1,4 +1,4 @@
-"""What happened: Run, Handled, TaskRun, Dependency, Attempt, Transition; what execution leans on: Lane, PoolSlot."""
+"""What happened: runs, their tasks, attempts and transitions; what execution leans on: lanes, slots of pools."""
 
 from typing import ClassVar
 
@@ -8,11 +8,12 @@ from django.db.models import Q
 
 from flows.models import Flow, Revision, Tick
 from nodes.models import Node
-from runs.fingerprints.models import Failure as Failure
-from runs.fingerprints.models import Fingerprint as Fingerprint
-from runs.notify.models import Channel as Channel
-from runs.notify.models import Delivery as Delivery
-from runs.notify.models import Event as Event
+from nodes.ordering import GATE
+from runs.alerts.failure_groups.models import Failure as Failure
+from runs.alerts.failure_groups.models import FailureGroup as FailureGroup
+from runs.alerts.models import Channel as Channel
+from runs.alerts.models import Delivery as Delivery
+from runs.alerts.models import Event as Event
 from runs.states import ACTIVE, OVER, RUN_ACTIVE, RUN_OVER, RunState, TaskState
 
 
@@ -58,7 +59,7 @@ class Run(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
-    rung_at = models.DateTimeField(null=True, blank=True, editable=False)
+    dispatched_at = models.DateTimeField(null=True, blank=True, editable=False)
     planner = models.CharField(max_length=200, blank=True, editable=False)
     planner_until = models.DateTimeField(null=True, blank=True, editable=False)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
@@ -89,21 +90,27 @@ class Run(models.Model):
         return f"{self.flow_name} #{self.pk}"
 
     @property
+    def first_failure(self) -> "TaskRun | None":
+        """The task that failed first, by the clock."""
+        failed = self.task_runs.filter(state=TaskState.FAILED).exclude(kind=GATE)
+        return failed.order_by("ended_at", "pk").first()
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing will happen to this run any more."""
         return self.state in RUN_OVER
 
 
-class Handled(models.Model):
+class Acknowledgement(models.Model):
     """Somebody has seen to a failed run: it asks for no attention any more."""
 
-    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="handled")
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="acknowledgement")
     by = models.CharField(max_length=200)
     at = models.DateTimeField(auto_now_add=True)
     note = models.CharField(max_length=1000, blank=True)
 
     def __str__(self) -> str:
-        return f"{self.run_id} handled by {self.by}"
+        return f"{self.run_id} acknowledged by {self.by}"
 
 
 class Lane(models.Model):
@@ -121,7 +128,7 @@ class Lane(models.Model):
     owner = models.CharField(max_length=200, blank=True)
     fence = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
-    rung_at = models.DateTimeField(null=True, blank=True)
+    dispatched_at = models.DateTimeField(null=True, blank=True)
     host = models.CharField(max_length=200, blank=True)
     boot_id = models.CharField(max_length=100, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
@@ -167,7 +174,7 @@ class TaskRun(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
     queued_at = models.DateTimeField(null=True, blank=True)
-    rung_at = models.DateTimeField(null=True, blank=True)
+    dispatched_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
@@ -181,7 +188,9 @@ class TaskRun(models.Model):
         ordering: ClassVar = ["run", "position", "id"]
         indexes: ClassVar = [
             models.Index(fields=["run", "state"], name="task_runs_of_run"),
-            models.Index(fields=["state", "rung_at"], name="task_runs_active", condition=Q(state__in=sorted(ACTIVE))),
+            models.Index(
+                fields=["state", "dispatched_at"], name="task_runs_active", condition=Q(state__in=sorted(ACTIVE))
+            ),
             models.Index(fields=["owner"], name="task_runs_held", condition=Q(state=TaskState.RUNNING)),
         ]
         constraints: ClassVar = [
@@ -296,7 +305,7 @@ class PoolSlot(models.Model):
         return f"{self.pool}[{self.slot}]"
 
 
-class Pulse(models.Model):
+class Heartbeat(models.Model):
     """When a part of dex last showed that it lives; one row a part."""
 
     name = models.CharField(max_length=200, primary_key=True)

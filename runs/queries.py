@@ -6,7 +6,8 @@ from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquer
 from django.db.models.functions import Coalesce
 
 from flows.models import Environment, Flow
-from runs.fingerprints.normalise import first_error_line
+from nodes.ordering import GATE
+from runs.alerts.failure_groups.normalise import first_error_line
 from runs.models import Run, TaskRun
 from runs.states import DONE, OVER, RUN_ACTIVE, RUN_OVER, RunState, TaskState
 
@@ -17,7 +18,7 @@ def as_json(run: Run) -> dict[str, Any]:
     Tasks and tests are {"identifier", "resource_type", "state", "reason", "started_at", "finished_at", "attempts"};
     `tests` holds those that stand between models, all others are part of their model's task.
     """
-    rows = list(run.task_runs.exclude(kind="gate"))
+    rows = list(run.task_runs.exclude(kind=GATE))
     return {
         "run": run.pk,
         "flow": run.flow_name,
@@ -46,7 +47,7 @@ def _task(row: TaskRun) -> dict[str, Any]:
 
 def as_table(run: Run) -> str:
     """The same for people: one line a task."""
-    rows = list(run.task_runs.exclude(kind="gate"))
+    rows = list(run.task_runs.exclude(kind=GATE))
     width = max([len(row.identifier) for row in rows] + [4])
     lines = [f"{run} {run.state}" + (f": {run.error or run.reason}" if run.error or run.reason else "")]
     for row in rows:
@@ -64,12 +65,12 @@ def latest_runs(environment: Environment | None = None) -> QuerySet[Run]:
 def failing(environment: Environment | None = None) -> QuerySet[Run]:
     """Of every flow whose latest finished run failed, that run with what broke first (see `with_first_failure`).
 
-    What somebody marked as handled is left out.
+    What somebody acknowledged is left out.
     """
     flows = Flow.objects.all() if environment is None else Flow.objects.filter(environment=environment)
     finished = Run.objects.filter(flow=OuterRef("pk"), state__in=RUN_OVER).order_by("-id").values("pk")[:1]
     latest = flows.annotate(latest=Subquery(finished)).filter(latest__isnull=False).values("latest")
-    rows = latest_runs().filter(pk__in=latest, state=RunState.FAILED, handled__isnull=True)
+    rows = latest_runs().filter(pk__in=latest, state=RunState.FAILED, acknowledgement__isnull=True)
     return with_first_failure(rows).order_by("-ended_at", "-id")
 
 
@@ -89,7 +90,7 @@ def owner_of(flow: Flow) -> str:
 
 def in_progress(environment: Environment | None = None) -> QuerySet[Run]:
     """Runs that go on or wait, the oldest first; `done` of `total` tasks have succeeded, `over` ended in any way."""
-    tasks = TaskRun.objects.filter(run=OuterRef("pk")).exclude(kind="gate").order_by().values("run")
+    tasks = TaskRun.objects.filter(run=OuterRef("pk")).exclude(kind=GATE).order_by().values("run")
 
     def counted(which: Q) -> Coalesce:
         number = tasks.annotate(number=Count("pk", filter=which)).values("number")

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from flows.access import require
 from flows.models import Flow, Tick
 from flows.parameters import check_values
-from runs import bell
+from runs import dispatch
 from runs.engine.release import release, settle
 from runs.models import Run, TaskRun, Trigger
 from runs.states import RUN_OVER, RunState, TaskState
@@ -33,7 +33,7 @@ def start_run(
     tick: Tick | None = None,
     scope: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Open a run of `flow` and ring for its plan.
+    """Open a run of `flow` and dispatch it for planning.
 
     In: `key`, an idempotency key: the same key gives the run that it opened first; `tick`, the due time that it is
     for; `parameters`, values for
@@ -55,9 +55,9 @@ def start_run(
                 retry_of=retry_of,
                 tick=tick,
                 scope=dict(scope or {}),
-                rung_at=Now(),
+                dispatched_at=Now(),
             )
-            bell.ring_run(run.pk)
+            dispatch.run(run.pk)
     except IntegrityError:
         if not key:
             raise

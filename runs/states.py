@@ -19,7 +19,7 @@ class TaskState(StrEnum):
     """A task run; each line says who moves it on."""
 
     PENDING = "pending"  # waits for upstream; release or a cancel moves it on
-    QUEUED = "queued"  # may run, a doorbell was rung; a claim, a cancel or the sweeper moves it on
+    QUEUED = "queued"  # may run, a message was sent; a claim, a cancel or the sweeper moves it on
     RUNNING = "running"  # an attempt holds the lease; that attempt or the reaper moves it on
     WAITING = "waiting"  # failed, will be tried again at not_before; the sweeper or a cancel moves it on
     SUCCEEDED = "succeeded"

@@ -4,10 +4,13 @@ import pytest
 from django.conf import settings
 from django.db.models.signals import post_migrate
 
-from dexsite.roles import seed_roles
-from runs.engine.heart import heart
+from flows.roles import seed_roles
+from runs.engine.leases import keeper
 from tests import forks, parses
 from tests.chaos.servers import Postgres, postgres_programs, require
+
+#: Folders and files of tests that start whole installations and wait for them.
+SLOW = {"chaos", "test_up.py"}
 
 if settings.DATABASE_FILE is not None:  # a test's database need not survive the machine
     options = settings.DATABASES["default"]["OPTIONS"]
@@ -37,15 +40,35 @@ def postgres(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def heart_that_does_not_look(request, monkeypatch):
-    """The heart's thread cannot see what a test writes in a transaction, and would take its leases for lost."""
+def leases_without_a_thread(request, monkeypatch):
+    """The thread that renews leases cannot see what is written in a transaction, and would take it for lost."""
     mark = request.node.get_closest_marker("django_db")
     commits = {"transactional_db", "live_server"} & set(request.fixturenames) or (
         mark and mark.kwargs.get("transaction")
     )
     if not commits:
-        monkeypatch.setattr(heart, "look", lambda: None)
-        monkeypatch.setattr(heart, "beat", lambda: None)
+        monkeypatch.setattr(keeper, "poll", lambda: None)
+        monkeypatch.setattr(keeper, "renew", lambda: None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Long tests first, dealt out among the processes: one that begins last keeps a single processor busy at the end.
+
+    A process of the suite begins with an equal part of this list, from its front; what others have left is taken over.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if SLOW & {item.path.parent.name, item.path.name}]
+    if number > 1 and slow and len(slow) < len(items):
+        others = [item for item in items if not SLOW & {item.path.parent.name, item.path.name}]
+        share = len(items) // number + 1
+        dealt = []
+        for each in range(number):
+            mine = slow[each::number]
+            rest = max(0, share - len(mine))
+            dealt += mine + others[:rest]
+            del others[:rest]
+        items[:] = dealt + others
 
 
 def roles_again(sender, **kwargs):

@@ -225,9 +225,9 @@ def _run(order: dict[str, Any]) -> int:
 
 def install(forks: Forks) -> None:
     """From now on this process starts dbt and dlt by forks."""
-    from flows.process import child
-    from flows.process.launch import wrap
-    from flows.process.tools import popen
+    from flows.infra.process import child
+    from flows.infra.process.launch import wrap
+    from flows.infra.process.tools import popen
 
     wanted = threading.local()
     installed.append(forks)

@@ -10,7 +10,7 @@ import os
 import pytest
 from django.conf import settings
 
-from flows import process
+from flows.infra import process
 
 
 def needs_level(level: int) -> pytest.MarkDecorator:

@@ -21,22 +21,22 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 from django.utils import timezone
 
-from dexsite.roles import seed_roles
-from flows import tokens
 from flows.access import ROLES, SYSTEM, acting_as, role_permissions
-from flows.credentials import keep, new_push_secret
+from flows.logins import tokens
 from flows.models import Flow, LogIn, Token, Variable
+from flows.projects.credentials import keep, new_push_secret
+from flows.roles import seed_roles
 from flows.variables.values import save_variable
 from nodes import services as node_services
 from nodes.connections import save_connection
 from nodes.models import Connection, Link, Node, Probe
 from runs import services as run_services
-from runs.listing.bulk import cancel_all, handle_all
-from runs.listing.repeating import rerun_all
-from runs.models import Attempt, Channel, Delivery, Fingerprint, Pool, Run, TaskRun, Trigger
-from runs.notify import services as alerts
-from runs.planned import plan_start, withdraw_start
-from runs.reruns import rerun
+from runs.alerts import services as alerts
+from runs.models import Attempt, Channel, Delivery, FailureGroup, Pool, Run, TaskRun, Trigger
+from runs.pages.run_list.bulk import acknowledge_all, cancel_all
+from runs.pages.run_list.repeating import rerun_all
+from runs.planning.reruns import rerun
+from runs.scheduling.planned import plan_start, withdraw_start
 from tests.pages import sample_flow
 
 pytestmark = pytest.mark.django_db
@@ -201,7 +201,7 @@ def world():
     task = TaskRun.objects.create(run=run, unique_id="model.shop.x", identifier="x", kind="transformation", fence=1)
     Attempt.objects.create(task_run=task, fence=1, owner="w", started_at=timezone.now(), log_path="1/1.log")
     pool = Pool.objects.create(name="api", slots=2)
-    known = Fingerprint.objects.create(digest="0" * 64, text="x", first_seen=timezone.now(), last_seen=timezone.now())
+    known = FailureGroup.objects.create(digest="0" * 64, text="x", first_seen=timezone.now(), last_seen=timezone.now())
     told = Channel.objects.create(name="team", kind="email", target="ada@example.org", events=["failure"])
     message = Delivery.objects.create(channel=told, event="failure", key="0", subject="x", status="sent")
     value = save_variable(flow.environment.project, None, "REGION", "eu", secret=False)
@@ -450,11 +450,11 @@ DOORS = [
     (lambda flow: alerts.renew_secret(Channel.objects.get()), "runs.change_channel"),
     (lambda flow: alerts.send_test(Channel.objects.get()), "runs.change_channel"),
     (lambda flow: alerts.send_again(Delivery.objects.get()), "runs.change_channel"),
-    (lambda flow: alerts.save_note(Fingerprint.objects.get(), note="n", muted_until=None), "runs.add_run"),
+    (lambda flow: alerts.save_note(FailureGroup.objects.get(), note="n", muted_until=None), "runs.add_run"),
     (lambda flow: rerun(flow.runs.first(), actor="x"), "runs.add_run"),
     (lambda flow: rerun_all(flow.runs.all(), key=""), "runs.add_run"),
     (lambda flow: cancel_all(flow.runs.all()), "runs.add_run"),
-    (lambda flow: handle_all(flow.runs.all()), "runs.add_run"),
+    (lambda flow: acknowledge_all(flow.runs.all()), "runs.add_run"),
 ]
 
 

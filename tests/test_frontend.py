@@ -4,11 +4,11 @@ import json
 import re
 from pathlib import Path
 
-from dexsite.templatetags.dex import STATE_ICONS
 from nodes import catalogue
 from nodes.models import Node
 from nodes.services import steps
 from nodes.views.editor import KIND_ICONS
+from runs.templatetags.dex import STATE_ICONS
 
 ROOT = Path(__file__).resolve().parent.parent
 GRAPH = ROOT / "frontend/graph"

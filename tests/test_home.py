@@ -12,9 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from flows.models import Environment, Flow, Project, Revision
-from runs.models import Pulse, Run, TaskRun
-from runs.overview import parts
-from runs.overview.coming import next_starts
+from runs.models import Heartbeat, Run, TaskRun
+from runs.operations import health
+from runs.scheduling.upcoming import next_starts
 from tests.nodes.small_manifests import small_manifest
 from tests.pages import SAMPLE, Page, Person
 from tests.runs.graphs import drain, open_graph
@@ -184,23 +184,23 @@ def test_the_health_of_every_part_is_said(settings):
     ran("Orders")
     said = section(member("viewer").open("/"), "parts")
     assert "not seen yet" in said and "none" in said and "embedded" in said and " ms</dd>" in said
-    Pulse.objects.create(pk="sweep", at=timezone.now())
-    Pulse.objects.create(pk="worker:1", at=timezone.now(), detail={"threads": 8})
+    Heartbeat.objects.create(pk="sweep", at=timezone.now())
+    Heartbeat.objects.create(pk="worker:1", at=timezone.now(), detail={"threads": 8})
     said = section(member("editor").open("/"), "parts")
     assert "works" in said and "1, 8 threads" in said
 
 
 def test_a_dead_broker_does_not_make_home_wait(settings, monkeypatch):
     settings.EMBEDDED, settings.CELERY_BROKER_URL = False, "redis://127.0.0.1:1/0"
-    monkeypatch.setattr(parts, "_asked", parts._Broker())
+    monkeypatch.setattr(health, "_asked", health._Broker())
     started = threading.Event()
-    monkeypatch.setattr(parts._Broker, "_ask", lambda self: started.wait(5))
+    monkeypatch.setattr(health._Broker, "_ask", lambda self: started.wait(5))
     with within(1):
         for _ in range(3):
-            assert parts._broker().said == "has not answered yet"
+            assert health._broker().said == "has not answered yet"
     started.set()
-    parts._asked.answers = False
-    assert parts._broker() == parts.Part("Broker", "failed", "redis does not answer")
+    health._asked.answers = False
+    assert health._broker() == health.Part("Broker", "failed", "redis does not answer")
 
 
 def test_home_is_limited_to_the_chosen_environment():

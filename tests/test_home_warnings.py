@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from flows.models import Flow, Tick
-from runs import jobs, vitals
-from runs.models import Pulse
-from runs.planned import plan_start
+from runs import jobs
+from runs.models import Heartbeat
+from runs.operations import heartbeats
+from runs.scheduling.planned import plan_start
 from tests.pages import Person, sample_flow
 
 pytestmark = pytest.mark.django_db
@@ -31,9 +32,9 @@ def hourly(**fields):
 def test_home_warns_when_nobody_has_looked_for_two_minutes_and_something_waits():
     hourly()
     assert f"{SILENT} yet" in home()
-    Pulse.objects.create(pk="sweep", at=minutes_ago(1))
+    Heartbeat.objects.create(pk="sweep", at=minutes_ago(1))
     assert SILENT not in home()
-    Pulse.objects.update(at=minutes_ago(2.1))
+    Heartbeat.objects.update(at=minutes_ago(2.1))
     said = home()
     assert f"{SILENT} since" in said and "manage.py up" in said
 
@@ -49,18 +50,18 @@ def test_home_is_calm_when_nothing_would_start_by_itself():
 def test_with_servers_it_says_whether_workers_or_beat_are_silent(settings):
     settings.EMBEDDED = False
     hourly()
-    Pulse.objects.create(pk="sweep", at=minutes_ago(0))
+    Heartbeat.objects.create(pk="sweep", at=minutes_ago(0))
     assert "Beat has not rung yet" in home() and SILENT not in home()
     jobs.sweep()
     assert "Beat has not rung" not in home()
-    Pulse.objects.filter(pk="sweep").update(at=minutes_ago(9))
+    Heartbeat.objects.filter(pk="sweep").update(at=minutes_ago(9))
     assert "celery -A dexsite worker" in home()
 
 
 def test_home_names_the_schedules_that_nobody_looked_at():
     late, paused = hourly(name="Late"), hourly(name="Paused", paused=True)
     Flow.objects.update(decided_until=minutes_ago(180))
-    Pulse.objects.create(pk="sweep", at=timezone.now())
+    Heartbeat.objects.create(pk="sweep", at=timezone.now())
     said = home()
     assert f"/flows/{late.pk}/due/" in said and f"/flows/{paused.pk}/due/" not in said and "nobody has looked" in said
 
@@ -77,11 +78,11 @@ def test_home_names_what_was_missed_or_refused_in_the_last_day():
 
 
 def test_a_worker_shows_that_it_lives_and_says_farewell():
-    vitals.worker_lives("w1", "host")
-    vitals.worker_lives("w2", "host")
-    assert [row.pk for row in vitals.vitals().alive] == ["worker:w1", "worker:w2"]
-    vitals.worker_left("w1")
-    Pulse.objects.filter(pk="worker:w2").update(at=minutes_ago(90))
-    assert vitals.vitals().alive == []
-    vitals.worker_lives("w3", "host")
-    assert [row.pk for row in vitals.vitals().workers] == ["worker:w3"]
+    heartbeats.worker_lives("w1", "host")
+    heartbeats.worker_lives("w2", "host")
+    assert [row.pk for row in heartbeats.vitals().alive] == ["worker:w1", "worker:w2"]
+    heartbeats.worker_left("w1")
+    Heartbeat.objects.filter(pk="worker:w2").update(at=minutes_ago(90))
+    assert heartbeats.vitals().alive == []
+    heartbeats.worker_lives("w3", "host")
+    assert [row.pk for row in heartbeats.vitals().workers] == ["worker:w3"]

@@ -13,15 +13,15 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from dexsite.roles import seed_roles
 from flows.access import acting_as
-from flows.logcontext import Context, about
+from flows.infra.log_context import Context, about
+from flows.logins.tokens import issue
 from flows.models import Flow
-from flows.tokens import issue
-from runs.metrics import count_moves
+from flows.roles import seed_roles
 from runs.models import Transition, Trigger
+from runs.operations.heartbeats import worker_lives
+from runs.operations.metrics import count_moves
 from runs.services import start_run
-from runs.vitals import worker_lives
 from tests.pages import Person, sample_flow
 from tests.runs.graphs import drain, open_graph
 
@@ -93,7 +93,7 @@ def test_a_scrape_costs_the_same_for_many_flows(is_open, django_assert_max_num_q
 
 def test_ready_says_whether_the_tables_are_those_of_this_version(monkeypatch):
     assert Client().get("/readyz").json() == {"status": "ready"}
-    monkeypatch.setattr("dexsite.health.MigrationExecutor.migration_plan", lambda *_: ["something"])
+    monkeypatch.setattr("dexsite.pages.health.MigrationExecutor.migration_plan", lambda *_: ["something"])
     answer = Client().get("/readyz")
     assert answer.status_code == 503 and "not migrated" in answer.json()["status"]
 
@@ -110,7 +110,7 @@ def test_a_line_of_the_log_says_which_run_and_task_it_is_about():
 
 def test_with_the_setting_every_line_is_one_json_object():
     code = (
-        "import django, logging; django.setup(); from flows.logcontext import about\n"
+        "import django, logging; django.setup(); from flows.infra.log_context import about\n"
         "with about(run=7):\n"
         "    try:\n        1 / 0\n"
         "    except ZeroDivisionError:\n        logging.getLogger('dex.x').exception('it %s', 'broke')\n"

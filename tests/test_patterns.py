@@ -16,7 +16,7 @@ from nodes.connectors.places import matches
 from nodes.connectors.streams import identifier
 from nodes.scripts.requirements import RequirementsError, read
 from nodes.selectors.grammar import read as read_selector
-from runs.fingerprints.normalise import first_error_line, normalise
+from runs.alerts.failure_groups.normalise import first_error_line, normalise
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(
@@ -26,12 +26,16 @@ SOURCES = sorted(
 CALLS = ("compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer")
 #: Patterns that are put together when they are needed, as they look then, and what is asked of them.
 PUT_TOGETHER = {
-    ("runs/calendar/overlap.py", "1++(?:0{0,15}1++)*+", "finditer"),
+    ("runs/scheduling/overlap.py", "1++(?:0{0,15}1++)*+", "finditer"),
     ("nodes/selectors/paths.py", r"(?s:(?>.*?a)(?>.*?a)(?>.*?a).*b)\Z", "fullmatch"),
-    ("runs/fingerprints/normalise.py", "", ""),  # of parts of the module; its compiled patterns are found in it
+    (
+        "runs/alerts/failure_groups/normalise.py",
+        "",
+        "",
+    ),  # made of parts; its compiled ones are found
     ("nodes/connectors/failures.py", "", ""),
     ("nodes/connectors/csv_files.py", "", ""),
-    ("flows/git/access.py", "", ""),
+    ("flows/projects/git/access.py", "", ""),
 }
 CHILD = r"""
 import json, re, signal, sys, time

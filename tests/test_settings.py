@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from dexsite.configuration import Reader, broker_tls, key_file
+from dexsite.configuration import Reader, broker_tls
+from flows.infra.private_files import key_file
 from tests.waiting import patience
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,7 +151,7 @@ def test_a_first_start_makes_a_key_that_only_its_owner_reads_and_later_starts_us
 
 
 def test_two_first_starts_at_once_end_with_one_key(tmp_path):
-    code = "import sys, pathlib; from dexsite.configuration import key_file; sys.stdin.read(1); "
+    code = "import sys, pathlib; from flows.infra.private_files import key_file; sys.stdin.read(1); "
     code += f"print(key_file(pathlib.Path({str(tmp_path / 'keys' / 'secret_key')!r})))"
     processes = [
         subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)

@@ -15,8 +15,8 @@ from nodes.expansion import KINDS
 from nodes.forms import FORMS
 from nodes.models import Node
 from nodes.views.editor import KIND_ICONS
-from runs import bell, jobs, states
-from runs.engine.single import EXECUTORS
+from runs import dispatch, jobs, states
+from runs.engine.executor import EXECUTORS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [
@@ -67,7 +67,7 @@ def test_the_database_writes_the_history():
 
 
 def test_every_doorbell_has_its_job():
-    for name in bell.JOBS:
+    for name in dispatch.JOBS:
         assert getattr(jobs, name).name in app.tasks
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from django.template import Context, Template
 
-from dexsite.chrome import MENU
-from dexsite.search import ACTIONS, MODEL_ICONS
-from dexsite.templatetags.dex import (
+from dexsite.navigation import MENU
+from dexsite.pages.search import ACTIONS, MODEL_ICONS
+from runs.states import RunState, TaskState
+from runs.templatetags.dex import (
     EMPTY,
     STATE_ICONS,
     cut_in_lines,
@@ -20,7 +21,6 @@ from dexsite.templatetags.dex import (
     when,
     without_colon,
 )
-from runs.states import RunState, TaskState
 
 ROOT = Path(__file__).resolve().parent.parent
 

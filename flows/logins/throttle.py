@@ -68,11 +68,11 @@ def begin(request: HttpRequest, username: str) -> LogIn:
     if is_crowded():
         raise TooManyTries(CROWDED_S, "Many people are logging in just now.")
     account = account_of(username)
+    now = timezone.now()
     row = LogIn.objects.create(
-        account=account, name=_known(username), address=address_of(request), device=device_of(request, account)
+        at=now, account=account, name=_known(username), address=address_of(request), device=device_of(request, account)
     )
     # What was noted before this row counts, also what is being checked: parallel tries do not outrun their failures.
-    now = timezone.now()
     before = LogIn.objects.filter(pk__lt=row.pk, at__gt=now - WINDOW).exclude(outcome=LogIn.Outcome.SUCCEEDED)
     mine = before.filter(account=account, device=row.device, pk__gt=_latest_success(account))
     seconds = _wait(OF_ACCOUNT, mine, now)

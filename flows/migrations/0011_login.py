@@ -3,7 +3,7 @@
 import django.utils.timezone
 from django.db import migrations, models
 
-from dexsite.roles import seed_roles
+from flows.roles import seed_roles
 
 
 def seed(apps, schema_editor):

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from dexsite.configuration import key_file
+from flows.infra.private_files import key_file
 
 SAID = "this secret cannot be read with the keys of this installation"
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from flows.access import acting, require
+from flows.infra.redaction import unmaskable
 from flows.models import Environment, Project
-from flows.redaction import unmaskable
 from flows.variables.encryption import Unreadable
 from flows.variables.models import Variable
 from flows.variables.names import problem_with

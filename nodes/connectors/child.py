@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from flows.redaction import Redactor
+from flows.infra.redaction import Redactor
 from nodes.connectors.base import Connector, Context
 from nodes.connectors.failures import SourceError, chain, explain
 from nodes.connectors.network import Guard, Policy

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from flows import process
+from flows.infra import process
 from nodes.connectors.streams import identifier
 
 Event = dict[str, Any]
@@ -97,7 +97,7 @@ def run_order(
     In: `on_event`, gets every event, from a thread; `on_log`, what it prints, not yet masked; `cancelled`, ends it when
     set; `home`, its HOME and where dlt keeps its settings; `on_start`, gets the child, for a lease; `grace`, seconds
     that it gets after SIGINT and after SIGTERM; `scratch`, a folder for what it downloads, removed at the end, also of
-    one that was killed (default: one in its HOME); `spawn`, flows.process.start or one with a sandbox.
+    one that was killed (default: one in its HOME); `spawn`, flows.infra.process.start or one with a sandbox.
     """
     stop = cancelled or threading.Event()
     environment = process.clean_environment(ENVIRONMENT, home=home)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from flows.redaction import Redactor
+from flows.infra.redaction import Redactor
 
 KINDS = ("name", "port", "auth", "permission", "timeout", "config", "schema", "data", "http", "busy", "other")
 LONGEST = 600  # characters of a sentence

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flows import process
+from flows.infra import process
 from nodes.dbt.parse import CODE, ParsedProject
 
 Event = dict[str, Any]

@@ -17,7 +17,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from flows import process
+from flows.infra import process
 from nodes.dbt import profiles, snapshot
 
 CODE = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from flows import process
+from flows.infra import process
 
 What = Literal["project", "profile", "scripts"]
 CODE = Path(__file__).resolve().parents[2]

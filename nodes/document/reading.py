@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from flows.models import Flow
-from flows.retrying import problem_of_kinds
+from flows.retry_policy import problem_of_kinds
 from nodes.document.value import (
     AFTER,
     FIELDS,

@@ -2,9 +2,9 @@
 
 from django.core.exceptions import ValidationError
 
-from flows.follows import follow
 from flows.models import Environment, Flow
-from flows.unattended import refusal, refusal_of_planned
+from flows.scheduling.follows import follow
+from flows.scheduling.unattended import refusal, refusal_of_planned
 from nodes.document.value import AFTER, FLOW_FIELDS, SCHEDULE_FIELDS, Document, completed, node_defaults
 from nodes.models import Connection, Link, Node
 
@@ -94,7 +94,7 @@ def _connection(flow: Flow, entry: Document) -> Connection:
 
 
 def save_settings(flow: Flow) -> None:
-    """Save a flow without what others write: its version (nodes.editing), the cursor of its schedule (runs.ticking)."""
+    """Save a flow without what others write: its version (nodes.editing) and its cursor (runs.scheduling.ticking)."""
     kept = ("id", "version", "decided_until", "created_at")
     names = [field.name for field in Flow._meta.concrete_fields if field.name not in kept]
     flow.save(update_fields=names if flow.pk else None)

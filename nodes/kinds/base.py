@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.infra.process import Child
 from flows.models import Revision
-from flows.process import Child
 
 After = Literal["", "proceed", "skip", "abort"]
 

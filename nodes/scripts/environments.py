@@ -26,7 +26,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from flows import process
+from flows.infra import process
 from nodes.scripts import children
 from nodes.scripts.requirements import unpinned
 

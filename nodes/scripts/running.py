@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from flows import process
+from flows.infra import process
 from nodes.kinds.base import Context, Ended, Stopped
 from nodes.scripts import children
 from nodes.scripts.environments import SetupFailed

@@ -2,8 +2,8 @@
 
 from nodes.selectors.evaluation import MODES
 from nodes.selectors.grammar import parse, split_values
-from nodes.selectors.reasons import Obstacle, Reason, resolve
-from nodes.selectors.select import Selection, ValueCount, select
+from nodes.selectors.reasons import Obstacle, Reason, explain, obstacles, resolve
+from nodes.selectors.select import Selection, select
 from nodes.selectors.state import Comparison
 from nodes.selectors.values import (
     ALL,
@@ -32,7 +32,8 @@ __all__ = [
     "Selection",
     "Selector",
     "SelectorError",
-    "ValueCount",
+    "explain",
+    "obstacles",
     "parse",
     "resolve",
     "select",

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from nodes.manifest import Manifest
-from nodes.selectors.reasons import Reason
+from nodes.selectors.reasons import Reason, explain, obstacles
 from nodes.selectors.select import Selection, select
 from nodes.selectors.state import Comparison
 
@@ -84,14 +84,14 @@ def read_results(data: bytes) -> dict[str, str]:
 
 def explained(selection: Selection, name: str) -> list[str]:
     """Why a resource is selected or why it is not, a sentence a line."""
-    reasons = selection.why(name)
+    reasons = explain(selection, name)
     if reasons:
         return [sentence(reason, selection.manifest) for reason in reasons]
     return [
         f"Not selected. {obstacle.message}"
         + (f". {obstacle.hint}" if obstacle.hint else "")
         + (f" ({sentence(obstacle.reason, selection.manifest)})" if obstacle.reason else "")
-        for obstacle in selection.why_not(name)
+        for obstacle in obstacles(selection, name)
     ]
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nodes.manifest import Manifest
+from nodes.selectors.evaluation import Evaluation
+from nodes.selectors.select import Selection
 from nodes.selectors.values import ALL, Atom, Selector
-
-if TYPE_CHECKING:
-    from nodes.selectors.evaluation import Evaluation
-    from nodes.selectors.select import Selection
 
 
 @dataclass(frozen=True, slots=True)

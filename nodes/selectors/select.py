@@ -8,7 +8,6 @@ the filter by resource type comes last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -16,22 +15,12 @@ from nodes.manifest import Manifest
 from nodes.selectors.evaluation import MODES, Evaluation, Numbers
 from nodes.selectors.grammar import read
 from nodes.selectors.methods import Surroundings
-from nodes.selectors.reasons import Obstacle, Reason, explain, obstacles
 from nodes.selectors.state import Comparison
 from nodes.selectors.values import COMMAND_VALUES, RESOURCE_TYPES, Selector, SelectorError
 
 #: What `dbt ls` lists without --resource-type (dbt/task/list.py, ListTask.DEFAULT_RESOURCE_VALUES).
 LISTED_TYPES = frozenset(RESOURCE_TYPES) - {"analysis", "operation"}
 _ALL_TYPES = LISTED_TYPES | {"analysis"}
-
-
-@dataclass(frozen=True, slots=True)
-class ValueCount:
-    """How many of the listed resources one value gives by itself. `side` is "include" or "exclude"."""
-
-    side: str
-    value: str
-    count: int
 
 
 class Selection:
@@ -84,26 +73,6 @@ class Selection:
 
     def __contains__(self, unique_id: object) -> bool:
         return self.manifest.number.get(str(unique_id), -1) in self.numbers
-
-    @cached_property
-    def per_value(self) -> tuple[ValueCount, ...]:
-        """How many listed resources each value gives by itself, before exclude, in the order of the lists."""
-        listed = self.manifest.numbers_by_type
-        countable = set().union(*[listed.get(name, frozenset()) for name in self.resource_types])
-        sides = (("include", self.include or ()), ("exclude", self.exclude))
-        return tuple(
-            ValueCount(side, selector.text, len(self.evaluation.of(selector.terms) & countable))
-            for side, selectors in sides
-            for selector in selectors
-        )
-
-    def why(self, unique_id: str) -> list[Reason]:
-        """Why a resource is selected: a reason for every atom that leads to it; empty when it is not."""
-        return explain(self, unique_id)
-
-    def why_not(self, unique_id: str) -> list[Obstacle]:
-        """Why a resource is not selected; empty when it is."""
-        return obstacles(self, unique_id)
 
 
 def select(

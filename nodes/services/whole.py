@@ -5,11 +5,11 @@ from collections.abc import Collection
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from flows import scheduling
 from flows.access import require
-from flows.follows import follow
 from flows.models import Flow
-from flows.unattended import refusal, refusal_of_planned
+from flows.scheduling import beat
+from flows.scheduling.follows import follow
+from flows.scheduling.unattended import refusal, refusal_of_planned
 from nodes.document import Document, differences, document_of, save_settings, write
 from nodes.editing import Base, edit, record
 from nodes.expansion import FlowError, plan_flow, refresh_flow
@@ -65,7 +65,7 @@ def delete_flow(flow: Flow) -> None:
             details=["deleted the flow"],
             document=document_of(flow),
         )
-        scheduling.forget(flow.pk)
+        beat.forget(flow.pk)
         flow.delete()
 
 

@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from flows.models import Environment, Project
-from flows.switch import chosen_environment
+from flows.projects.current_environment import chosen_environment
 from flows.variables.encryption import Unreadable
 from nodes.connection_forms import CHOICES, ConnectionForm, chosen_tables, tables_of
 from nodes.connections import ConnectionProblem, accept_changes, is_about, save_connection, save_streams

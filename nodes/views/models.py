@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from flows.models import Environment
-from flows.switch import chosen_environment, environments
+from flows.projects.current_environment import chosen_environment, environments
 from nodes.catalogue import columns_of, drift, flows_of, listing, names_of, neighbourhood
 from nodes.freshness import origins_of
 from nodes.manifest import Manifest

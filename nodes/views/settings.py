@@ -12,10 +12,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from flows.access import acting
-from flows.cron import CronError, describe, next_times, surprises, zone_of
 from flows.forms import SettingsForm
 from flows.models import Flow
-from flows.switch import chosen_environment
+from flows.projects.current_environment import chosen_environment
+from flows.scheduling.cron import CronError, describe, next_times, surprises, zone_of
 from nodes import services
 from nodes.editing import Base, EditConflict
 from nodes.views.editor import flow_or_404, page_context, sees_flows

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from flows.access import require
 from flows.models import Project, Variable
-from flows.switch import chosen_environment
+from flows.projects.current_environment import chosen_environment
 from flows.variables.encryption import Unreadable
 from flows.variables.forms import VariableForm
 from flows.variables.sealed import problem_of

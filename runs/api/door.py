@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from flows.access import acting_as
-from flows.tokens import SECRET, holder_of
+from flows.logins.tokens import SECRET, holder_of
 from runs.api.errors import ApiError
 
 log = logging.getLogger("dex.api")

@@ -10,8 +10,9 @@ from django.db.models import Count, F, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from flows.cron import CronError, in_words, next_times
 from flows.models import Flow, Tick
+from flows.scheduling.cron import CronError, in_words, next_times
+from nodes.ordering import GATE
 from runs.engine.recorded import Batch, batches_of
 from runs.models import Run, TaskRun
 from runs.states import TaskState
@@ -76,7 +77,7 @@ def readable_runs() -> QuerySet[Run]:
 def runs_as_json(request: HttpRequest, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Runs, each with the counts of its tasks by state. One query for all."""
     counts = {run.pk: dict.fromkeys((state.value for state in TaskState), 0) for run in runs}
-    tasks = TaskRun.objects.filter(run__in=counts).exclude(kind="gate").order_by()
+    tasks = TaskRun.objects.filter(run__in=counts).exclude(kind=GATE).order_by()
     for run_id, state, number in tasks.values_list("run_id", "state").annotate(number=Count("pk")):
         counts[run_id][state] = number
     return [_run(request, run, counts[run.pk]) for run in runs]
@@ -108,7 +109,7 @@ def _run(request: HttpRequest, run: Run, tasks: dict[str, int]) -> dict[str, Any
 
 def readable_tasks(run_id: int) -> QuerySet[TaskRun]:
     """The tasks of a run in the order of the plan, with what `task_as_json` reads of their results."""
-    rows = TaskRun.objects.filter(run=run_id).exclude(kind="gate").defer("spec", "result")
+    rows = TaskRun.objects.filter(run=run_id).exclude(kind=GATE).defer("spec", "result")
     return rows.annotate(kept_batches=F("result__batches")).order_by("pk")
 
 

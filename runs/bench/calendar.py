@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from flows.models import Environment, Flow, Project
 from nodes.models import Node, Task
-from runs.calendar.drawing import Axis
-from runs.calendar.page import Calendar, calendar_of
 from runs.models import Run, Trigger
+from runs.pages.calendar.drawing import Axis
+from runs.pages.calendar.page import Calendar, calendar_of
 from runs.states import RunState
 
 ROUNDS = 9

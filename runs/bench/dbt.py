@@ -10,14 +10,14 @@ from typing import Any
 
 from django.conf import settings
 
+from flows.infra.process.table import cpu_seconds, descendants
 from flows.models import Environment, Flow, Project
-from flows.process.table import cpu_seconds, descendants
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.sync import sync
-from runs.embedded import Engine
 from runs.models import Lane, Run, Trigger
-from runs.reruns import rerun
+from runs.operations.embedded import Engine
+from runs.planning.reruns import rerun
 from runs.services import start_run
 from runs.states import RUN_OVER, RunState
 

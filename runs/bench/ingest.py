@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from flows.process.table import cpu_seconds, descendants
+from flows.infra.process.table import cpu_seconds, descendants
 from nodes.connectors import client
 
 RUNS = 3  # of each; the fastest one counts

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.conf import settings
 
-from flows import process
-from flows.redaction import Redactor
-from runs.logs import LogWriter, read
-from runs.logview import reading
+from flows.infra import process
+from flows.infra.redaction import Redactor
+from runs.logs import reading
+from runs.logs.store import LogWriter, read
 
 SECRET = "a-secret-that-nobody-may-see-0123456789"  # noqa: S105 - made up for the benchmark
 _PRINTS = """

@@ -1,4 +1,4 @@
-"""What the engine itself costs: a layered graph of tasks that do nothing, each behind its own doorbell."""
+"""What the engine itself costs: a layered graph of tasks that do nothing, each with its own message."""
 
 import os
 import resource
@@ -8,9 +8,9 @@ from typing import Any
 from django.db.models.functions import Now
 
 from flows.models import Environment, Flow, Project
-from runs.embedded import Engine
 from runs.engine.release import release
 from runs.models import Run, TaskRun, Trigger
+from runs.operations.embedded import Engine
 from runs.states import RUN_OVER, RunState
 from runs.transitions import move_run, open_run, open_task_runs
 
@@ -56,7 +56,7 @@ def _cpu() -> float:
 
 
 def orchestration(size: int = 1000) -> dict[str, Any]:
-    """{"tasks", "wall_s", "cpu_s", "cpu_ms_per_task"} of one such run, from its first doorbell to its end.
+    """{"tasks", "wall_s", "cpu_s", "cpu_ms_per_task"} of one such run, from its first message to its end.
 
     The embedded engine runs in this process, so CPU is that of all processes together; state is on disk.
     """

@@ -17,7 +17,7 @@ from django.utils import timezone
 from flows.models import Environment, Flow, Tick
 from nodes.models import Node
 from nodes.services import save_flow, save_node
-from runs.demo import shop_flow
+from runs.management.demo import shop_flow
 from runs.models import Run
 from runs.states import RUN_OVER
 

@@ -11,9 +11,9 @@ from flows.models import Environment, Flow, Project
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.sync import sync
-from runs import logs
-from runs.embedded import Engine
+from runs.logs import store
 from runs.models import Attempt, Run, Trigger
+from runs.operations.embedded import Engine
 from runs.services import start_run
 from runs.states import RUN_OVER
 
@@ -65,5 +65,5 @@ def _attempt(flow: Flow) -> Attempt:
 
 
 def _latency(attempt: Attempt) -> float:
-    line = next(line for line in logs.read(attempt.log_path).text.splitlines() if line.startswith("STARTED"))
+    line = next(line for line in store.read(attempt.log_path).text.splitlines() if line.startswith("STARTED"))
     return (float(json.loads(line.split()[1])) - attempt.started_at.timestamp()) * 1000

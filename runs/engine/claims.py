@@ -9,12 +9,12 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 
-from flows.retrying import is_worth_a_try
+from flows.retry_policy import is_worth_a_try
 from nodes.kinds.base import Ended
 from runs.clock import after
 from runs.engine import alarms
 from runs.engine.recorded import messages
-from runs.engine.release import Released, dispatch, release
+from runs.engine.release import Released, dispatch_released, release
 from runs.models import Attempt, Dependency, Run, TaskRun
 from runs.states import TaskState
 from runs.transitions import move
@@ -103,7 +103,7 @@ def claim(
     )
 
 
-def finish(claim: Claim, ended: Ended, *, ring: bool = True) -> Released | None:
+def finish(claim: Claim, ended: Ended, *, wake: bool = True) -> Released | None:
     """Write how an attempt ended and release what waited for it; None when the claim was lost meanwhile.
 
     Safe to repeat: the second call finds the task run no longer RUNNING under this fence.
@@ -139,12 +139,12 @@ def finish(claim: Claim, ended: Ended, *, ring: bool = True) -> Released | None:
         # Said twice: the first answer of the database was lost, perhaps before what waits was released.
         said = TaskRun.objects.filter(pk=claim.task_run_id, fence=claim.fence, moved_by=claim.owner)
         if said.exclude(state=TaskState.RUNNING).exists():
-            release(claim.run_id, [claim.task_run_id], ring=ring)
+            release(claim.run_id, [claim.task_run_id], wake=wake)
         return None
     if new == TaskState.WAITING:
         alarms.due.set(_delay(claim))
         return Released()
-    return release(claim.run_id, [claim.task_run_id], ring=ring)
+    return release(claim.run_id, [claim.task_run_id], wake=wake)
 
 
 def _after_a_start_hook(claim: Claim, what: str) -> None:
@@ -189,29 +189,29 @@ def close_attempt(task_run_id: int, fence: int, *, outcome: str, reason: str = "
     )
 
 
-def lose(task_run_id: int, fence: int, *, actor: str, reason: str, ring: bool = True) -> Released | None:
+def mark_lost(task_run_id: int, fence: int, *, actor: str, reason: str, wake: bool = True) -> Released | None:
     """An attempt was lost with its worker: queue the task run again, or fail it when the budget is spent.
 
     The user's budget is not charged; the infrastructure's is `INFRA_ATTEMPTS`, with a growing pause
     (0, 1x, 4x INFRA_BACKOFF_S) so that a task that kills its workers cannot occupy them.
     A run that is to be cancelled takes the loss as the end.
-    What may start again is rung for at once, or when its pause is over; `ring` False leaves the former to the caller,
-    who rings for what is given back.
+    What may start again is dispatched at once, or when its pause is over; `wake` False leaves the former to the
+    caller, who dispatches what is returned.
     """
-    return _take_back(task_run_id, fence, actor, reason, "lost", charged=True, ring=ring)
+    return _take_back(task_run_id, fence, actor, reason, "lost", charged=True, wake=wake)
 
 
 def hand_over(task_run_id: int, fence: int, *, actor: str, reason: str) -> Released | None:
-    """An attempt was broken off because its worker stops in order: queue the task run again and ring for it at once.
+    """An attempt was broken off because its worker stops in order: queue the task run again and dispatch it.
 
     No budget is charged: however many deployments a long script meets, they are no fault of its own, and no sign
     of one that kills its workers. A run that is to be cancelled takes it as the end.
     """
-    return _take_back(task_run_id, fence, actor, reason, "stopped", charged=False, ring=True)
+    return _take_back(task_run_id, fence, actor, reason, "stopped", charged=False, wake=True)
 
 
 def _take_back(
-    task_run_id: int, fence: int, actor: str, reason: str, outcome: str, *, charged: bool, ring: bool
+    task_run_id: int, fence: int, actor: str, reason: str, outcome: str, *, charged: bool, wake: bool
 ) -> Released | None:
     rows = TaskRun.objects.filter(pk=task_run_id, fence=fence)
     pause = 0.0
@@ -233,15 +233,15 @@ def _take_back(
                 "attempts": F("attempts") - 1,
                 "not_before": after(pause) if pause else None,
                 "queued_at": Now(),
-                "rung_at": Now(),
+                "dispatched_at": Now(),
             }
         moved = move(rows, TaskState.RUNNING, new, actor=actor, reason=said, **changes)
         if not moved:
             return None
         close_attempt(task_run_id, fence, outcome=outcome, reason=reason)
         released = Released(tasks=[task_run_id]) if row.lane_id is None else Released(lanes={row.lane_id})
-        if new == TaskState.QUEUED and not pause and ring:
-            dispatch(released)
+        if new == TaskState.QUEUED and not pause and wake:
+            dispatch_released(released)
     if new != TaskState.QUEUED:
         return release(row.run_id, [task_run_id])
     if pause:

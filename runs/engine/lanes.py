@@ -10,22 +10,22 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from flows.logcontext import about
-from flows.process import boot_id
-from flows.redaction import Redactor
+from flows.infra.log_context import about
+from flows.infra.process import boot_id
+from flows.infra.redaction import Redactor
 from nodes.kinds.base import Ended
 from nodes.ordering import HOOK
-from runs import bell
+from runs import dispatch
 from runs.clock import after
 from runs.engine import pools, sessions
 from runs.engine.claims import COLUMNS, HOST, claim, finish
-from runs.engine.flights import Flights
-from runs.engine.heart import Held, heart, surely
+from runs.engine.in_flight import Flights
+from runs.engine.leases import Held, keeper, retry_until_committed
 from runs.engine.release import queue_due
 from runs.engine.sessions import Session
-from runs.engine.stopping import draining, working
-from runs.logs import LogWriter
-from runs.masking import secrets_of
+from runs.engine.shutdown import draining, working
+from runs.logs.masking import secrets_of
+from runs.logs.store import LogWriter
 from runs.models import Lane, TaskRun
 from runs.states import TaskState
 
@@ -35,14 +35,14 @@ LINGER_S = 1.0  # how long a driver without work stays, so that a short gap does
 
 
 def drive(lane_id: int) -> None:
-    """Answer a doorbell: take the lane if nobody has it, and execute what it has until nothing is left."""
+    """Answer a message: take the lane if nobody has it, and execute what it has until nothing is left."""
     if draining.is_set():
         if Lane.objects.filter(pk=lane_id, owner="").exists():
-            bell.pass_on("drive_lane", lane_id)
+            dispatch.hand_back("drive_lane", lane_id)
         return
     has_work = TaskRun.objects.filter(lane=OuterRef("pk"), state__in=[TaskState.QUEUED, TaskState.WAITING])
     taken = Lane.objects.filter(Exists(has_work), pk=lane_id, owner="").update(
-        owner=heart.owner, fence=F("fence") + 1, lease_until=after(settings.LEASE_S), rung_at=Now()
+        owner=keeper.owner, fence=F("fence") + 1, lease_until=after(settings.LEASE_S), dispatched_at=Now()
     )
     if not taken:
         return
@@ -66,7 +66,7 @@ class Driver:
         self.lane = lane
         self.flights: Flights | None = None  # with the session that they fly on
         self.holder = pools.holder_of_lane(lane.pk, lane.fence)
-        self.held = heart.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon, holder=self.holder))
+        self.held = keeper.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon, holder=self.holder))
         self.key = f"{lane.revision_id}:{lane.threads}"
         self.has_slot = False
         self.stop_now = stop_now
@@ -77,7 +77,7 @@ class Driver:
 
     def work(self) -> None:
         """Execute until the lane is empty, lost, or waits for others."""
-        self.has_slot = pools.acquire(self.lane.pool, self.holder, heart.owner)
+        self.has_slot = pools.acquire(self.lane.pool, self.holder, keeper.owner)
         Lane.objects.filter(pk=self.lane.pk).update(waits_for_pool=not self.has_slot)
         idle_since: float | None = None
         look_at = 0.0
@@ -97,7 +97,7 @@ class Driver:
                 if self._follow(max(0.0, min(look_at - time.monotonic(), 0.25))):
                     look_at = 0.0
             except (OperationalError, InterfaceError) as error:
-                # A short outage is waited for; a long one ends with the heart giving the lane up.
+                # A short outage is waited for; a long one ends with the lease of the lane given up.
                 log.warning("lane %s: %s", self.lane.pk, error)
                 connection.close()
                 time.sleep(0.2)
@@ -174,7 +174,7 @@ class Driver:
 
     def _remember_process(self, session: Session) -> None:
         """Write which process executes this lane, so that the reaper of this host can end it."""
-        Lane.objects.filter(pk=self.lane.pk, fence=self.lane.fence, owner=heart.owner).update(
+        Lane.objects.filter(pk=self.lane.pk, fence=self.lane.fence, owner=keeper.owner).update(
             host=HOST, boot_id=boot_id(), pid=session.client.pid, pid_start=session.client.pid_start
         )
 
@@ -194,7 +194,7 @@ class Driver:
     def _fail_queued(self, reason: str, *, retryable: bool = True) -> None:
         first = next((line for line in reason.splitlines() if line.strip()), reason)
         for row in self._queued():
-            claimed = claim(row.pk, heart.owner, lane_id=self.lane.pk, row=row)
+            claimed = claim(row.pk, keeper.owner, lane_id=self.lane.pk, row=row)
             if claimed is not None:
                 writer = LogWriter(claimed.log_path, Redactor(self._secrets or ()))
                 writer.line(reason)
@@ -208,10 +208,10 @@ class Driver:
 
     # --- the end -----------------------------------------------------------------------------------------
     def crashed(self, message: str) -> None:
-        """Driving broke: the sweeper rings again after a while; the third time, what waits is failed."""
+        """Driving broke: it is dispatched again after a while; the third time, what waits is failed."""
         self.broken = True
         rows = Lane.objects.filter(pk=self.lane.pk)
-        rows.update(crashes=F("crashes") + 1, rung_at=Now())
+        rows.update(crashes=F("crashes") + 1, dispatched_at=Now())
         if rows.get().crashes >= settings.INFRA_ATTEMPTS:
             self._fail_queued(f"dex could not execute it: {message}", retryable=False)
 
@@ -235,31 +235,31 @@ class Driver:
                 self._log.close()
         finally:
             self.held.closing = True
-            surely(self._free, self.held.lost)
-            heart.drop(self.held)
+            retry_until_committed(self._free, self.held.lost)
+            keeper.drop(self.held)
         if not self.held.lost.is_set():
             self._ring_next()
 
     def _free(self) -> None:
         if self.has_slot:
-            pools.give_back(self.lane.pool, self.holder, heart.owner)
-        Lane.objects.filter(pk=self.lane.pk, fence=self.lane.fence, owner=heart.owner).update(
+            pools.give_back(self.lane.pool, self.holder, keeper.owner)
+        Lane.objects.filter(pk=self.lane.pk, fence=self.lane.fence, owner=keeper.owner).update(
             owner="", lease_until=None, pid=None, pid_start=None
         )
 
     def _ring_next(self) -> None:
-        """Ring this lane again if something was queued meanwhile, and who waits for the slot that is free now.
+        """Dispatch this lane again if something was queued meanwhile, and wake who waits for the slot that is free now.
 
-        Another worker answers when this one stops. What waits for its time is rung for then (see queue_due).
+        Another worker answers when this one stops. What waits for its time is dispatched then (see queue_due).
         """
         if not self.has_slot:
-            # Who has the slot rings when it is free, but not for a lane that is held, as this one was just now.
+            # Who has the slot wakes others when it is free, but not a lane that is held, as this one was just now.
             if pools.has_free_slot(self.lane.pool):
-                bell.ring_lanes([self.lane.pk])
+                dispatch.lanes([self.lane.pk])
             return
         if not self.broken and self._may_start().exists():
-            bell.ring_lanes([self.lane.pk])
-        pools.ring_next(self.lane.pool)
+            dispatch.lanes([self.lane.pk])
+        pools.wake_next(self.lane.pool)
 
 
 def _iso(at: datetime | None) -> str | None:

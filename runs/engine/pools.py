@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from runs import bell
+from runs import dispatch
 from runs.clock import after
 from runs.models import Lane, Pool, PoolSlot, TaskRun
 from runs.states import TaskState
@@ -20,10 +20,10 @@ def slots_of(name: str) -> int:
 
 
 def set_slots(name: str, slots: int) -> None:
-    """Let so many use it at once; who waits is rung for when there are more than before."""
+    """Let so many use it at once; wake who waits when there are more than before."""
     before = slots_of(name)
     Pool.objects.update_or_create(name=name, defaults={"slots": slots})
-    ring_next(name, slots - before)
+    wake_next(name, slots - before)
 
 
 def holder_of_task(task_run_id: int) -> str:
@@ -71,7 +71,7 @@ def acquire(name: str, holder: str, owner: str) -> bool:
 def acquire_all(names: Iterable[str], holder: str, owner: str) -> bool:
     """Take a slot of each pool, or of none: nobody meets a slot that is held only until the next one turns out taken.
 
-    Whoever met it would wait for a ring that nobody has a reason to send. In one order, so that two that want the
+    Whoever met it would wait for a message that nobody has a reason to send. In one order, so that two that want the
     same pools cannot wait for each other.
     """
     wanted = sorted({name for name in names if name})
@@ -98,10 +98,10 @@ def holders(name: str) -> list[str]:
 
 
 def free_expired(expired: Q) -> None:
-    """Free the slots whose lease is `expired`, and ring who waits for them."""
+    """Free the slots whose lease is `expired`, and wake who waits for them."""
     for pk, name in PoolSlot.objects.exclude(holder="").filter(expired).values_list("pk", "pool"):
         if PoolSlot.objects.exclude(holder="").filter(expired, pk=pk).update(holder="", owner="", lease_until=None):
-            ring_next(name)
+            wake_next(name)
 
 
 def has_free_slot(name: str) -> bool:
@@ -110,8 +110,8 @@ def has_free_slot(name: str) -> bool:
     return PoolSlot.objects.filter(pool=name, slot__lt=slots).exclude(holder="").count() < slots
 
 
-def ring_next(name: str, slots: int = 1) -> None:
-    """Slots are free now: ring who waits longest for them, task runs and lanes. What is not due yet is not rung."""
+def wake_next(name: str, slots: int = 1) -> None:
+    """Slots are free now: wake who waits longest for them, task runs and lanes. What is not due yet keeps waiting."""
     if not name or slots < 1:
         return
     due = Q(not_before__isnull=True) | Q(not_before__lte=Now())
@@ -120,6 +120,6 @@ def ring_next(name: str, slots: int = 1) -> None:
     if full := [other for other in others - {name, ""} if not has_free_slot(other)]:
         # Who waits for another pool too would leave this slot to nobody.
         tasks = tasks.exclude(Q(pool__in=full) | Q(warehouse_pool__in=full))
-    bell.ring_tasks(tasks.order_by("queued_at", "pk").values_list("pk", flat=True)[:slots])
+    dispatch.tasks(tasks.order_by("queued_at", "pk").values_list("pk", flat=True)[:slots])
     lanes = Lane.objects.filter(pool=name, waits_for_pool=True, owner="").order_by("pk")
-    bell.ring_lanes(lanes.values_list("pk", flat=True)[:slots])
+    dispatch.lanes(lanes.values_list("pk", flat=True)[:slots])

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flows.redaction import Redactor
+from flows.infra.redaction import Redactor
 from nodes.models import Node
 from nodes.ordering import HOOK, ON_RUN_END, ON_RUN_START
-from runs import logs
+from runs.logs import store
 from runs.models import TaskRun
 from runs.states import TaskState
 
@@ -52,7 +52,7 @@ def _without_a_word(state: str, reason: str, spec: Mapping[str, Any]) -> dict[st
 
 
 def _whole(path: str) -> str:
-    return logs.read(path).text
+    return store.read(path).text
 
 
 class Batches:

@@ -8,18 +8,18 @@ from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 
 from flows.models import Follow
-from runs import bell
+from nodes.ordering import GATE
+from runs import dispatch
 from runs.models import Lane, Run, TaskRun
 from runs.states import ACTIVE, DONE, OVER, RunState, TaskState, outcome
 from runs.transitions import move, move_run
 
 ACTOR = "release"
-GATE = "gate"
 
 
 @dataclass
 class Released:
-    """What one release did: task runs to ring singly, lanes to ring, and whether anything changed."""
+    """What one release did: task runs and lanes to dispatch, and whether anything changed."""
 
     tasks: list[int] = field(default_factory=list)
     lanes: set[int] = field(default_factory=set)
@@ -43,20 +43,20 @@ WHERE t.run_id = %s AND t.state = '{TaskState.PENDING}'
 _DOWN_OF = " AND t.id IN (SELECT down_id FROM runs_dependency WHERE up_id IN ({marks}))"
 
 
-def release(run_id: int, finished: Sequence[int] | None = None, *, ring: bool = True) -> Released:
+def release(run_id: int, finished: Sequence[int] | None = None, *, wake: bool = True) -> Released:
     """Let go what waits for `finished` (all that waits, when None), and settle the run if nothing is left.
 
     1. Queue what has every upstream. 2. Skip what lost one, and what lost those. 3. Pass gates. 4. Settle.
     Idempotent, and correct when two upstreams finish at once: it runs after its own commit, so the later
-    of the two sees both. In: ids of task runs that are over. Rings unless `ring` is False.
+    of the two sees both. In: ids of task runs that are over. Dispatches unless `wake` is False.
     """
     done = Released()
     wave = None if finished is None else list(finished)
     with transaction.atomic():
         while wave is None or wave:
             wave = _one_wave(run_id, wave, done)
-        if ring:
-            dispatch(done)
+        if wake:
+            dispatch_released(done)
     if not done.tasks and not done.lanes:
         done.settled = settle(run_id)
     return done
@@ -100,7 +100,7 @@ def _one_wave(run_id: int, wave: list[int] | None, done: Released) -> list[int]:
             TaskState.QUEUED,
             actor=ACTOR,
             queued_at=Now(),
-            rung_at=Now(),
+            dispatched_at=Now(),
         )
         done.tasks += [pk for pk, lane_id in ready if lane_id is None]
         done.lanes |= {lane_id for _, lane_id in ready if lane_id is not None}
@@ -133,12 +133,12 @@ def _pass_gate(pk: int) -> list[int]:
     return [pk] if move(gate, TaskState.RUNNING, TaskState.SUCCEEDED, actor=ACTOR, output_fence=F("fence")) else []
 
 
-def dispatch(done: Released) -> None:
-    """Ring for what was let go, when the transaction around it is committed."""
-    bell.ring_tasks(done.tasks)
+def dispatch_released(done: Released) -> None:
+    """Dispatch what was released when the transaction around it is committed."""
+    dispatch.tasks(done.tasks)
     if done.lanes:
         # A held lane has a driver that looks for itself; it looks again after it let go.
-        bell.ring_lanes(Lane.objects.filter(pk__in=done.lanes, owner="").values_list("pk", flat=True))
+        dispatch.lanes(Lane.objects.filter(pk__in=done.lanes, owner="").values_list("pk", flat=True))
 
 
 def settle(run_id: int) -> bool:
@@ -156,16 +156,16 @@ def settle(run_id: int) -> bool:
     with transaction.atomic():
         ended = move_run(run_id, RunState.RUNNING, end, actor="settle", reason=said)
         if ended and end == RunState.SUCCEEDED and Follow.objects.filter(up__runs=run_id).exists():
-            bell.ring_after(run_id)
+            dispatch.followers(run_id)
         if ended:
-            bell.ring_over(run_id)
+            dispatch.announcement(run_id)
     return ended
 
 
 def queue_due(run_id: int | None = None) -> Released:
-    """Queue what waited for its retry and is due (of one run, or of all), and ring for it.
+    """Queue what waited for its retry and is due (of one run, or of all), and dispatch it.
 
-    Of all: what was queued again after its worker was lost, and whose pause is over now, is rung for, too.
+    Of all: what was queued again after its worker was lost, and whose pause is over now, is dispatched, too.
     """
     due = TaskRun.objects.filter(state=TaskState.WAITING).filter(Q(not_before__isnull=True) | Q(not_before__lte=Now()))
     if run_id is not None:
@@ -174,21 +174,21 @@ def queue_due(run_id: int | None = None) -> Released:
     for pk, lane_id in due.values_list("pk", "lane_id"):
         with transaction.atomic():
             row = TaskRun.objects.filter(pk=pk)
-            if move(row, TaskState.WAITING, TaskState.QUEUED, actor="retry", queued_at=Now(), rung_at=Now()):
+            if move(row, TaskState.WAITING, TaskState.QUEUED, actor="retry", queued_at=Now(), dispatched_at=Now()):
                 if lane_id is None:
                     done.tasks.append(pk)
                 else:
                     done.lanes.add(lane_id)
     if run_id is None:
-        _ring_after_a_pause(done)
-    dispatch(done)
+        _dispatch_after_a_pause(done)
+    dispatch_released(done)
     return done
 
 
-def _ring_after_a_pause(done: Released) -> None:
-    over = TaskRun.objects.filter(state=TaskState.QUEUED, not_before__lte=Now(), rung_at__lt=F("not_before"))
+def _dispatch_after_a_pause(done: Released) -> None:
+    over = TaskRun.objects.filter(state=TaskState.QUEUED, not_before__lte=Now(), dispatched_at__lt=F("not_before"))
     for pk, lane_id in list(over.values_list("pk", "lane_id")):
-        if not over.filter(pk=pk).update(rung_at=Now()):
+        if not over.filter(pk=pk).update(dispatched_at=Now()):
             continue  # another process was first
         if lane_id is None:
             done.tasks.append(pk)

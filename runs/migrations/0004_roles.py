@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from dexsite.roles import seed_roles
+from flows.roles import seed_roles
 from flows.access import ROLES
 
 

@@ -3,11 +3,11 @@
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
-import runs.notify.models
+import runs.alerts.models
 from django.db import migrations, models
 
 
-from dexsite.roles import seed_roles
+from flows.roles import seed_roles
 
 
 def seed(apps, schema_editor):
@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=100, unique=True)),
                 ('kind', models.CharField(choices=[('email', 'Email'), ('slack', 'Slack'), ('webhook', 'Webhook')], max_length=10, verbose_name='sent by')),
                 ('target', models.TextField(help_text='Email addresses, or the URL that messages are posted to', max_length=2000)),
-                ('salt', models.CharField(default=runs.notify.models.new_salt, editable=False, max_length=32)),
+                ('salt', models.CharField(default=runs.alerts.models.new_salt, editable=False, max_length=32)),
                 ('tags', models.JSONField(blank=True, default=list, help_text='Only flows with one of these tags; empty: all')),
                 ('events', models.JSONField(default=list)),
                 ('nth', models.PositiveSmallIntegerField(default=3, validators=[django.core.validators.MinValueValidator(2), django.core.validators.MaxValueValidator(1000)], verbose_name='failures in a row')),

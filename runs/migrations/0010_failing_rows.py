@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from dexsite.roles import seed_roles
+from flows.roles import seed_roles
 
 
 def seed(apps, schema_editor):

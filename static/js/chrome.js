@@ -127,7 +127,7 @@ export function showTimes(part = document) {
   }
 }
 
-// The server draws axes of time in the viewer's zone (runs/calendar); it learns of the zone from this cookie.
+// The server draws axes of time in the viewer's zone (runs/pages/calendar); it learns of the zone from this cookie.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (/^[A-Za-z0-9_+/-]+$/.test(zone ?? "") && !document.cookie.split("; ").includes(`dex-zone=${zone}`)) {
   const secure = location.protocol === "https:" ? "; secure" : "";

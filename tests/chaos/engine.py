@@ -6,7 +6,7 @@ import django
 
 django.setup()
 
-from runs.embedded import Engine  # noqa: E402 - after Django is set up
+from runs.operations.embedded import Engine  # noqa: E402 - after Django is set up
 
 if __name__ == "__main__":
     engine = Engine()

@@ -246,10 +246,10 @@ def _kill_at_random(
 
 def _names() -> dict[int, str]:
     """Process id -> the name that a worker has in dex."""
-    from runs.models import Pulse
-    from runs.vitals import WORKER
+    from runs.models import Heartbeat
+    from runs.operations.heartbeats import WORKER
 
-    rows = Pulse.objects.filter(pk__startswith=WORKER)
+    rows = Heartbeat.objects.filter(pk__startswith=WORKER)
     return {row.detail["pid"]: row.pk.removeprefix(WORKER) for row in rows if row.detail.get("pid")}
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from tests.waiting import patience
 
 FLOW = """
-from runs.demo import shop_flow
+from runs.management.demo import shop_flow
 from runs.models import Trigger
 from runs.services import start_run
 start_run(shop_flow(script=False), trigger=Trigger.COMMAND, actor='test')

@@ -9,7 +9,7 @@ from flows.models import Environment, Project
 from flows.variables.values import save_variable
 from nodes.connections import ask, save_connection
 from nodes.models import Connection, Probe
-from runs.probing import answer
+from runs.operations.connection_checks import answer
 from tests.pages import SAMPLE, Person
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,11 +12,11 @@ from django.db import DatabaseError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from flows import checks
 from flows.models import Environment, Flow, Project
+from flows.projects import checks
 from nodes.models import Node
 from nodes.services import save_node
-from runs.syncing import sync_if_asked
+from runs.operations.syncing import sync_if_asked
 from tests.pages import SAMPLE, Page, Person, sample_flow
 from tests.runs.engines import write_project
 from tests.runs.graphs import drain, open_graph

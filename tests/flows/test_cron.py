@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.cron import (
+from flows.scheduling.cron import (
     EVERY_HOURS,
     EVERY_MINUTES,
     MACROS,

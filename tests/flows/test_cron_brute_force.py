@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cronsim import CronSim
 
-from flows.cron import due_slots, normalize
+from flows.scheduling.cron import due_slots, normalize
 
 FIRST, LAST = datetime(2026, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC)
 ZONES = [

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from cronsim import CronSim
 
-from flows.cron import CronError, describe, normalize
+from flows.scheduling.cron import CronError, describe, normalize
 
 MONTHS = [
     *("January", "February", "March", "April", "May", "June", "July"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.git import Access, GitError, Repository, check_branch, check_subfolder, check_url
+from flows.projects.git import Access, GitError, Repository, check_branch, check_subfolder, check_url
 from tests.flows.git_hosts import TOKEN, USER, Clone, git, https_host, ssh_host
 
 FILES = {"dbt_project.yml": "name: shop\n", "models/a.sql": "select 1", "run.sh": "#!/bin/sh\n"}
@@ -287,11 +287,11 @@ def test_a_commit_with_too_much_in_it_is_refused(tmp_path, clone, monkeypatch):
     clone.write({f"data/{n}.csv": "x" * 1000 for n in range(30)}).push()
     made = repository(tmp_path, clone.bare)
     sha = made.fetch("main").sha
-    monkeypatch.setattr("flows.git.repository.MOST_FILES", 20)
+    monkeypatch.setattr("flows.projects.git.repository.MOST_FILES", 20)
     with pytest.raises(GitError, match="more than 20 files"):
         made.checkout(sha)
-    monkeypatch.setattr("flows.git.repository.MOST_FILES", 1000)
-    monkeypatch.setattr("flows.git.repository.MOST_BYTES", 10_000)
+    monkeypatch.setattr("flows.projects.git.repository.MOST_FILES", 1000)
+    monkeypatch.setattr("flows.projects.git.repository.MOST_BYTES", 10_000)
     with pytest.raises(GitError, match="MiB"):
         made.checkout(sha)
     assert not list((tmp_path / "home/checkouts/project-1").iterdir())

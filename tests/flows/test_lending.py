@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from flows.process import lend, let_pass, users
-from flows.process.configuration import current
+from flows.infra.process import lend, let_pass, users
+from flows.infra.process.configuration import current
 from tests.levels import needs_root
 
 pytestmark = needs_root()

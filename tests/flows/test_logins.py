@@ -3,6 +3,7 @@
 import re
 import threading
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings as own
@@ -15,7 +16,7 @@ from django.utils import timezone
 from flows.logins import hashing, throttle
 from flows.logins.models import LogIn
 from flows.logins.throttle import OF_ACCOUNT, OF_ADDRESS, Rule, address_of
-from runs.retention import prune
+from runs.operations.retention import prune
 from tests.pages import Person
 from tests.waiting import patience, until
 
@@ -26,6 +27,13 @@ PASSWORD = "correct horse battery"
 @pytest.fixture(autouse=True)
 def fast(settings):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def clock_that_stands(monkeypatch):
+    """However slow the machine, no wait passes by itself; `later` makes them pass."""
+    instant = timezone.now()
+    monkeypatch.setattr(throttle, "timezone", SimpleNamespace(now=lambda: instant))
 
 
 @pytest.fixture

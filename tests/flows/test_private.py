@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.private import close_to_others, exposed
-from runs import vitals
-from runs.models import Pulse
+from flows.infra.private_files import close_to_others, exposed
+from runs.models import Heartbeat
+from runs.operations import heartbeats
 from tests.pages import Person
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,10 +63,10 @@ def test_a_database_elsewhere_is_closed_too(home, tmp_path):
 
 @pytest.mark.django_db
 def test_the_status_page_says_what_was_checked_and_what_others_could_read(settings):
-    vitals.worker_lives("host:1", "host")
+    heartbeats.worker_lives("host:1", "host")
     admin = Person("ada", "everything")
     assert "Checked: other users of this host cannot read" in admin.open("/status/").html
-    row = Pulse.objects.get(pk="worker:host:1")
+    row = Heartbeat.objects.get(pk="worker:host:1")
     row.detail["exposed"] = ["/srv/dex/keys/variables"]
     row.save()
     html = admin.open("/status/").html

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import process
-from flows.process.table import descendants
+from flows.infra import process
+from flows.infra.process.table import descendants
 from tests.levels import needs_level
 from tests.processes import with_command
 from tests.waiting import comes, patience, within
@@ -148,7 +148,7 @@ def test_a_worker_that_ignores_interrupts_still_starts_children_that_hear_them()
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 sys.path.insert(0, {str(ROOT)!r})
-from flows import process
+from flows.infra import process
 child = process.start(["sleep", "60"], env=process.clean_environment(), cwd="/")
 time.sleep(0.5)
 child.interrupt()
@@ -194,7 +194,7 @@ def test_nothing_survives_when_dex_is_killed(mark):
     code = f"""
 import sys, threading, time
 sys.path.insert(0, {str(ROOT)!r})
-from flows import process
+from flows.infra import process
 script = {DAEMONISER.replace("MARK", repr(mark)) + "time.sleep(60)"!r}
 def go():  # a thread that ends at once: the child must not end with it
     process.start([sys.executable, "-c", script], env=process.clean_environment(), cwd="/",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.redaction import MASK, Redactor, redact, unmaskable, variants
+from flows.infra.redaction import MASK, Redactor, redact, unmaskable, variants
 
 AWKWARD = "p@ss w0rd/+%é!'\"<"
 KEY = "-----BEGIN KEY-----\nMIIabcdEFGHijkl0123456789\nqwertyUIOPasdf\n-----END KEY-----"

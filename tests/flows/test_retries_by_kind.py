@@ -4,13 +4,13 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from flows.models import Flow
-from flows.retrying import KINDS, kind_of, problem_of_kinds
+from flows.retry_policy import KINDS, kind_of, problem_of_kinds
 from nodes.document import document_of, from_yaml, to_yaml
 from nodes.document.reading import DocumentError
 from nodes.models import Node
 from nodes.services import import_flow, restore_flow, save_flow, save_node
 from runs.models import Trigger
-from runs.planning import plan_run
+from runs.planning.planner import plan_run
 from runs.services import start_run
 from tests.pages import Person, sample_flow
 

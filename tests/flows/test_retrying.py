@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from flows.models import Flow
-from flows.retrying import is_transient, is_worth_a_try, matches, problem_of
+from flows.retry_policy import is_transient, is_worth_a_try, matches, problem_of
 from nodes.document import document_of, from_yaml, to_yaml
 from nodes.models import Node
 from nodes.services import import_flow, restore_flow, save_flow, save_node

@@ -10,17 +10,17 @@ from django.core.checks import Tags, run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection, models
 
-from flows import credentials
 from flows.access import acting_as
 from flows.models import Project
+from flows.projects import credentials
 from flows.variables.encryption import Unreadable, keys_path
 from flows.variables.sealed import SealedField, keep, sealed_columns, value_of
 from flows.variables.values import save_variable
 from nodes.connections import save_connection, secrets_of
 from nodes.models import Connection
-from runs.notify.models import Channel
-from runs.notify.services import save_channel
-from runs.notify.targets import address_of
+from runs.alerts.models import Channel
+from runs.alerts.services import save_channel
+from runs.alerts.targets import address_of
 from tests.pages import Person
 
 pytestmark = pytest.mark.django_db

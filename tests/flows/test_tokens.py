@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from flows.access import acting_as
+from flows.logins.tokens import TokenError, holder_of, issue, revoke
 from flows.models import Token
-from flows.tokens import TokenError, holder_of, issue, revoke
 from tests.pages import Person
 
 pytestmark = pytest.mark.django_db

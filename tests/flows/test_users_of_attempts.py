@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.process import users
-from flows.process.table import start_time
+from flows.infra.process import users
+from flows.infra.process.table import start_time
 from tests.levels import needs_root
 from tests.waiting import comes, patience
 
 ROOT = Path(__file__).resolve().parents[2]
 UIDS = range(65480, 65490)
 WORKER = f"""
-from flows.process import users
+from flows.infra.process import users
 print(users.take_uid(range({UIDS.start}, {UIDS.stop})), flush=True)
 input()
 """

@@ -13,9 +13,9 @@ from flows.variables.values import save_variable
 from nodes.models import Connection, Link, Node
 from nodes.services import link, save_node
 from nodes.sync import sync
-from runs.engine.single import execute_task_run
-from runs.models import Channel, Delivery, Fingerprint, Pool, Run, TaskRun
-from runs.notify.watching import announce
+from runs.alerts.watching import announce
+from runs.engine.executor import execute_task_run
+from runs.models import Channel, Delivery, FailureGroup, Pool, Run, TaskRun
 from tests.pages import SAMPLE, Person
 from tests.runs.graphs import drain, open_graph
 
@@ -164,7 +164,7 @@ def everything() -> Rows:
     )
     Channel.objects.update(since=now - timedelta(days=1))
     announce(failed.pk)
-    Fingerprint.objects.update(note="The load of the night was late. Run Night load, then rerun from here.", count=14)
+    FailureGroup.objects.update(note="The load of the night was late. Run Night load, then rerun from here.", count=14)
     Delivery.objects.update(
         status="waiting", attempts=2, last_error="answered 503 Service Unavailable", next_at=now + timedelta(minutes=2)
     )

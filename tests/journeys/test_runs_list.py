@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from runs.engine.single import execute_task_run
+from runs.engine.executor import execute_task_run
 from tests.journeys.rows import everything
 from tests.waiting import patience
 
@@ -15,7 +15,7 @@ def test_the_list_follows_a_run_and_keeps_what_was_chosen_and_typed(window):
     expect(going).to_contain_text("3 / 5")
     box = page.get_by_label(f"Choose run {rows.failed.pk}")
     box.check()
-    note = page.get_by_label("Note for handled failures")
+    note = page.get_by_label("Note for acknowledged failures")
     note.fill("The source was loaded again")
     for pk in rows.running.task_runs.filter(state="queued").values_list("pk", flat=True):
         execute_task_run(pk)
@@ -23,9 +23,9 @@ def test_the_list_follows_a_run_and_keeps_what_was_chosen_and_typed(window):
     expect(box).to_be_checked()
     expect(note).to_have_value("The source was loaded again")
     expect(page.locator("[data-chosen]")).to_have_text("1 chosen")
-    page.get_by_role("button", name="Mark as handled", exact=True).click()
-    expect(page.get_by_text("1 run is marked as handled.")).to_be_visible()
-    page.get_by_label("Failed, not handled").check()
+    page.get_by_role("button", name="Acknowledge", exact=True).click()
+    expect(page.get_by_text("1 run is acknowledged.")).to_be_visible()
+    page.get_by_label("Failed, not acknowledged").check()
     expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
     page.goto(f"/runs/{rows.failed.pk}/")
     expect(page.get_by_text("The source was loaded again")).to_be_visible()

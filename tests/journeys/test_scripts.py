@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from flows.models import Environment
 from nodes.models import Node
-from runs.syncing import sync_if_asked
+from runs.operations.syncing import sync_if_asked
 from tests.flows.git_hosts import Clone
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.pages import Person

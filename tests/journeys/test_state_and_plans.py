@@ -10,8 +10,8 @@ from flows.models import Environment, Flow
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.sync import sync
-from runs import vitals
-from runs.models import Pulse, Run
+from runs.models import Heartbeat, Run
+from runs.operations import heartbeats
 from runs.services import cancel_run
 from tests.journeys.rows import parsed_shop
 from tests.pages import Person
@@ -161,8 +161,8 @@ def test_status_warns_of_what_others_could_read_and_of_scripts_that_are_kept_apa
     window, boss, judge, settings
 ):
     settings.ISOLATION = 3
-    vitals.worker_lives("build-1:7", "build-1")
-    row = Pulse.objects.get(pk="worker:build-1:7")
+    heartbeats.worker_lives("build-1:7", "build-1")
+    row = Heartbeat.objects.get(pk="worker:build-1:7")
     row.detail |= {"isolation": 1, "missing": "bubblewrap is not installed", "exposed": ["/srv/dex/keys/variables"]}
     row.save()
     page = window.open(boss)

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from runs.engine.claims import claim
 from runs.models import Run
-from runs.planning import plan_run
+from runs.planning.planner import plan_run
 from runs.services import cancel_run
 from runs.states import RunState
 from tests.journeys.conftest import axe

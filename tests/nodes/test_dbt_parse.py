@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from flows.git import head_of
+from flows.projects.git import head_of
 from nodes.dbt import parse, profiles, snapshot
 from tests.nodes.dbt_lab import SAMPLE
 from tests.waiting import within

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from flows import process
+from flows.infra import process
 from flows.models import Environment, Flow, Project
 from nodes.dbt import profiles, reader
 from nodes.models import Node
 from nodes.scripts.reading import reads_of_all
 from nodes.sync import SyncError, sync, vars_of
-from runs import planning
 from runs.models import Run
+from runs.operations.syncing import ask_to_sync, sync_if_asked
+from runs.planning import planner
 from runs.services import start_run
 from runs.states import RunState
-from runs.syncing import ask_to_sync, sync_if_asked
 from tests.pages import Person, sample_flow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,7 +132,7 @@ def test_its_sync_and_its_runs_fail_with_a_sentence(tmp_path, kind, settings):
     flow = Flow.objects.create(name="Hostile", environment=environment)
     Node.objects.create(flow=flow, name="All")
     run = start_run(flow, trigger="manual", actor="test")
-    planning.plan_run(run.pk)
+    planner.plan_run(run.pk)
     run.refresh_from_db()
     assert run.state == RunState.FAILED and LIMIT in run.reason and "YAML aliases" in run.reason
     assert time.monotonic() - began < 60
@@ -172,7 +172,8 @@ def test_the_site_answers_while_a_worker_reads_it_and_the_page_tells_how_it_ende
 @pytest.mark.django_db
 def test_a_fault_of_dex_ends_a_sync_too(tmp_path, monkeypatch):
     environment = sample_flow().environment
-    monkeypatch.setattr("runs.syncing.sync", lambda row: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr("runs.operations.syncing.sync", lambda row: (_ for _ in ()).throw(full))
     ask_to_sync(Environment.objects.filter(pk=environment.pk))
     sync_if_asked(environment.pk)
     environment.refresh_from_db()
@@ -185,9 +186,9 @@ def test_a_run_that_cannot_be_planned_in_time_fails_with_the_reason(settings, mo
     flow = sample_flow()
     run = start_run(flow, trigger="manual", actor="test")
     ended = threading.Event()
-    monkeypatch.setattr(planning, "_plan_run", lambda run_id: ended.wait(20))
-    planner = threading.Thread(target=planning.plan_run, args=[run.pk])
-    planner.start()
+    monkeypatch.setattr(planner, "_plan_run", lambda run_id: ended.wait(20))
+    thread = threading.Thread(target=planner.plan_run, args=[run.pk])
+    thread.start()
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         run.refresh_from_db()
@@ -195,7 +196,7 @@ def test_a_run_that_cannot_be_planned_in_time_fails_with_the_reason(settings, mo
             break
         time.sleep(0.05)
     ended.set()
-    planner.join()
+    thread.join()
     assert run.state == RunState.FAILED and "planning took longer than 0.3 seconds" in run.reason
     assert Run.objects.get(pk=run.pk).state == RunState.FAILED
 
@@ -226,6 +227,10 @@ def test_only_workers_and_commands_sync():
             ):
                 users.add(name)
     assert users == {
-        *("runs/planning.py", "runs/syncing.py", "runs/demo.py"),  # jobs, and the demo's own command
+        *(
+            "runs/planning/planner.py",
+            "runs/operations/syncing.py",
+            "runs/management/demo.py",
+        ),  # jobs, and the demo's own command
         *("runs/bench/scripts.py", "runs/bench/dbt.py"),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.manifest import Manifest
-from nodes.selectors import Reason, resolve, select
+from nodes.selectors import Reason, explain, obstacles, resolve, select
 from nodes.selectors.answers import explained
 
 MODELS = ["model"]
@@ -13,14 +13,14 @@ MODELS = ["model"]
 
 def test_a_matched_model_names_the_value(lab: Manifest) -> None:
     selection = select(lab, ["tag:mart", "tag:finance"])
-    assert selection.why("model.lab.mart_margin") == [
+    assert explain(selection, "model.lab.mart_margin") == [
         Reason("tag:mart", "tag:mart", "matched", "model.lab.mart_margin", ("model.lab.mart_margin",)),
         Reason("tag:finance", "tag:finance", "matched", "model.lab.mart_margin", ("model.lab.mart_margin",)),
     ]
 
 
 def test_an_upstream_model_shows_the_way_of_refs_from_the_matched_one(lab: Manifest) -> None:
-    (reason,) = select(lab, ["+mart_margin"]).why("staging.stg_orders")
+    (reason,) = explain(select(lab, ["+mart_margin"]), "staging.stg_orders")
     assert reason.how == "upstream" and reason.matched == "model.lab.mart_margin"
     assert reason.path == (
         "model.lab.mart_margin",
@@ -34,20 +34,20 @@ def test_an_upstream_model_shows_the_way_of_refs_from_the_matched_one(lab: Manif
 
 
 def test_a_downstream_model_shows_the_way_too(lab: Manifest) -> None:
-    (reason,) = select(lab, ["source:raw.orders+"]).why("mart_margin")
+    (reason,) = explain(select(lab, ["source:raw.orders+"]), "mart_margin")
     assert reason.how == "downstream" and reason.path[0] == "source.lab.raw.orders"
     for up, down in zip(reason.path, reason.path[1:], strict=False):
         assert down in lab.children[up]
 
 
 def test_the_at_operator_shows_the_way_down_and_up_again(lab: Manifest) -> None:
-    (reason,) = select(lab, ["@stg_payments"]).why("staging.stg_orders")
+    (reason,) = explain(select(lab, ["@stg_payments"]), "staging.stg_orders")
     assert reason.how == "around"
     assert (reason.path[0], reason.path[-1]) == ("model.lab.stg_payments", "model.lab.stg_orders")
 
 
 def test_both_halves_of_an_and_are_named(lab: Manifest) -> None:
-    reasons = select(lab, ["tag:mart & +mart_margin"]).why("mart_orders")
+    reasons = explain(select(lab, ["tag:mart & +mart_margin"]), "mart_orders")
     assert [(reason.value, reason.atom, reason.how) for reason in reasons] == [
         ("tag:mart & +mart_margin", "tag:mart", "matched"),
         ("tag:mart & +mart_margin", "+mart_margin", "upstream"),
@@ -57,7 +57,7 @@ def test_both_halves_of_an_and_are_named(lab: Manifest) -> None:
 def test_a_test_names_the_model_that_brought_it(lab: Manifest) -> None:
     selection = select(lab, ["stg_orders"])
     test = next(unique_id for unique_id in selection.ids if "relationships_stg_orders" in unique_id)
-    (reason,) = selection.why(test)
+    (reason,) = explain(selection, test)
     assert reason.how == "test" and reason.because == ("model.lab.stg_orders",)
     assert reason.path == ("model.lab.stg_orders", test)
 
@@ -65,11 +65,11 @@ def test_a_test_names_the_model_that_brought_it(lab: Manifest) -> None:
 def test_a_test_that_needed_two_values_names_both(lab: Manifest) -> None:
     selection = select(lab, ["stg_orders", "stg_customers"], indirect_selection="cautious")
     test = next(unique_id for unique_id in selection.ids if "relationships_stg_orders" in unique_id)
-    assert {reason.value for reason in selection.why(test)} == {"stg_orders", "stg_customers"}
+    assert {reason.value for reason in explain(selection, test)} == {"stg_orders", "stg_customers"}
 
 
 def test_an_empty_include_is_reason_enough(lab: Manifest) -> None:
-    (reason,) = select(lab, []).why("mart_margin")
+    (reason,) = explain(select(lab, []), "mart_margin")
     assert reason.how == "everything"
 
 
@@ -82,8 +82,8 @@ def test_every_selected_resource_has_a_reason_and_no_other_has(lab: Manifest) ->
             indirect_selection=mode,
         )
         for unique_id in lab.resources:
-            assert bool(selection.why(unique_id)) == (unique_id in selection)
-            assert bool(selection.why_not(unique_id)) == (unique_id not in selection)
+            assert bool(explain(selection, unique_id)) == (unique_id in selection)
+            assert bool(obstacles(selection, unique_id)) == (unique_id not in selection)
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_every_selected_resource_has_a_reason_and_no_other_has(lab: Manifest) ->
 def test_what_keeps_a_resource_out_is_said(
     include: list[str], exclude: list[str], name: str, what: str, said: str, lab: Manifest
 ) -> None:
-    obstacles = select(lab, include, exclude, resource_types=MODELS).why_not(name)
-    assert [obstacle.what for obstacle in obstacles] == [what]
-    assert said in f"{obstacles[0].message} {obstacles[0].hint}"
+    found = obstacles(select(lab, include, exclude, resource_types=MODELS), name)
+    assert [obstacle.what for obstacle in found] == [what]
+    assert said in f"{found[0].message} {found[0].hint}"
 
 
 def test_an_excluded_model_shows_the_way_from_the_excluding_value(lab: Manifest) -> None:
-    (obstacle,) = select(lab, ["tag:staging"], ["+mart_orders"]).why_not("stg_orders")
+    (obstacle,) = obstacles(select(lab, ["tag:staging"], ["+mart_orders"]), "stg_orders")
     assert obstacle.reason is not None and obstacle.reason.path[0] == "model.lab.mart_orders"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.manifest import Manifest
-from nodes.selectors import Comparison, ValueCount, select
+from nodes.selectors import Comparison, select
 
 MODELS = ["model"]
 
@@ -84,15 +84,6 @@ def test_a_refused_value_gives_nothing_and_leaves_the_others_alone(lab: Manifest
 def test_a_value_on_which_dbt_stops_empties_the_selection(lab: Manifest) -> None:
     selection = select(lab, ["mart_margin"], ["tga:x"])
     assert selection.is_empty and "Did you mean tag:x?" in str(selection.errors[0])
-
-
-def test_each_value_is_counted_by_itself(lab: Manifest) -> None:
-    selection = select(lab, ["tag:mart", "tag:finance"], ["tag:revenue"], resource_types=MODELS)
-    assert selection.per_value == (
-        ValueCount("include", "tag:mart", 4),
-        ValueCount("include", "tag:finance", 2),
-        ValueCount("exclude", "tag:revenue", 1),
-    )
 
 
 def test_an_unknown_type_or_mode_is_an_error(lab: Manifest) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from runs.embedded import Engine
-from runs.engine.stopping import draining
+from runs.engine.shutdown import draining
+from runs.operations.embedded import Engine
 from tests.runs.scripts import project, script_flow  # noqa: F401 - fixtures
 
 

@@ -7,8 +7,8 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from runs.bench.orchestration import bench_flow
+from runs.engine.executor import execute_task_run
 from runs.engine.release import queue_due, release
-from runs.engine.single import execute_task_run
 from runs.models import Run, TaskRun, Trigger
 from runs.states import RunState, TaskState
 from runs.transitions import move_run, open_run, open_task_runs

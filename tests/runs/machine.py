@@ -9,11 +9,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from nodes.kinds.base import Ended
 from runs.clock import ago
-from runs.engine import sweep
+from runs.engine import recovery
 from runs.engine.claims import claim, finish
 from runs.engine.release import queue_due
-from runs.history import check
 from runs.models import Run, TaskRun, Transition
+from runs.operations import rounds
+from runs.operations.invariants import check
 from runs.services import cancel_run
 from runs.states import RUN_OVER, TaskState
 from tests.runs.graphs import open_graph
@@ -89,11 +90,11 @@ class EngineMachine(RuleBasedStateMachine):
     def time_passes_and_the_reaper_comes(self):
         alive = {held.task_run_id for worker, held in self.work.items() if worker not in self.frozen}
         TaskRun.objects.filter(state=TaskState.RUNNING).exclude(pk__in=alive).update(lease_until=ago(1))
-        sweep.reap()
+        recovery.reap()
 
     @rule()
     def sweeps(self):
-        sweep.sweep(force=True)
+        rounds.sweep(force=True)
 
     @rule(pick=st.integers(0, 2))
     def cancels(self, pick):
@@ -156,7 +157,7 @@ class EngineMachine(RuleBasedStateMachine):
         for _ in range(60):
             self.time_passes_and_the_reaper_comes()
             TaskRun.objects.filter(state=TaskState.QUEUED).update(not_before=None)
-            sweep.sweep(force=True)
+            rounds.sweep(force=True)
             self.works_for_a_while("w1", 4)
             if not Run.objects.exclude(state__in=RUN_OVER).exists():
                 break

@@ -9,7 +9,7 @@ from flows.variables.values import save_variable
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.sync import sync
-from runs import logs
+from runs.logs import store
 from runs.models import Attempt
 from tests.runs.engines import write_project
 
@@ -55,7 +55,7 @@ def script_flow(project):
 
 def log_of(run, name="job") -> str:
     attempt = Attempt.objects.filter(task_run__run=run, task_run__node_name=name).last()
-    return logs.read(attempt.log_path).text
+    return store.read(attempt.log_path).text
 
 
 def variable(flow, name, value, *, secret=False):

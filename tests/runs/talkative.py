@@ -17,7 +17,7 @@ from typing import Any
 from dbt.flags import get_flag_dict
 from django.conf import settings
 
-from runs import logs
+from runs.logs import store
 from runs.models import Attempt, Run
 from tests.forks import installed
 from tests.runs.engines import write_project
@@ -195,5 +195,5 @@ def read_in_run(run: Run) -> dict[tuple[str, str], Any]:
     """What the project printed in a run of dex, the latest attempt of each task."""
     lines: list[str] = []
     for attempt in Attempt.objects.filter(task_run__run=run).order_by("started_at", "pk"):
-        lines += logs.read(attempt.log_path, 0, 50_000_000).text.splitlines() if attempt.log_path else []
+        lines += store.read(attempt.log_path, 0, 50_000_000).text.splitlines() if attempt.log_path else []
     return read_of(lines)

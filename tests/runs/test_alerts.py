@@ -17,17 +17,17 @@ from django.utils import timezone
 
 from dexsite.configuration import mail_server
 from flows.models import Flow, Tick
-from runs.fingerprints.models import Fingerprint
+from runs.alerts import address, events, sending, services, watching
+from runs.alerts.address import AddressError, resolve
+from runs.alerts.events import note_late, note_runs, note_slow
+from runs.alerts.failure_groups.models import FailureGroup
+from runs.alerts.kinds import EventKind
+from runs.alerts.models import Channel, Delivery, Event
+from runs.alerts.sending import BACK_OFF_S, ring_due, send
+from runs.alerts.signing import secret_of
+from runs.alerts.targets import address_of, keep_address
+from runs.alerts.watching import announce, look_again
 from runs.models import Run, TaskRun, Trigger
-from runs.notify import address, events, sending, services, watching
-from runs.notify.address import AddressError, resolve
-from runs.notify.events import note_late, note_runs, note_slow
-from runs.notify.kinds import EventKind
-from runs.notify.models import Channel, Delivery, Event
-from runs.notify.sending import BACK_OFF_S, ring_due, send
-from runs.notify.signing import secret_of
-from runs.notify.targets import address_of, keep_address
-from runs.notify.watching import announce, look_again
 from runs.services import start_run
 from runs.states import RunState
 from runs.transitions import move_run
@@ -106,7 +106,7 @@ def test_a_run_with_three_failures_is_one_message_that_names_what_broke(web, set
     run = failed_run()
     Flow.objects.filter(pk=run.flow_id).update(tags=["owner: data team", "daily"])
     announce(run.pk)
-    known = Fingerprint.objects.get(text="no table a")
+    known = FailureGroup.objects.get(text="no table a")
     assert send(Delivery.objects.get().pk) is True
     assert len(web.got) == 1
     told = body_of(web)
@@ -123,7 +123,7 @@ def test_a_run_with_three_failures_is_one_message_that_names_what_broke(web, set
 def test_the_message_says_what_people_wrote_about_the_failure(mail):
     channel("ada@example.org, bob@example.org", kind="email")
     announce(failed_run().pk)
-    Fingerprint.objects.update(note="Call the shop.")
+    FailureGroup.objects.update(note="Call the shop.")
     announce(run := failed_run().pk)
     send(Delivery.objects.get(run=run).pk)
     ((recipients, message),) = mail.got
@@ -224,7 +224,7 @@ def test_the_event_and_its_messages_are_written_together_or_not_at_all(monkeypat
     def die(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(events.bell, "ring_message", die)
+    monkeypatch.setattr(events.dispatch, "message", die)
     with pytest.raises(KeyboardInterrupt):
         announce(run.pk)
     assert Event.objects.filter(key=f"end {run.pk}").count() == Delivery.objects.count() == 0
@@ -410,7 +410,7 @@ def test_no_message_holds_a_secret_of_the_environment(web, mail, settings):
     said = "login as hunter2-hunter2 was refused"
     TaskRun.objects.filter(run=run, identifier="a").update(reason=said, identifier="model_hunter2-hunter2")
     announce(run.pk)
-    Fingerprint.objects.update(note="the password is hunter2-hunter2")
+    FailureGroup.objects.update(note="the password is hunter2-hunter2")
     again = failed_run()
     TaskRun.objects.filter(run=again, identifier="a").update(reason=said)
     announce(again.pk)
@@ -424,7 +424,7 @@ def test_no_message_holds_a_secret_of_the_environment(web, mail, settings):
 def test_a_muted_failure_sends_nothing_and_is_recorded_as_muted(web):
     channel(web.url)
     announce(failed_run().pk)
-    Fingerprint.objects.update(muted_until=timezone.now() + timedelta(hours=1))
+    FailureGroup.objects.update(muted_until=timezone.now() + timedelta(hours=1))
     Delivery.objects.all().delete()
     announce((muted := failed_run()).pk)
     row = Delivery.objects.get(run=muted)
@@ -434,7 +434,7 @@ def test_a_muted_failure_sends_nothing_and_is_recorded_as_muted(web):
     TaskRun.objects.filter(run=other, identifier="b").update(reason="something else")
     announce(other.pk)
     assert Delivery.objects.get(run=other).status == "waiting"
-    Fingerprint.objects.update(muted_until=timezone.now() - timedelta(seconds=1))
+    FailureGroup.objects.update(muted_until=timezone.now() - timedelta(seconds=1))
     announce((later := failed_run()).pk)
     assert Delivery.objects.get(run=later).status == "waiting"
 

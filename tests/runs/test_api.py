@@ -12,10 +12,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from dexsite.roles import seed_roles
 from flows.access import acting_as
+from flows.logins.tokens import issue
 from flows.models import Tick, Token
-from flows.tokens import issue
+from flows.roles import seed_roles
 from runs.api import views
 from runs.api.door import door
 from runs.models import Run, TaskRun, Trigger

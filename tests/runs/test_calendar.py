@@ -11,17 +11,19 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from flows.cron import due_slots
 from flows.models import Environment, Flow, Follow, Project, Tick
-from flows.slots import slots_in
+from flows.scheduling.cron import due_slots
+from flows.scheduling.due_times import slots_in
 from nodes.models import Node, Task
-from runs.calendar import drawing, plan
-from runs.calendar.overlap import collisions
-from runs.calendar.page import ROWS, calendar_of
-from runs.calendar.sources import follows_of, upcoming
-from runs.calendar.usual import durations, shared_models
-from runs.calendar.views import COOKIE, viewers_zone
 from runs.models import Run, Trigger
+from runs.pages.calendar import drawing
+from runs.pages.calendar.page import ROWS, calendar_of
+from runs.pages.calendar.views import COOKIE, viewers_zone
+from runs.planning.usual import durations
+from runs.scheduling import plan
+from runs.scheduling.overlap import collisions
+from runs.scheduling.shared_models import shared_models
+from runs.scheduling.sources import follows_of, upcoming
 from tests.pages import Person
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday

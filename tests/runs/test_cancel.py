@@ -2,8 +2,8 @@ import pytest
 
 from nodes.kinds.base import Ended
 from runs.engine.claims import claim, finish
-from runs.engine.sweep import sweep
-from runs.history import check
+from runs.operations.invariants import check
+from runs.operations.rounds import sweep
 from runs.services import cancel_run, cancel_task_run
 from tests.runs.graphs import drain, open_graph, states
 

@@ -7,8 +7,8 @@ import time
 
 from django.db import connection
 
-from runs.history import check
 from runs.models import Attempt, Run, TaskRun
+from runs.operations.invariants import check
 from runs.services import cancel_run
 from runs.states import ACTIVE, RUN_OVER
 from tests.runs.graphs import open_graph

@@ -3,7 +3,7 @@ import threading
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from runs.engine import pools, single
+from runs.engine import executor, pools
 from runs.engine.claims import claim, waiting
 from runs.models import Pool, PoolSlot, TaskRun
 from runs.services import start_run
@@ -38,12 +38,12 @@ def test_a_pool_gives_as_many_slots_as_it_has():
 
 def test_a_slot_whose_lease_ended_is_free_only_after_the_reaper_killed_its_process():
     from runs.clock import ago
-    from runs.engine import sweep
+    from runs.engine import recovery
 
     pools.acquire("file", "lane:1", "gone")
     PoolSlot.objects.update(lease_until=ago(1))
     assert not pools.acquire("file", "lane:2", "me")
-    sweep.reap()
+    recovery.reap()
     assert pools.acquire("file", "lane:2", "me")
 
 
@@ -79,7 +79,7 @@ def test_a_doorbell_that_rings_twice_frees_no_slot_of_what_it_started(monkeypatc
         both.wait(patience(10))
         return row
 
-    monkeypatch.setattr(single, "waiting", seen_by_both)
+    monkeypatch.setattr(executor, "waiting", seen_by_both)
     ringing = [threading.Thread(target=ring, args=(pk,)) for _ in range(2)]
     for thread in ringing:
         thread.start()
@@ -93,5 +93,5 @@ def test_a_doorbell_that_rings_twice_frees_no_slot_of_what_it_started(monkeypatc
 
 
 def ring(pk):
-    single.execute_task_run(pk)
+    executor.execute_task_run(pk)
     connection.close()

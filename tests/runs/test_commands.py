@@ -166,13 +166,13 @@ def test_a_script_gets_json_alone_and_everything_else_on_standard_error(tmp_path
 
 def test_a_waiting_command_becomes_the_engine_when_the_other_one_ends(transactional_db, tmp_path, settings):
     """Without it, a run would never end once `up` was stopped while a script waits for it."""
-    from runs.embedded import Engine
     from runs.management.commands import run_flow as command
+    from runs.operations.embedded import Engine
 
     settings.SWEEP_S = 0.5
     flow = make_flow(write_project(tmp_path / "p", {"a": "select 1 as id"}))
     run = start_run(flow, trigger="command", actor="test")
-    Run.objects.filter(pk=run.pk).update(rung_at=None)
+    Run.objects.filter(pk=run.pk).update(dispatched_at=None)
     taken: list[Engine] = []
     first, command.LOOK_FOR_ENGINE_S = command.LOOK_FOR_ENGINE_S, 0.2
     try:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from flows import process
+from flows.infra import process
 from flows.variables.values import save_variable
 from nodes.connections import ConnectionProblem, save_connection, save_streams, secrets_of
 from nodes.models import Connection, Load, Node
 from nodes.services import delete_node, save_node
-from runs import logs
+from runs.logs import store
 from runs.models import Attempt
-from runs.reruns import rerun
+from runs.planning.reruns import rerun
 from runs.states import RunState
 from tests.pages import Person
 from tests.runs.engines import finished, run_to_end, start
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def log_of(run, name):
-    return logs.read(Attempt.objects.filter(task_run__run=run, task_run__identifier=name).last().log_path).text
+    return store.read(Attempt.objects.filter(task_run__run=run, task_run__identifier=name).last().log_path).text
 
 
 def test_tables_are_loaded_and_the_models_that_read_them_wait_without_a_link(engine, flow, shop):

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from runs import logs
-from runs.history import check
+from runs.logs import store
+from runs.operations.invariants import check
 from tests.runs.engines import make_flow, run_to_end
 from tests.runs.graphs import states
 from tests.runs.talkative import (
@@ -61,7 +61,7 @@ def test_steps_with_different_settings_each_read_their_own_and_hooks_what_they_s
 def test_a_session_goes_on_from_what_was_parsed_and_parses_nothing_again(engine, told, tmp_path):
     run = run_to_end(make_flow(write_zoo(tmp_path / "p"), {"all": {"include": ["colours"]}}))
     lane = run.lanes.get()
-    said = logs.read(f"{run.pk}/lane-{lane.pk}.{lane.fence}.log").text
+    said = store.read(f"{run.pk}/lane-{lane.pk}.{lane.fence}.log").text
     assert "Unable to do partial parsing" not in said
 
 

@@ -16,12 +16,12 @@ from flows.models import Environment
 from nodes.models import Expansion, Node
 from nodes.services import save_node
 from nodes.sync import SyncError, sync
-from runs import logs
-from runs.history import check
+from runs.logs import store
 from runs.models import Attempt, Lane, TaskRun
-from runs.reruns import rerun
+from runs.operations.invariants import check
+from runs.pages.run_detail.detail import detail_of
+from runs.planning.reruns import rerun
 from runs.services import cancel_run, cancel_task_run
-from runs.watch.detail import detail_of
 from tests.pages import Person
 from tests.runs.engines import PROJECT_YML, finished, make_flow, run_to_end, start, write_project
 from tests.runs.graphs import states
@@ -32,7 +32,7 @@ SLOW = "select sum(a.range * b.range) as n from range(100000) a, range({n}) b"
 
 def log_of(row: TaskRun) -> str:
     attempt = Attempt.objects.filter(task_run=row).last()
-    return logs.read(attempt.log_path).text
+    return store.read(attempt.log_path).text
 
 
 def test_each_model_has_its_own_state_log_and_compiled_sql(engine, tmp_path):
@@ -41,7 +41,7 @@ def test_each_model_has_its_own_state_log_and_compiled_sql(engine, tmp_path):
     assert states(run) == {"a": "succeeded", "b": "succeeded"}
     b = run.task_runs.get(identifier="b")
     assert "model main.b" in log_of(b) and "model main.a" not in log_of(b)
-    compiled = logs.read(b.result["compiled"]).text
+    compiled = store.read(b.result["compiled"]).text
     assert '"main"."a"' in compiled
     assert b.result["execution_time"] > 0
     assert check() == []
@@ -196,7 +196,7 @@ def test_parameters_of_a_flow_reach_its_models_as_vars(engine, tmp_path):
     flow = make_flow(project, parameters=[{"name": "day", "type": "date"}])
     run = run_to_end(flow, parameters={"day": "2026-01-31"})
     assert run.state == "succeeded"
-    assert "2026-01-31" in logs.read(run.task_runs.get().result["compiled"]).text
+    assert "2026-01-31" in store.read(run.task_runs.get().result["compiled"]).text
 
 
 def test_secrets_of_the_environment_never_reach_a_log(engine, tmp_path, settings):
@@ -207,7 +207,7 @@ def test_secrets_of_the_environment_never_reach_a_log(engine, tmp_path, settings
     row = run.task_runs.get()
     assert run.state == "succeeded"
     assert "token [MASKED]" in log_of(row)
-    everything = [path.read_bytes() for path in logs.root().rglob("*") if path.is_file()]
+    everything = [path.read_bytes() for path in store.root().rglob("*") if path.is_file()]
     assert not [data for data in everything if b"hunter2" in data]
 
 
@@ -375,7 +375,7 @@ def test_some_of_the_rows_that_fail_a_test_are_kept_masked_for_who_may_look(engi
     assert len(shown["not_null_a_id"].rows) == 2
     assert shown["nothing_said"].rows == (("1", "[MASKED]"),)
     assert all(test.rows == () for test in detail_of(task).tests)
-    assert "pr1vate" not in (logs.path_of(task.result["failing_rows"])).read_text()
+    assert "pr1vate" not in (store.path_of(task.result["failing_rows"])).read_text()
     viewer, operator = Person("vi", "runs.view_run"), Person("op", "runs.view_run", "runs.view_failing_rows")
     assert "rows that fail" not in viewer.open(f"/runs/{run.pk}/?task={task.pk}").html
     page = operator.open(f"/runs/{run.pk}/?task={task.pk}").html
@@ -419,7 +419,7 @@ def test_a_rerun_with_other_parameters_runs_the_same_code_with_them(engine, tmp_
     (project / "models" / "b.sql").write_text("select * from {{ ref('a') }}")  # the newest code; the rerun has the old
     again = finished(rerun(first, actor="ada", mode="all", parameters={"day": "tuesday"}))
     assert states(again) == {"a": "succeeded", "b": "failed"}
-    assert "tuesday" in logs.read(again.task_runs.get(identifier="a").result["compiled"]).text
+    assert "tuesday" in store.read(again.task_runs.get(identifier="a").result["compiled"]).text
     assert again.revision != first.revision and again.revision.commit == first.revision.commit
     newest = finished(rerun(again, actor="ada", revision="newest"))
     assert states(newest) == {"a": "reused", "b": "succeeded"} and check() == []

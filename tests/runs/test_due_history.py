@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from flows.models import Tick
 from nodes.services import pause_flow, save_flow
-from runs.history import due_times_have_outcomes
-from runs.models import Pulse
-from runs.ticking import tick_all
+from runs.models import Heartbeat
+from runs.operations.invariants import due_times_have_outcomes
+from runs.scheduling.ticking import tick_all
 from tests.pages import sample_flow
 
 pytestmark = pytest.mark.django_db
@@ -72,5 +72,5 @@ def test_what_was_pruned_on_purpose_is_not_missed(past):
     cut = past.ticks.order_by("due_at")[6].due_at
     past.ticks.filter(due_at__lte=cut).delete()
     assert found()
-    Pulse.objects.create(pk="pruned", at=cut, detail={"until": cut.isoformat()})
+    Heartbeat.objects.create(pk="pruned", at=cut, detail={"until": cut.isoformat()})
     assert found() == []

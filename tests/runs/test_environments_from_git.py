@@ -9,19 +9,18 @@ import psycopg
 import pytest
 from django.test import Client
 
-from flows import credentials
 from flows.access import acting_as
 from flows.models import Environment, Flow, Project
+from flows.projects import credentials
 from flows.variables.sealed import rotate
 from flows.variables.values import save_variable
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.sync import SyncError, sync
-from runs import logs
-from runs.engine.sweep import sync_what_is_due
+from runs.logs import store
 from runs.models import Attempt
+from runs.operations.syncing import sync_if_asked, sync_what_is_due
 from runs.states import RunState
-from runs.syncing import sync_if_asked
 from tests.flows.git_hosts import TOKEN, USER, Clone, git, https_host
 from tests.pages import Person
 from tests.runs.engines import run_to_end
@@ -75,7 +74,7 @@ def test_a_script_at_the_top_of_the_repository_runs_from_the_commit(engine, envi
     save_node(Node(flow=flow, name="job", kind="script", package="job", arguments=arguments))
     sha = clone.write({"dex-custom-scripts/job/__main__.py": SCRIPT + "print('newer')\n"}).push("newer")
     run = run_to_end(flow)
-    said = logs.read(Attempt.objects.get(task_run__run=run).log_path).text
+    said = store.read(Attempt.objects.get(task_run__run=run).log_path).text
     assert run.state == RunState.SUCCEEDED and run.revision.commit == sha
     assert "said one mine\nnewer" in said
 

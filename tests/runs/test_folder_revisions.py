@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from flows.git import files_of_commit
 from flows.models import Environment, Project, Revision
+from flows.projects.git import files_of_commit
 from nodes.dbt import snapshot
 from nodes.sync import sync
 from tests.runs.engines import write_project

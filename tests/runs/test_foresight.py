@@ -2,7 +2,7 @@
 
 import pytest
 
-from runs.foresight import expected_seconds
+from runs.planning.estimates import expected_seconds
 
 FOUR = dict.fromkeys("abcd", 10.0)
 

@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from runs import lineage
-from runs.lineage import run_uuid, send_lineage
-from runs.models import Pulse
+from runs.models import Heartbeat
+from runs.operations import openlineage
+from runs.operations.openlineage import run_uuid, send_lineage
 from tests.runs.engines import make_flow, run_to_end, write_project
 from tests.runs.graphs import drain, open_graph
 
@@ -53,14 +53,14 @@ def receiver(settings):
 
 
 def rest_is_over():
-    Pulse.objects.filter(pk="lineage").update(at="2020-01-01T00:00:00Z")
+    Heartbeat.objects.filter(pk="lineage").update(at="2020-01-01T00:00:00Z")
 
 
 @pytest.mark.django_db
 def test_nothing_is_sent_without_an_address(settings):
     settings.OPENLINEAGE_URL = ""
     drain(open_graph())
-    assert send_lineage(settled_s=0) == 0 and not Pulse.objects.filter(pk="lineage").exists()
+    assert send_lineage(settled_s=0) == 0 and not Heartbeat.objects.filter(pk="lineage").exists()
 
 
 @pytest.mark.django_db
@@ -85,7 +85,7 @@ def test_a_receiver_that_was_away_gets_everything_later_in_order(receiver):
     rest_is_over()
     assert send_lineage(settled_s=0) == 0
     assert send_lineage(settled_s=0) == 0  # it rests before it tries again
-    assert Pulse.objects.get(pk="lineage").detail["tries"] == 1
+    assert Heartbeat.objects.get(pk="lineage").detail["tries"] == 1
     drain(open_graph({"a": ()}))
     receiver.away = False
     rest_is_over()
@@ -139,9 +139,9 @@ def test_a_receiver_that_answers_a_letter_at_a_time_does_not_hold_up_the_process
 
     threading.Thread(target=serve, daemon=True).start()
     settings.OPENLINEAGE_URL = f"http://127.0.0.1:{slow.getsockname()[1]}"
-    monkeypatch.setattr(lineage, "EXCHANGE_S", 1.0)
+    monkeypatch.setattr(openlineage, "EXCHANGE_S", 1.0)
     began = time.monotonic()
     assert send_lineage(settled_s=0) == 0
     assert time.monotonic() - began < 5
-    assert Pulse.objects.get(pk="lineage").detail["tries"] == 1
+    assert Heartbeat.objects.get(pk="lineage").detail["tries"] == 1
     slow.close()

@@ -5,12 +5,12 @@ import sqlite3
 
 import pytest
 
-from flows import process
+from flows.infra import process
 from flows.models import Flow
 from nodes.models import Load, Node
 from nodes.services import save_node
-from runs.calendar.usual import shared_models
 from runs.models import Attempt
+from runs.scheduling.shared_models import shared_models
 from runs.states import RunState
 from tests.pages import Person
 from tests.runs.engines import finished, run_to_end, start

@@ -5,10 +5,9 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.redaction import Redactor
-from runs import logs
-from runs.logview import reading
-from runs.logview.ansi import line_to_html, plain
+from flows.infra.redaction import Redactor
+from runs.logs import reading, store
+from runs.logs.ansi import line_to_html, plain
 from runs.models import Attempt, Run, TaskRun, Trigger
 from runs.services import start_run
 from tests.pages import Page, Person, sample_flow
@@ -130,7 +129,7 @@ def attempt(db, settings, tmp_path):
     settings.DEX_HOME = tmp_path
     task = TaskRun.objects.create(run=run, unique_id="model.shop.x", identifier="x", kind="transformation", fence=1)
     path = f"{run.pk}/{task.pk}.1.log"
-    writer = logs.LogWriter(path, Redactor([]))
+    writer = store.LogWriter(path, Redactor([]))
     for n in range(1, 5001):
         writer.line(f"line {n}" if n != 4321 else "\x1b[31mDatabase Error <b>\x1b[0m")
     writer.close()
@@ -242,7 +241,7 @@ BAR = "\r".join(STATES)  # more than a page looks at of one line
 @pytest.fixture
 def drawn(attempt):
     """A log that was written before dex kept last states alone: a bar, and a line after it."""
-    path = logs.path_of(attempt.log_path)
+    path = store.path_of(attempt.log_path)
     path.write_bytes(f"begins\r\n{BAR}\r\nends\n".encode())
     return attempt
 
@@ -257,12 +256,12 @@ def test_a_finished_bar_is_shown_found_and_downloaded_in_its_last_state(drawn):
     assert reading.search(drawn.log_path, "38.1 %").hits == []
     download = b"".join(ann.client.get(address(drawn, "text/")).streaming_content)
     assert download.decode() == f"begins\n{STATES[-1]}\nends\n"
-    assert logs.read(drawn.log_path).text == download.decode()
+    assert store.read(drawn.log_path).text == download.decode()
 
 
 def test_the_end_of_the_log_beside_an_error_has_one_line_for_a_bar(attempt):
     run = attempt.task_run.run
-    path = logs.path_of(attempt.log_path)
+    path = store.path_of(attempt.log_path)
     path.write_bytes(b"begins\n" + b"\r".join(b"%d %% of it" % n for n in range(101)) + b"\nends\n")
     attempt.task_run.kind = "script"
     attempt.task_run.save()
@@ -277,7 +276,7 @@ def test_what_has_no_newline_yet_is_on_the_page_and_in_the_tail_and_changes_ther
     ann = Person("ann", "everything")
     path = f"{attempt.task_run.run_id}/{attempt.task_run_id}.2.log"
     Attempt.objects.filter(pk=attempt.pk).update(log_path=path)
-    writer = logs.LogWriter(path, Redactor([]))
+    writer = store.LogWriter(path, Redactor([]))
     writer.append(b"begins\n\r10 %")
     page = ann.open(address(attempt))
     assert '<li id="L2" data-open>' in page.html and "10 %" in page.html

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from flows.redaction import Redactor
-from runs import logs
-from runs.logs import LogWriter
+from flows.infra.redaction import Redactor
+from runs.logs import store
+from runs.logs.store import LogWriter
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +29,9 @@ def written(*pieces, secrets=(), path="1/2.1.log", **options):
 
 def test_a_log_can_be_read_while_it_grows():
     writer = written(b"first\n")
-    assert logs.read("1/2.1.log").data == b"first\n"
+    assert store.read("1/2.1.log").data == b"first\n"
     writer.append(b"second\n")
-    assert logs.read("1/2.1.log", 6).data == b"second\n"
+    assert store.read("1/2.1.log", 6).data == b"second\n"
     assert writer.close() == 0
 
 
@@ -51,14 +51,14 @@ def test_a_log_can_be_read_while_it_grows():
 )
 def test_a_log_is_read_by_byte_range(start, length, data):
     written(b"0123456789").close()
-    piece = logs.read("1/2.1.log", start, length)
+    piece = store.read("1/2.1.log", start, length)
     assert (piece.data, piece.size, piece.end) == (data, 10, piece.start + len(data))
 
 
 def test_no_read_is_larger_than_its_limit(settings):
-    settings.LOG_HEAD_BYTES = 3 * logs.READ_LIMIT
-    written(b"x" * (2 * logs.READ_LIMIT)).close()
-    assert len(logs.read("1/2.1.log", 0, 10**12).data) == logs.READ_LIMIT
+    settings.LOG_HEAD_BYTES = 3 * store.READ_LIMIT
+    written(b"x" * (2 * store.READ_LIMIT)).close()
+    assert len(store.read("1/2.1.log", 0, 10**12).data) == store.READ_LIMIT
 
 
 @pytest.mark.parametrize("length", range(1, 9))
@@ -67,7 +67,7 @@ def test_pieces_of_a_log_give_its_text_again_wherever_they_were_cut(length):
     written(text.encode()).close()
     found, at = "", 0
     while at < len(text.encode()):
-        piece = logs.read("1/2.1.log", at, max(length, 4))
+        piece = store.read("1/2.1.log", at, max(length, 4))
         assert piece.end > at
         found, at = found + piece.text, piece.end
     assert found == text
@@ -75,7 +75,7 @@ def test_pieces_of_a_log_give_its_text_again_wherever_they_were_cut(length):
 
 def test_binary_output_becomes_text_that_a_page_can_show():
     written(b"a\x00b\xff\xfe\x07\x1b[31mred\x1b[0m\x7f\tc\r\nd\re\n").close()
-    text = logs.read("1/2.1.log").text
+    text = store.read("1/2.1.log").text
     assert text == "ab\ufffd\ufffd\x1b[31mred\x1b[0m\tc\ne\n"
 
 
@@ -83,7 +83,7 @@ def test_what_is_not_utf8_at_all_can_still_be_read_to_its_end():
     written(b"\x80" * 50 + b"\xf0").close()
     at, rounds = 0, 0
     while at < 51 and rounds < 60:
-        at, rounds = logs.read("1/2.1.log", at, 7).end, rounds + 1
+        at, rounds = store.read("1/2.1.log", at, 7).end, rounds + 1
     assert at == 51
 
 
@@ -96,29 +96,29 @@ def test_of_a_long_log_the_head_and_the_tail_are_kept_and_a_line_says_what_is_mi
         at += size
     writer = written(*pieces)
     assert writer.close() == writer.dropped == 5000 - 2048
-    found = logs.read("1/2.1.log").data
+    found = store.read("1/2.1.log").data
     assert found == data[:1024] + b"\n--- 2952 bytes left out ---\n" + data[-1024:]
 
 
 def test_a_log_that_just_fits_is_whole():
     data = os.urandom(2048)
     assert written(data[:700], data[700:], exact=True).close() == 0
-    assert logs.read("1/2.1.log").data == data
+    assert store.read("1/2.1.log").data == data
 
 
 def test_a_secret_that_is_cut_by_the_end_of_the_head_is_masked():
     writer = written(b"x" * 1020, b"hunter2-", b"hunter2", b" end", secrets=["hunter2-hunter2"])
     writer.close()
-    found = logs.read("1/2.1.log").data
+    found = store.read("1/2.1.log").data
     assert found == b"x" * 1020 + b"[MASKED] end"
 
 
 def test_a_line_is_there_at_once_though_its_end_could_begin_a_secret():
     writer = LogWriter("1/2.1.log", Redactor(["hunter2-hunter2"]))
     writer.line("say hunter")
-    assert logs.read("1/2.1.log").text == "say hunter\n"
+    assert store.read("1/2.1.log").text == "say hunter\n"
     writer.line("\udcff is not text")
-    assert logs.read("1/2.1.log", 11).text == "? is not text\n"
+    assert store.read("1/2.1.log", 11).text == "? is not text\n"
     writer.close()
 
 
@@ -129,7 +129,7 @@ def test_no_path_leads_out_of_the_folder_of_logs(path, tmp_path):
     (tmp_path / "logs" / "1").mkdir(parents=True)
     (tmp_path / "logs" / "1" / "out").symlink_to(tmp_path / "keys" / "secret_key")
     with pytest.raises(ValueError, match="folder of logs"):
-        logs.read(path)
+        store.read(path)
     with pytest.raises(ValueError, match="folder of logs"):
         LogWriter(path, Redactor(()))
     assert (tmp_path / "keys" / "secret_key").read_text() == "canary"
@@ -138,7 +138,7 @@ def test_no_path_leads_out_of_the_folder_of_logs(path, tmp_path):
 @pytest.mark.parametrize("path", ["", "1", "9/9.9.log", "1/2.1.log/below"])
 def test_a_log_that_is_not_there_is_empty(path):
     written(b"x").close()
-    assert logs.read(path) == logs.Piece(b"", 0, 0, 0)
+    assert store.read(path) == store.Piece(b"", 0, 0, 0)
 
 
 def test_a_full_disk_is_counted_and_never_fails_the_task(monkeypatch):
@@ -155,7 +155,7 @@ def test_a_full_disk_is_counted_and_never_fails_the_task(monkeypatch):
     writer.append(b"lost")
     writer.line("lost too")
     assert writer.close() == len(b"lostlost too\n")
-    assert logs.read("1/2.1.log").data == b"before "
+    assert store.read("1/2.1.log").data == b"before "
 
 
 def test_a_disk_that_takes_only_a_part_is_given_the_rest_and_then_counted():
@@ -166,7 +166,7 @@ def test_a_disk_that_takes_only_a_part_is_given_the_rest_and_then_counted():
         "import django; django.setup()\n"
         "from django.conf import settings\n"
         "settings.LOG_HEAD_BYTES, settings.LOG_TAIL_BYTES = 4096, 1024\n"
-        "from flows.redaction import Redactor; from runs.logs import LogWriter, root\n"
+        "from flows.infra.redaction import Redactor; from runs.logs.store import LogWriter, root\n"
         "w = LogWriter('short-of-room/1.1.log', Redactor(())); w.append(b'x' * 1000)\n"
         "print(w.close(), w.path.stat().st_size)\n"
     )
@@ -178,7 +178,7 @@ def test_a_folder_that_cannot_be_made_is_a_log_of_which_everything_is_lost(tmp_p
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "1").write_text("a file where a folder should be")
     assert written(b"lost").close() == 4
-    assert logs.read("1/2.1.log").data == b""
+    assert store.read("1/2.1.log").data == b""
 
 
 # --- lines that are drawn again ------------------------------------------------------------------------------------
@@ -195,21 +195,21 @@ def test_of_a_progress_bar_the_file_holds_the_last_state_however_its_output_was_
     data = b"begins\r\n" + bar(100, lead=lead) + b"\nends\n"
     writer = written(*(data[at : at + size] for at in range(0, len(data), size)))
     full = f"100 % |{'#' * 100}|"
-    assert logs.read("1/2.1.log").data == f"begins\n{full}\nends\n".encode()
+    assert store.read("1/2.1.log").data == f"begins\n{full}\nends\n".encode()
     assert writer.close() == 0
 
 
 def test_a_progress_bar_is_in_the_file_as_it_is_now_before_its_line_ends():
     writer = written(b"begins\n", b"\r 10 %", b"\r 20 %")
-    assert logs.read("1/2.1.log").data == b"begins\n 20 %"
+    assert store.read("1/2.1.log").data == b"begins\n 20 %"
     writer.append(b"\r")
-    assert logs.read("1/2.1.log").data == b"begins\n 20 %"  # nothing came instead of it yet
+    assert store.read("1/2.1.log").data == b"begins\n 20 %"  # nothing came instead of it yet
     writer.append(b" 3")
     writer.append(b"0 %")
-    assert logs.read("1/2.1.log").data == b"begins\n 30 %"
+    assert store.read("1/2.1.log").data == b"begins\n 30 %"
     writer.append(b"\r\n\rdone")
     writer.close()
-    assert logs.read("1/2.1.log").data == b"begins\n 30 %\ndone"
+    assert store.read("1/2.1.log").data == b"begins\n 30 %\ndone"
 
 
 def test_a_bar_that_is_drawn_for_hours_takes_the_room_of_one_line_and_drops_nothing():
@@ -220,7 +220,7 @@ def test_a_bar_that_is_drawn_for_hours_takes_the_room_of_one_line_and_drops_noth
         sizes.add(writer.path.stat().st_size)
     writer.append(b"\nends\n")
     assert max(sizes) < 100 and writer.close() == 0
-    assert logs.read("1/2.1.log").data == b"begins\nstep 004999 of many\nends\n"
+    assert store.read("1/2.1.log").data == b"begins\nstep 004999 of many\nends\n"
 
 
 @pytest.mark.parametrize("before", [1000, 1020, 1024, 1500, 3000])
@@ -232,7 +232,7 @@ def test_a_bar_beyond_the_head_is_kept_in_its_last_state_too(before):
     writer.append(b"\rall\n")
     expected = b"x" * (before - 1) + b"\nall\n"
     dropped = writer.close()
-    found = logs.read("1/2.1.log").data
+    found = store.read("1/2.1.log").data
     if not missing:
         assert (found, dropped) == (expected, 0)
     else:
@@ -242,7 +242,7 @@ def test_a_bar_beyond_the_head_is_kept_in_its_last_state_too(before):
 def test_a_state_longer_than_all_that_is_kept_is_forgotten_as_any_other():
     writer = written(b"begins\n", b"y" * 10_000, b"\rshort\n")
     assert writer.close() == 0
-    assert logs.read("1/2.1.log").data == b"begins\nshort\n"
+    assert store.read("1/2.1.log").data == b"begins\nshort\n"
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
@@ -253,21 +253,21 @@ def test_a_secret_in_a_bar_is_masked_in_every_state_that_reaches_the_disk(size):
         writer.append(data[at : at + size])
         assert b"hunter2-h" not in writer.path.read_bytes()
     writer.close()
-    assert logs.read("1/2.1.log").data == b"100 % of [MASKED]\nhunter2\n"
+    assert store.read("1/2.1.log").data == b"100 % of [MASKED]\nhunter2\n"
 
 
 def test_no_secret_of_two_lines_comes_together_when_what_stood_between_is_drawn_over():
     """Its first line, a bar, and its second line: only after the bar is drawn over they stand side by side."""
     writer = written(b"first-half-of-it\n50 %\rsecond-half-of-it\n", secrets=["first-half-of-it\nsecond-half-of-it"])
     writer.close()
-    found = logs.read("1/2.1.log").data
+    found = store.read("1/2.1.log").data
     assert b"half" not in found
 
 
 def test_what_is_no_output_of_a_terminal_is_kept_byte_for_byte():
     data = b"select 1 as id, 'a\rb' as text\r\nfrom x\r"
     written(data, exact=True).close()
-    assert logs.read("1/2.1.log").data == data
+    assert store.read("1/2.1.log").data == data
 
 
 @limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -282,6 +282,6 @@ def test_any_output_becomes_the_last_states_of_its_lines_however_it_is_cut(tmp_p
         for begin, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
             writer.append(whole[begin:end])
         assert writer.close() == 0
-        found = logs.read("1/2.1.log").data
+        found = store.read("1/2.1.log").data
     lines = [line.rstrip(b"\r").rpartition(b"\r")[2] for line in whole.replace(b"hunter22", b"[MASKED]").split(b"\n")]
     assert found == b"\n".join(lines)

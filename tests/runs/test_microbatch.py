@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from runs import logs
-from runs.history import check
+from runs.logs import store
 from runs.models import Attempt, Lane, Run
-from runs.repeated import Choice
-from runs.reruns import rerun
+from runs.operations.invariants import check
+from runs.planning.kept_settings import Choice
+from runs.planning.reruns import rerun
 from tests.pages import Person
 from tests.runs.engines import finished, make_flow, run_to_end, start, write_project
 from tests.runs.graphs import states
@@ -66,7 +66,7 @@ def built(run: Run, fence: int = 0) -> list[str]:
     """The batches that an attempt built, the latest unless said otherwise."""
     tries = Attempt.objects.filter(task_run__run=run, task_run__identifier="by_day").order_by("fence")
     attempt = tries.get(fence=fence) if fence else tries.last()
-    lines = logs.read(attempt.log_path).text.splitlines()
+    lines = store.read(attempt.log_path).text.splitlines()
     return sorted({re.search(r"BUILDS (\d+)", line).group(1) for line in lines if "BUILDS" in line})
 
 
@@ -144,11 +144,11 @@ def test_a_full_refresh_holds_for_a_rerun_and_keeps_the_batches_that_were_built(
     flag.unlink()
     again = finished(rerun(run, actor="ada"))
     assert again.task_runs.get(identifier="by_day").spec["full_refresh"] is True
-    assert "refresh True" in logs.read(Attempt.objects.get(task_run__run=again).log_path).text
+    assert "refresh True" in store.read(Attempt.objects.get(task_run__run=again).log_path).text
     assert built(again) == ids(2)
     assert days_of(run) == [0, 1, 2, 3]
     other = finished(rerun(run, actor="ada", choice=Choice(full_refresh="no")))
-    assert "refresh False" in logs.read(Attempt.objects.get(task_run__run=other).log_path).text
+    assert "refresh False" in store.read(Attempt.objects.get(task_run__run=other).log_path).text
 
 
 def test_a_rerun_has_the_window_of_the_first_try_unless_another_is_asked_for(engine, flag):

@@ -12,14 +12,14 @@ from flows.models import Flow, Follow, Tick
 from flows.parameters import ParameterError
 from nodes.document import document_of, from_yaml, to_yaml
 from nodes.services import delete_flow, import_flow, pause_flow, restore_flow, save_flow
-from runs import bell
+from runs import dispatch
 from runs.engine.release import settle
-from runs.following import follow_all
 from runs.models import Run, Trigger
-from runs.planned import plan_start, withdraw_start
+from runs.scheduling.following import follow_all
+from runs.scheduling.planned import plan_start, withdraw_start
+from runs.scheduling.ticking import tick_all
 from runs.services import RunError, start_run
 from runs.states import RunState
-from runs.ticking import tick_all
 from runs.transitions import move_run
 from tests.pages import Person, sample_flow
 
@@ -164,7 +164,7 @@ def test_a_document_from_before_these_settings_is_read_as_without_them(pair):
 def test_the_end_of_a_run_rings_for_the_flows_after_it(pair, monkeypatch, django_capture_on_commit_callbacks):
     load, _ = pair
     rung = []
-    monkeypatch.setattr(bell, "_ring", lambda job, arguments: rung.append((job, arguments)))
+    monkeypatch.setattr(dispatch, "_send", lambda job, arguments: rung.append((job, arguments)))
     run = start_run(load, trigger=Trigger.MANUAL, actor="ann")
     move_run(run.pk, RunState.QUEUED, RunState.RUNNING, actor="test", reason="")
     task = run.task_runs.create(

@@ -3,20 +3,22 @@
 import threading
 
 import pytest
+from celery import current_app
 from django.db import connection
 from django.db.models.functions import Now
 
 from nodes.kinds.base import Ended
-from runs import bell, jobs
+from runs import dispatch, jobs
 from runs.clock import after, ago
-from runs.embedded import Engine
-from runs.engine import alarms, lanes, pools, sweep
-from runs.engine.claims import claim, finish, hand_over, lose
+from runs.engine import alarms, lanes, pools, recovery
+from runs.engine.claims import claim, finish, hand_over, mark_lost
+from runs.engine.executor import execute_task_run
 from runs.engine.release import next_due, queue_due
-from runs.engine.single import execute_task_run
-from runs.engine.stopping import draining
-from runs.history import check
+from runs.engine.shutdown import draining
 from runs.models import Attempt, Lane, Pool, PoolSlot, TaskRun
+from runs.operations import rounds
+from runs.operations.embedded import Engine
+from runs.operations.invariants import check
 from tests.runs.engines import finished
 from tests.runs.graphs import drain, open_graph
 
@@ -27,7 +29,7 @@ pytestmark = pytest.mark.django_db
 def rung(monkeypatch, django_capture_on_commit_callbacks):
     """Says what is rung by a call, when what it wrote is committed."""
     rings = []
-    monkeypatch.setattr(bell, "_ring", lambda job, arguments: rings.append((job, *arguments)))
+    monkeypatch.setattr(dispatch, "_send", lambda job, arguments: rings.append((job, *arguments)))
 
     def by(call, *arguments, **options):
         rings.clear()
@@ -64,13 +66,13 @@ def test_a_task_whose_worker_died_is_rung_for_when_the_loss_is_noticed(rung):
     run = open_graph({"a": ()})
     row = run.task_runs.get(pk=started(run).task_run_id)
     expire(row)
-    assert rung(sweep.reap) == [("execute_task_run", row.pk)]
+    assert rung(recovery.reap) == [("execute_task_run", row.pk)]
 
 
 def test_a_lane_whose_worker_died_is_rung_for_also_when_nothing_of_it_was_running(rung):
     run = open_graph({"a": (), "b": ()})
     lane = in_a_lane(run, owner="gone", fence=1, lease_until=ago(1))
-    assert rung(sweep.reap) == [("drive_lane", lane.pk)]
+    assert rung(recovery.reap) == [("drive_lane", lane.pk)]
 
 
 def test_what_one_worker_held_is_taken_back_together_though_its_leases_end_at_different_moments(rung):
@@ -84,7 +86,7 @@ def test_what_one_worker_held_is_taken_back_together_though_its_leases_end_at_di
     others = open_graph({"b": ()})
     other = claim(others.task_runs.get().pk, "w2")
     TaskRun.objects.filter(pk=other.task_run_id).update(lease_until=after(0.4))
-    sweep.reap()
+    recovery.reap()
     lane.refresh_from_db()
     assert (lane.owner, run.task_runs.get().state, PoolSlot.objects.get().holder) == ("", "queued", "")
     assert others.task_runs.get().state == "running"
@@ -96,7 +98,7 @@ def test_who_waits_for_the_slot_of_a_dead_worker_is_rung_for(rung):
     other = open_graph({"a": ()})
     lane = in_a_lane(other, pool="api", waits_for_pool=True)
     PoolSlot.objects.create(pool="api", slot=0, holder="task:1:x", owner="gone", lease_until=ago(1))
-    assert rung(sweep.reap) == [("execute_task_run", run.task_runs.get().pk), ("drive_lane", lane.pk)]
+    assert rung(recovery.reap) == [("execute_task_run", run.task_runs.get().pk), ("drive_lane", lane.pk)]
 
 
 def test_more_slots_are_offered_to_who_waits_for_them(rung):
@@ -129,9 +131,9 @@ def test_a_slot_is_offered_to_who_can_use_it_and_not_to_who_waits_for_another_po
     run.task_runs.update(pool="api")
     TaskRun.objects.filter(pk=first.pk).update(warehouse_pool="file")
     assert pools.acquire("file", "lane:1:1", "w1")
-    assert rung(pools.ring_next, "api") == [("execute_task_run", second.pk)]
+    assert rung(pools.wake_next, "api") == [("execute_task_run", second.pk)]
     pools.give_back("file", "lane:1:1", "w1")
-    assert rung(pools.ring_next, "file") == [("execute_task_run", first.pk)]
+    assert rung(pools.wake_next, "file") == [("execute_task_run", first.pk)]
 
 
 def test_a_lane_whose_slot_was_freed_while_it_was_turned_away_is_rung_for_again(rung, monkeypatch):
@@ -147,11 +149,11 @@ def test_a_second_loss_is_tried_again_after_its_pause_by_whoever_looks(rung, set
     settings.INFRA_BACKOFF_S = 30
     run = open_graph({"a": ()})
     row = run.task_runs.get()
-    assert rung(lose, row.pk, started(run).fence, actor="reaper", reason="gone") == [("execute_task_run", row.pk)]
-    assert rung(lose, row.pk, started(run).fence, actor="reaper", reason="gone") == []
+    assert rung(mark_lost, row.pk, started(run).fence, actor="reaper", reason="gone") == [("execute_task_run", row.pk)]
+    assert rung(mark_lost, row.pk, started(run).fence, actor="reaper", reason="gone") == []
     assert 25 < next_due() <= 30
     assert rung(queue_due) == []
-    TaskRun.objects.filter(pk=row.pk).update(not_before=ago(0), rung_at=ago(30))
+    TaskRun.objects.filter(pk=row.pk).update(not_before=ago(0), dispatched_at=ago(30))
     assert rung(queue_due) == [("execute_task_run", row.pk)]
     assert rung(queue_due) == []  # once is enough
     assert drain(run).state == "succeeded"
@@ -186,7 +188,7 @@ def test_a_run_that_is_being_cancelled_takes_the_stop_of_its_worker_as_the_end()
 
 def test_a_worker_that_stops_gives_messages_to_the_others(rung, settings, stopping_worker, monkeypatch):
     settings.EMBEDDED = False
-    monkeypatch.setattr(bell, "PASS_ON_S", 0)
+    monkeypatch.setattr(dispatch, "PASS_ON_S", 0)
     run = open_graph({"a": (), "b": ()})
     pk = run.task_runs.first().pk
     assert rung(jobs.execute_task_run, pk) == [("execute_task_run", pk)]
@@ -198,14 +200,14 @@ def test_a_worker_that_stops_gives_messages_to_the_others(rung, settings, stoppi
 def test_what_the_broker_did_not_take_is_rung_for_in_the_next_round(monkeypatch, settings):
     settings.EMBEDDED = False
     run = open_graph({"a": ()})
-    TaskRun.objects.update(rung_at=Now())
+    TaskRun.objects.update(dispatched_at=Now())
 
     def away(*args, **options):
         raise ConnectionError("the broker is away")
 
-    monkeypatch.setattr(jobs.execute_task_run, "apply_async", away)
-    bell._ring("execute_task_run", [run.task_runs.get().pk])
-    assert run.task_runs.get().rung_at is None
+    monkeypatch.setattr(current_app, "send_task", away)
+    dispatch._send("execute_task_run", [run.task_runs.get().pk])
+    assert run.task_runs.get().dispatched_at is None
 
 
 def test_a_loss_makes_the_sweeper_ring_for_what_the_lost_worker_had_fetched(rung, settings):
@@ -214,12 +216,12 @@ def test_a_loss_makes_the_sweeper_ring_for_what_the_lost_worker_had_fetched(rung
     lost = open_graph({"a": (), "fetched": ()})
     row = lost.task_runs.get(pk=started(lost).task_run_id)
     fetched = lost.task_runs.get(identifier="fetched")
-    TaskRun.objects.filter(pk=fetched.pk).update(rung_at=ago(settings.SWEEP_S + 1))
+    TaskRun.objects.filter(pk=fetched.pk).update(dispatched_at=ago(settings.SWEEP_S + 1))
     claim(busy.task_runs.get().pk, "w2")
-    assert ("execute_task_run", fetched.pk) not in rung(sweep.sweep)
+    assert ("execute_task_run", fetched.pk) not in rung(rounds.sweep)
     expire(row)
-    sweep.Pulse.objects.filter(pk="sweep").update(at=ago(60))
-    assert ("execute_task_run", fetched.pk) in rung(sweep.sweep)
+    rounds.Heartbeat.objects.filter(pk="sweep").update(at=ago(60))
+    assert ("execute_task_run", fetched.pk) in rung(rounds.sweep)
 
 
 def test_an_alarm_wakes_at_the_earliest_time_that_was_set():
@@ -243,8 +245,8 @@ def test_an_engine_that_starts_again_rings_at_once_for_what_the_last_one_had_fet
     settings.SWEEP_S = 300
     run = open_graph(dict.fromkeys("abc", ()), start=False)
     with monkeypatch.context() as away:
-        away.setattr(bell, "_ring", lambda job, arguments: None)
-        sweep.release(run.pk)
+        away.setattr(dispatch, "_send", lambda job, arguments: None)
+        recovery.release(run.pk)
     # Other attempts begin all the time: a ring is not taken for lost before a minute is over.
     busy = open_graph({"d": ()})
     finish(claim(busy.task_runs.get().pk, "w1"), Ended("succeeded"))

@@ -1,8 +1,8 @@
 import pytest
 
 from runs.engine.release import release
-from runs.history import check
 from runs.models import Transition
+from runs.operations.invariants import check
 from tests.runs.graphs import drain, open_graph, states
 
 pytestmark = pytest.mark.django_db

@@ -10,10 +10,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from flows.models import Environment, Flow, Project, Revision, Tick
-from runs import history, logs
-from runs.engine import sweep
-from runs.models import Attempt, Channel, Delivery, Event, Handled, Pulse, Run, TaskRun, Transition
-from runs.retention import prune
+from runs.logs import store
+from runs.models import Acknowledgement, Attempt, Channel, Delivery, Event, Heartbeat, Run, TaskRun, Transition
+from runs.operations import invariants, rounds
+from runs.operations.retention import prune
 from tests.pages import SAMPLE, sample_flow
 from tests.runs.graphs import DIAMOND, drain, open_graph
 
@@ -46,14 +46,14 @@ def left():
 def test_old_runs_go_with_all_that_belongs_to_them_and_the_latest_stay():
     old, failed = ran(100), ran(99, specs=FAIL)
     good, latest = ran(98), ran(97, specs=FAIL)
-    Handled.objects.create(run=failed, by="ann")
+    Acknowledgement.objects.create(run=failed, by="ann")
     other = ran(300, "Never again")
     made = prune(timezone.now())
     assert left() == {good.pk, latest.pk, other.pk} and (made.runs, made.task_runs) == (2, 8)
     gone = [old.pk, failed.pk]
-    assert not TaskRun.objects.filter(run__in=gone).exists() and not Handled.objects.exists()
+    assert not TaskRun.objects.filter(run__in=gone).exists() and not Acknowledgement.objects.exists()
     assert not Transition.objects.filter(run__in=gone).exists()
-    assert history.check() == []
+    assert invariants.check() == []
     assert prune(timezone.now()).runs == 0
 
 
@@ -75,7 +75,7 @@ def test_zero_days_keep_for_ever(settings):
 def test_logs_go_before_their_runs_but_not_those_of_the_latest(settings, tmp_path):
     settings.DEX_HOME = tmp_path
     old, latest = ran(40), ran(35)
-    paths = {run.pk: logs.path_of(Attempt.objects.filter(task_run__run=run)[0].log_path) for run in (old, latest)}
+    paths = {run.pk: store.path_of(Attempt.objects.filter(task_run__run=run)[0].log_path) for run in (old, latest)}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("said")
@@ -128,14 +128,14 @@ def test_pruned_due_times_are_not_missing_afterwards():
         row = Tick.objects.get(due_at=at)
         Run.objects.filter(pk=run.pk).update(flow=flow, tick=row, created_at=at, started_at=at, ended_at=at)
     planned = Tick.objects.create(flow=flow, due_at=now - timedelta(days=150, hours=5), outcome="planned", cause="once")
-    assert history.check() == []
+    assert invariants.check() == []
     made = prune(now)
     assert 100 < made.due_times < 120 and Tick.objects.filter(pk=planned.pk).exists()
-    assert history.check() == []
-    until = history.pruned_until()
+    assert invariants.check() == []
+    until = invariants.pruned_until()
     assert now - timedelta(days=92) < until < now - timedelta(days=89)
-    Pulse.objects.filter(pk="pruned").delete()
-    assert history.check() != []
+    Heartbeat.objects.filter(pk="pruned").delete()
+    assert invariants.check() != []
 
 
 def test_a_dry_run_counts_the_same_and_deletes_nothing(capsys):
@@ -153,17 +153,17 @@ def test_a_dry_run_counts_the_same_and_deletes_nothing(capsys):
 
 def test_the_sweeper_prunes_once_a_day_a_little_at_a_time(monkeypatch):
     old, _ = ran(100), ran(1)
-    sweep.sweep(force=True)
-    assert old.pk not in left() and Pulse.objects.filter(pk="prune").exists()
+    rounds.sweep(force=True)
+    assert old.pk not in left() and Heartbeat.objects.filter(pk="prune").exists()
     other = ran(99)
     Run.objects.filter(pk=other.pk).update(flow=None)
-    sweep.sweep(force=True)
+    rounds.sweep(force=True)
     assert other.pk in left()  # its turn is tomorrow
-    Pulse.objects.filter(pk="prune").update(at=timezone.now() - timedelta(days=2))
-    monkeypatch.setattr(sweep, "PRUNE_S", 0)
-    sweep.sweep(force=True)
-    monkeypatch.setattr(sweep, "PRUNE_S", 5)
-    sweep.sweep(force=True)  # what was left over comes at once
+    Heartbeat.objects.filter(pk="prune").update(at=timezone.now() - timedelta(days=2))
+    monkeypatch.setattr(rounds, "PRUNE_S", 0)
+    rounds.sweep(force=True)
+    monkeypatch.setattr(rounds, "PRUNE_S", 5)
+    rounds.sweep(force=True)  # what was left over comes at once
     assert other.pk not in left()
 
 

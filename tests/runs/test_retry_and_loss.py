@@ -3,10 +3,10 @@ from django.db.models.functions import Now
 
 from nodes.kinds.base import Ended
 from runs.clock import ago
-from runs.engine import sweep
-from runs.engine.claims import claim, finish, lose
-from runs.history import check
+from runs.engine import recovery
+from runs.engine.claims import claim, finish, mark_lost
 from runs.models import Attempt, TaskRun
+from runs.operations.invariants import check
 from tests.runs.graphs import drain, open_graph, states
 
 pytestmark = pytest.mark.django_db
@@ -42,7 +42,7 @@ def test_what_a_lost_worker_did_is_done_again_without_charging_the_users_budget(
     run = open_graph({"a": ()})
     claim(only_task(run).pk, "w1")
     expire(only_task(run))
-    assert sweep.reap() == 1
+    assert recovery.reap() == 1
     row = only_task(run)
     assert (row.state, row.attempts, row.infra_attempts) == ("queued", 0, 1)
     drain(run)
@@ -58,7 +58,7 @@ def test_a_worker_that_wakes_after_its_lease_publishes_nothing():
     run = open_graph({"a": ()})
     late = claim(only_task(run).pk, "w1")
     expire(only_task(run))
-    sweep.reap()
+    recovery.reap()
     second = claim(only_task(run).pk, "w2")
     assert finish(late, Ended("succeeded")) is None
     assert only_task(run).state == "running"
@@ -73,7 +73,7 @@ def test_a_task_that_kills_every_worker_fails_after_three_losses(settings):
     row = run.task_runs.get(identifier="a")
     for n in range(3):
         held = claim(row.pk, f"w{n}")
-        lose(row.pk, held.fence, actor="reaper", reason="gone")
+        mark_lost(row.pk, held.fence, actor="reaper", reason="gone")
     run.refresh_from_db()
     assert states(run) == {"a": "failed", "b": "skipped"}
     assert "lost 3 times" in run.task_runs.get(identifier="a").reason

@@ -4,7 +4,7 @@ import pytest
 from django.core.management import call_command
 
 from flows.models import Flow
-from runs import logs
+from runs.logs import store
 from runs.models import Attempt, Run, TaskRun
 from runs.services import cancel_run
 from tests.pages import Person
@@ -241,7 +241,7 @@ def log(eve):
     run = open_graph({"a": ()}, {"a": {"print": "0123456789"}})
     drain(run)
     attempt = Attempt.objects.get()
-    path = logs.root() / attempt.log_path
+    path = store.root() / attempt.log_path
     path.write_bytes(b"0123456789<script>\x1b[31m\x00\xff")
     return f"/admin/runs/run/log/{attempt.task_run_id}/{attempt.fence}/"
 

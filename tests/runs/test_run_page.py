@@ -8,23 +8,23 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from flows.infra.redaction import Redactor
 from flows.models import Flow
-from flows.redaction import Redactor
 from nodes.models import Node
 from nodes.services import save_node
 from runs.engine.pools import holder_of_task
-from runs.history import check
-from runs.logs import LogWriter
+from runs.logs.store import LogWriter
 from runs.models import Lane, Pool, PoolSlot, Run, TaskRun, Trigger
-from runs.reruns import basis_of, preview, rerun
-from runs.reuse import Verdict, Wish, verdicts
+from runs.operations.invariants import check
+from runs.pages.run_detail.comparing import Line, compare, sql_difference
+from runs.pages.run_detail.picture import picture_of, step_state
+from runs.pages.run_detail.summary import family_of, summary_of
+from runs.pages.run_detail.timeline import timeline_of
+from runs.planning.rerun_decisions import Verdict, Wish, verdicts
+from runs.planning.reruns import basis_of, preview, rerun
 from runs.services import RunError, cancel_run, cancel_task_run, start_run
 from runs.states import RunState
 from runs.transitions import move_run
-from runs.watch.comparing import Line, compare, sql_difference
-from runs.watch.picture import picture_of, step_state
-from runs.watch.summary import family_of, summary_of
-from runs.watch.timeline import timeline_of
 from tests.pages import Person, sample_flow
 from tests.runs.graphs import DIAMOND, drain, open_graph, states
 

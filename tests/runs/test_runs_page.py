@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from flows.models import Environment, Flow, Project
-from runs.listing import page
-from runs.models import Handled, Run, TaskRun
+from runs.models import Acknowledgement, Run, TaskRun
+from runs.pages.run_list import page
 from tests.pages import SAMPLE, Page, Person
 from tests.runs.graphs import drain, open_graph
 
@@ -108,7 +108,7 @@ def test_every_filter_leaves_out_what_does_not_fit():
         (f"?until={week_ago}", [old]),
         (f"?since={today}&until={today}", [going, new]),
         ("?since=1971-01-01&until=1971-01-02", []),
-        ("?unhandled=1", [old]),
+        ("?unacknowledged=1", [old]),
         ("?state=failed&trigger=schedule", []),
     ]
     for query, expected in cases:
@@ -310,13 +310,13 @@ def test_a_handled_failure_leaves_home_and_says_who_did_what():
     assert 'id="failing"' in ada.open("/").html
     note = "reloaded the <source>"
     assert (
-        "1 run is marked as handled; 1 run left out: not failed." in bulk(ada, [broken, fine], "handle", note=note)[0]
+        "1 run is acknowledged; 1 run left out: not failed." in bulk(ada, [broken, fine], "acknowledge", note=note)[0]
     )
-    assert "handled already" in bulk(ada, [broken], "handle", note="other")[0]
-    row = Handled.objects.get()
+    assert "acknowledged already" in bulk(ada, [broken], "acknowledge", note="other")[0]
+    row = Acknowledgement.objects.get()
     assert (row.run, row.by, row.note) == (broken, "operator", note)
     assert 'id="failing"' not in ada.open("/").html
-    assert "Handled by operator" in ada.open(f"/runs/{broken.pk}/").html
+    assert "Acknowledged by operator" in ada.open(f"/runs/{broken.pk}/").html
     assert "reloaded the &lt;source&gt;" in ada.open("/runs/").html
     ran(specs=FAIL)  # it fails again: that is news
     assert 'id="failing"' in ada.open("/").html
@@ -326,12 +326,12 @@ def test_a_whole_filter_asks_first_and_takes_what_was_there_then():
     ada = member("operator")
     broken = [ran(f"Flow {number}", FAIL) for number in range(3)]
     ran("Customers")
-    sent = {"action": "handle", "scope": "filter", "filter": "q=flow", "key": "k", "upto": str(broken[1].pk)}
+    sent = {"action": "acknowledge", "scope": "filter", "filter": "q=flow", "key": "k", "upto": str(broken[1].pk)}
     asked = send(ada, sent)
-    assert asked.status_code == 200 and "Mark as handled: 2 runs?" in asked.text and not Handled.objects.exists()
+    assert asked.status_code == 200 and "Acknowledge: 2 runs?" in asked.text and not Acknowledgement.objects.exists()
     answer = send(ada, {**sent, "sure": "1", "note": "n"})
     assert answer["Location"] == "/runs/?q=flow"
-    assert set(Handled.objects.values_list("run", flat=True)) == {broken[0].pk, broken[1].pk}
+    assert set(Acknowledgement.objects.values_list("run", flat=True)) == {broken[0].pk, broken[1].pk}
     assert "There was nothing to do." in ada.open(send(ada, sent)["Location"]).messages[0]
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from flows import process
+from flows.infra import process
 from nodes.models import Link, Node, ScriptEnvironment
 from nodes.services import save_node
-from runs import logs
+from runs.alerts.events import note_runs
 from runs.clock import ago
-from runs.engine.work import folder_of
+from runs.engine.work_folders import folder_of
+from runs.logs import store
 from runs.models import Attempt, Channel, Run, TaskRun
-from runs.notify.events import note_runs
 from runs.services import cancel_run
 from runs.states import RunState, TaskState
 from tests.levels import needs_level
@@ -418,8 +418,8 @@ def test_a_progress_bar_is_live_while_it_moves_and_kept_in_its_last_state(engine
     path = tries.get().log_path
     for n, state in ((0, "0.0 %"), (5_000, "25.0 %"), (10_000, "50.0 %"), (15_000, "75.0 %"), (20_000, "100.0 %")):
         line = f"{state.rjust(7)} |{'#' * 80}|"
-        until(lambda line=line: logs.read(path).text.endswith(f"begins\n{line}"), 60)
-        assert logs.read(path).size < 1000
+        until(lambda line=line: store.read(path).text.endswith(f"begins\n{line}"), 60)
+        assert store.read(path).size < 1000
         let_past(run, n)
     finished(run)
     assert log_of(run).endswith(f"begins\n100.0 % |{'#' * 80}|\nends\n")
@@ -455,8 +455,8 @@ def test_a_child_with_an_environment_of_its_own_is_heard_when_it_ends_and_masked
     run = start(flow)
     until(lambda: Attempt.objects.filter(task_run__run=run).exclude(log_path="").exists(), 60)
     path = Attempt.objects.get(task_run__run=run, task_run__node_name="job").log_path
-    until(lambda: " own" in logs.read(path).text, 60)
-    assert "MASKED" not in logs.read(path).text
+    until(lambda: " own" in store.read(path).text, 60)
+    assert "MASKED" not in store.read(path).text
     let_past(run, 0)
     finished(run)
     said = log_of(run)

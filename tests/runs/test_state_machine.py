@@ -6,8 +6,9 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from runs import services, transitions
-from runs.engine import claims, release, sweep
+from runs.engine import claims, recovery, release
 from runs.models import TaskRun
+from runs.operations import rounds
 from runs.states import MOVES, OVER, TaskState
 from tests.runs.machine import EngineMachine
 
@@ -41,7 +42,7 @@ def test_no_order_of_events_breaks_an_invariant():
 
 
 def patch_everywhere(monkeypatch, name, replacement):
-    for module in (transitions, claims, release, sweep, services):
+    for module in (transitions, claims, release, recovery, services):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, replacement)
 
@@ -100,13 +101,14 @@ def cancel_leaves_queued(monkeypatch):
 
 def no_reaper(monkeypatch):
     """Leases that nobody takes back."""
-    monkeypatch.setattr(sweep, "reap", lambda: 0)
+    for module in (recovery, rounds):
+        monkeypatch.setattr(module, "reap", lambda: 0)
 
 
 def no_sweeper(monkeypatch):
     """Half-done steps that nobody finishes: a release is lost in a crash now and then."""
     monkeypatch.setattr(claims, "release", lambda run_id, finished, **_: release.Released())
-    monkeypatch.setattr(sweep, "release", lambda run_id: None)
+    monkeypatch.setattr(recovery, "release", lambda run_id: None)
 
 
 def retries_without_end(monkeypatch):

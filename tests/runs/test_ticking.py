@@ -7,16 +7,16 @@ import pytest
 from django.db import OperationalError
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from flows import scheduling
 from flows.models import Flow
-from flows.ticks import MOST_AT_ONCE
+from flows.scheduling import beat
+from flows.scheduling.decisions import MOST_AT_ONCE
 from nodes.services import delete_flow, pause_flow, restore_flow, save_flow
 from runs import jobs
-from runs.housekeeping import Housekeeping
 from runs.models import Run, Trigger
+from runs.operations.maintenance import Housekeeping
+from runs.scheduling.ticking import tick_all
 from runs.services import start_run
 from runs.states import RunState
-from runs.ticking import tick_all
 from runs.transitions import move_run
 from tests.pages import Person, sample_flow
 from tests.waiting import patience
@@ -228,11 +228,11 @@ def test_rows_that_two_processes_made_at_once_stop_neither_workers_nor_editors()
     flow = sample_flow("Nightly")
     flow.cron = "0 2 * * *"
     save_flow(flow)
-    scheduling.ensure_sweeper()
+    beat.ensure_sweeper()
     for row in (CrontabSchedule.objects.get(), IntervalSchedule.objects.get()):
         row.pk = None
         row.save()
-    scheduling.ensure_sweeper()
+    beat.ensure_sweeper()
     other = sample_flow("Nightly too")
     other.cron = "0 2 * * *"
     save_flow(other)
@@ -249,9 +249,9 @@ def test_a_worker_that_begins_while_the_database_is_away_has_beat_ring_as_soon_a
             raise error
         rung.set()
 
-    monkeypatch.setattr(scheduling, "ensure_sweeper", ensure)
-    for name in ("sweep.sweep", "vitals.worker_lives", "vitals.worker_left", "close_old_connections"):
-        monkeypatch.setattr(f"runs.housekeeping.{name}", lambda *_: None)
+    monkeypatch.setattr(beat, "ensure_sweeper", ensure)
+    for name in ("rounds.sweep", "heartbeats.worker_lives", "heartbeats.worker_left", "close_old_connections"):
+        monkeypatch.setattr(f"runs.operations.maintenance.{name}", lambda *_: None)
     thread = Housekeeping()
     thread.start()
     assert rung.wait(patience(10))

@@ -12,10 +12,10 @@ import pytest
 from django.db import connections
 from django.test import Client
 
-from flows.cron import due_slots
 from flows.models import Flow, Tick
+from flows.scheduling.cron import due_slots
 from runs.models import Run
-from runs.ticking import tick, tick_all
+from runs.scheduling.ticking import tick, tick_all
 from tests.pages import Person, sample_flow
 
 START = datetime(2026, 11, 22, 0, 0, tzinfo=UTC)

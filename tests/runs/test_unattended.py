@@ -9,7 +9,7 @@ from django.utils import timezone
 from flows.models import Flow
 from nodes.document import DocumentError, document_of, from_yaml, to_yaml
 from nodes.services import check_import, duplicate_flow, import_flow, save_flow
-from runs.planned import plan_start
+from runs.scheduling.planned import plan_start
 from tests.pages import Person, sample_flow
 
 pytestmark = pytest.mark.django_db

@@ -5,9 +5,9 @@ import pytest
 from flows.models import Environment, Revision
 from flows.variables.values import save_variable
 from nodes.sync import sync, vars_of
-from runs import logs
-from runs.masking import redactor_of_flow
-from runs.reruns import rerun
+from runs.logs import store
+from runs.logs.masking import redactor_of_flow
+from runs.planning.reruns import rerun
 from tests.runs.engines import finished, make_flow, run_to_end, write_project
 from tests.runs.test_dbt_runs import log_of
 
@@ -23,7 +23,7 @@ def keep(flow, name, value, *, of=None, secret=False):
 
 def compiled(run):
     assert run.state == "succeeded", run.error
-    return logs.read(run.task_runs.get().result["compiled"]).text
+    return store.read(run.task_runs.get().result["compiled"]).text
 
 
 def test_variables_reach_models_and_those_of_the_environment_and_of_the_run_win(engine, tmp_path):
@@ -52,7 +52,7 @@ def test_a_secret_reaches_no_log_and_no_revision(engine, tmp_path):
     run = run_to_end(flow)
     assert "unset" in compiled(run)
     assert "the token [MASKED] is here" in log_of(run.task_runs.get())
-    assert not [path for path in logs.root().rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
+    assert not [path for path in store.root().rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
     assert not [row for row in Revision.objects.all() if CANARY in str(row.variables)]
     assert redactor_of_flow(flow).whole(f"token {CANARY}") == "token [MASKED]"
 

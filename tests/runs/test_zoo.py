@@ -16,9 +16,9 @@ import pytest
 from django.conf import settings as django_settings
 
 from runs.engine.recorded import results_of
-from runs.history import check
 from runs.models import Attempt, Flow, Lane, Run
-from runs.reruns import rerun
+from runs.operations.invariants import check
+from runs.planning.reruns import rerun
 from tests.runs.engines import PROJECT_YML, finished, make_flow, start
 from tests.runs.talkative import (
     MACROS,

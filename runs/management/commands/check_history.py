@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from runs.history import check
 from runs.management.database import require_tables
 from runs.models import Run
+from runs.operations.invariants import check
 
 
 class Command(BaseCommand):

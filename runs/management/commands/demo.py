@@ -8,9 +8,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from runs.demo import SAMPLE, DemoError, administrator, git_flow, shop_flow
 from runs.management.commands.run_flow import INTERRUPTED, wait_for
 from runs.management.commands.up import check_free, choose_port, serve, start_engine, stop_wanted
+from runs.management.demo import SAMPLE, DemoError, administrator, git_flow, shop_flow
 from runs.models import Run, Trigger
 from runs.queries import as_table, first_line, with_first_failure
 from runs.services import start_run

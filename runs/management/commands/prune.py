@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from runs.management.database import require_tables
-from runs.retention import prune
+from runs.operations.retention import prune
 
 
 class Command(BaseCommand):

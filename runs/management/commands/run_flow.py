@@ -10,10 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from flows.models import Flow
 from flows.parameters import ParameterError
-from runs import bell
-from runs.embedded import Engine, EngineRunningError
+from runs import dispatch
 from runs.management.database import require_tables
 from runs.models import Run, Trigger
+from runs.operations.embedded import Engine, EngineRunningError
 from runs.queries import as_json, as_table
 from runs.services import start_run
 from runs.states import RUN_OVER, RunState
@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 engine.stop(grace=0)
         run.refresh_from_db()
         self.stdout.write(json.dumps(as_json(run)) if options["format"] == "json" else as_table(run))
-        if not wait and settings.EMBEDDED and not bell.knock("sweep", []):
+        if not wait and settings.EMBEDDED and not dispatch.wake_engine("sweep", []):
             self.stderr.write(f"no engine is running: {run} starts with the next `manage.py up`, or use --wait")
         if wait and run.state != RunState.SUCCEEDED:
             raise SystemExit(1)
@@ -92,7 +92,7 @@ def wait_for(run: Run, engine: Engine | None = None) -> Engine | None:
     """
     look_at = time.monotonic() + LOOK_FOR_ENGINE_S
     while Run.objects.filter(pk=run.pk).exclude(state__in=RUN_OVER).exists():
-        if engine is None and not bell.is_engine_here() and time.monotonic() >= look_at:
+        if engine is None and not dispatch.is_engine_here() and time.monotonic() >= look_at:
             look_at = time.monotonic() + LOOK_FOR_ENGINE_S
             engine = engine_if_free()
         time.sleep(POLL_S)

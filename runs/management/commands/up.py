@@ -15,9 +15,9 @@ from django.core.checks import Tags, run_checks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from flows import process
-from runs import bell
-from runs.embedded import Engine, EngineRunningError
+from flows.infra import process
+from runs import dispatch
+from runs.operations.embedded import Engine, EngineRunningError
 
 FIRST_PORT, PORTS_TRIED = 8000, 100
 DEATHS = 5  # so many ends of the web server within a minute are no accident
@@ -30,7 +30,7 @@ def _pass_on(data: bytes) -> None:
 
 def check_free(port: int) -> None:
     """Raise CommandError when dex runs here already, or cannot have the port."""
-    if bell.knock("sweep", []):
+    if dispatch.wake_engine("sweep", []):
         raise CommandError(ALREADY)
     if not 0 < port < 65536:
         raise CommandError(f"--port {port} is no port; choose one from 1 to 65535.")
@@ -45,7 +45,7 @@ def choose_port(say: Callable[[str], object]) -> int:
 
     Raises CommandError when there is none, or when dex runs on this DEX_HOME already.
     """
-    if bell.knock("sweep", []):
+    if dispatch.wake_engine("sweep", []):
         raise CommandError(ALREADY)
     for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
         if _can_be_bound(port) is None:

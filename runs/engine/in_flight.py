@@ -1,0 +1,233 @@
+"""What a dbt session executes for a lane right now: starts it, follows it, and writes how it ended."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.conf import settings
+
+from flows.infra.log_context import about
+from flows.infra.process import boot_id
+from flows.infra.redaction import Redactor
+from nodes.dbt.client import SessionClosed
+from nodes.kinds.base import Ended
+from nodes.ordering import HOOK, ON_RUN_END
+from runs.engine import pools
+from runs.engine.claims import Claim, claim, finish, hand_over, mark_lost
+from runs.engine.leases import Held, keeper, retry_until_committed
+from runs.engine.outcomes import outcome_of, write_compiled, write_rows
+from runs.engine.recorded import Batches, known_batches, results_of
+from runs.engine.sessions import Session
+from runs.logs.masking import masked_in
+from runs.logs.store import LogWriter
+from runs.models import Attempt, TaskRun
+
+log = logging.getLogger("dex.lanes")
+
+
+@dataclass
+class Flight:
+    """One task run that the session executes now."""
+
+    claim: Claim
+    held: Held
+    log: LogWriter
+    node_id: int | None
+    deadline: float
+    batches: Batches
+    pool: str = ""
+    timed_out: bool = False
+    stop_by: float | None = None  # when to end the session because a cancel did not work
+
+
+class Flights:
+    """All flights of one session. Not for two threads at once."""
+
+    def __init__(self, lane_id: int, session: Session, secrets: Sequence[str]) -> None:
+        self.lane_id = lane_id
+        self.session = session
+        self._secrets = secrets
+        self._flying: dict[str, Flight] = {}
+        self._keeps_records: bool | None = None  # whether on-run-end hooks will ask for results
+        self._said: deque[dict[str, Any]] = deque()  # events that are not dealt with yet
+
+    def __len__(self) -> int:
+        return len(self._flying)
+
+    def of_node(self, node_id: int | None) -> int:
+        """How many task runs of a node fly."""
+        return sum(1 for flight in self._flying.values() if flight.node_id == node_id)
+
+    def start(self, row: TaskRun) -> bool:
+        """Claim a queued task run and hand it to the session; False when it cannot start now."""
+        holder = pools.holder_of_task(row.pk)
+        if not pools.acquire(row.pool, holder, keeper.owner):
+            return False
+        client = self.session.client
+        claimed = claim(
+            row.pk,
+            keeper.owner,
+            lane_id=self.lane_id,
+            row=row,
+            pid=client.pid,
+            pid_start=client.pid_start,
+            boot_id=boot_id(),
+        )
+        if claimed is None:
+            pools.give_back(row.pool, holder, keeper.owner)
+            pools.wake_next(row.pool)
+            return False
+        task = f"{claimed.task_run_id}.{claimed.fence}"
+        kept = self._batches_before(claimed)
+        stop: Callable[[], None] = lambda: self.session.cancel(task)  # noqa: E731 - given away twice
+        held = keeper.hold(Held("task", claimed.task_run_id, claimed.fence, stop, stop, holder=holder))
+        self._flying[task] = Flight(
+            claim=claimed,
+            held=held,
+            log=LogWriter(claimed.log_path, Redactor(self._secrets)),
+            node_id=row.node_id,
+            deadline=time.monotonic() + float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S),
+            batches=Batches(claimed.task_run_id, claimed.fence, kept or {}, Redactor(self._secrets)),
+            pool=row.pool,
+        )
+        lost = Attempt.objects.filter(task_run=claimed.task_run_id, fence=claimed.fence - 1)
+        broken_off = bool(kept) and lost.filter(outcome__in=("lost", "stopped")).exists()
+        self._send(task, claimed, known_batches(kept, lost=broken_off))
+        return True
+
+    def _batches_before(self, claimed: Claim) -> dict[str, Any] | None:
+        """The batches of an earlier try: of this run, or of the run that this one repeats."""
+        if not claimed.spec.get("microbatch"):
+            return None
+        result = TaskRun.objects.values_list("result", flat=True).get(pk=claimed.task_run_id)
+        return result.get("batches") or claimed.spec.get("batches")
+
+    def _wants_records(self, run_id: int) -> bool:
+        if self._keeps_records is None:
+            self._keeps_records = TaskRun.objects.filter(run=run_id, unique_id=ON_RUN_END).exists()
+        return self._keeps_records
+
+    def _send(self, task: str, claimed: Claim, known: dict[str, Any] | None) -> None:
+        spec, client = claimed.spec, self.session.client
+        try:
+            if claimed.kind == HOOK:
+                end = claimed.unique_id == ON_RUN_END
+                client.hooks(task, claimed.unique_id, results_of(claimed.run_id) if end else None)
+                return
+            is_test = spec["unique_id"] in spec["tests"]  # a test between models is the resource itself
+            client.execute(
+                task,
+                spec["unique_id"],
+                unit_tests=spec["unit_tests"],
+                tests=() if is_test else spec["tests"],
+                run_model=spec["builds"] or is_test,
+                step=spec.get("step", ""),
+                full_refresh=spec["full_refresh"],
+                compiled=True,
+                failing_rows=settings.FAILING_ROWS,
+                since=spec.get("since"),
+                known=known,
+            )
+        except SessionClosed:
+            pass  # its last event says so, and what flies is handled then
+
+    def follow(self, events: Iterable[dict[str, Any]]) -> tuple[bool, str]:
+        """Take what the session said: (whether something ended, why the session died or "")."""
+        self._said.extend(events)
+        ended, died = False, ""
+        while self._said and not died:
+            event = self._said[0]
+            flight = self._flying.get(event.get("task") or "")
+            match event["event"]:
+                case "log" if flight is not None:
+                    flight.log.line(event["text"])
+                case "batches" if flight is not None:
+                    flight.batches.take(event)
+                case "result" if flight is not None:
+                    self._land(event["task"], flight, event)
+                    ended = True
+                case "died" | "fatal":
+                    died = str(event.get("message") or self.session.died)
+            self._said.popleft()  # only now: after an error it is dealt with again
+        return ended, died
+
+    def _land(self, task: str, flight: Flight, event: dict[str, Any]) -> None:
+        ended = outcome_of(event, timed_out=flight.timed_out, limit=flight.claim.spec.get("timeout"))
+        if ended.state == "failed" and not flight.timed_out and (problem := flight.batches.problem):
+            ended = replace(ended, reason=" ".join(problem.split())[:1000])
+        ended.result.update(write_compiled(flight.claim, event.get("compiled_code") or "", Redactor(self._secrets)))
+        ended.result.update(write_rows(flight.claim, event.get("failing_rows") or {}, Redactor(self._secrets)))
+        if event.get("records") and self._wants_records(flight.claim.run_id):
+            ended.result["records"] = event["records"]
+        self._close(flight, ended)
+        del self._flying[task]
+
+    def _close(self, flight: Flight, ended: Ended) -> None:
+        """Write the end of a flight, however long the database takes to come back while the lease is ours."""
+        dropped = flight.log.close()
+        result = {**ended.result, "batches": flight.batches.kept} if flight.batches.rows else ended.result
+        reason = ended.reason
+        if self._secrets:  # what a warehouse says may hold one
+            mask = Redactor(self._secrets).whole
+            reason, result = mask(reason), masked_in(result, mask)
+        whole = Ended(**{**vars(ended), "log_dropped": dropped, "result": result, "reason": reason})
+        flight.held.closing = True
+        retry_until_committed(lambda: finish(flight.claim, whole), flight.held.lost)
+        self._free(flight)
+
+    def _free(self, flight: Flight) -> None:
+        keeper.drop(flight.held)
+        if flight.pool:
+            retry_until_committed(
+                lambda: pools.give_back(flight.pool, flight.held.holder, keeper.owner), flight.held.lost
+            )
+            retry_until_committed(lambda: pools.wake_next(flight.pool), flight.held.lost)
+
+    def enforce(self) -> None:
+        """Stop what is late, and end the session when something does not stop."""
+        now = time.monotonic()
+        for task, flight in self._flying.items():
+            flight.batches.save()
+            if now >= flight.deadline and not flight.timed_out:
+                flight.timed_out = True
+                flight.log.line("timeout: it is being stopped")
+                self.session.cancel(task)
+            if flight.stop_by is None and (flight.timed_out or flight.held.cancelled.is_set()):
+                flight.stop_by = now + settings.KILL_GRACE_S
+            if flight.stop_by is not None and now >= flight.stop_by:
+                with about(task=flight.claim.task_run_id):
+                    said = "%s did not stop: ending the session of lane %s"
+                    log.warning(said, flight.claim.identifier, self.lane_id)
+                flight.stop_by = None
+                self.session.kill()
+
+    def crash(self, message: str, *, in_order: bool = False) -> None:
+        """The session is gone. Only what was in flight is lost: it is tried again by the infrastructure's budget.
+
+        `in_order`: its worker stops, which charges no budget.
+        """
+        flying, self._flying = list(self._flying.values()), {}
+        for flight in flying:
+            flight.log.line(f"the dbt session ended: {message}")
+            if flight.timed_out:
+                limit = flight.claim.spec.get("timeout")
+                self._close(flight, Ended("failed", f"timeout after {limit:g} s" if limit else "timeout"))
+            elif flight.held.cancelled.is_set():
+                self._close(flight, Ended("cancelled", "cancelled; its session was ended"))
+            else:
+                self._take_back(flight, message, in_order=in_order)
+
+    def _take_back(self, flight: Flight, message: str, *, in_order: bool) -> None:
+        flight.log.close()
+        flight.held.closing = True
+        flight.batches.save(now=True)
+        task, fence = flight.claim.task_run_id, flight.claim.fence
+        if in_order:
+            retry_until_committed(lambda: hand_over(task, fence, actor=keeper.owner, reason=message), flight.held.lost)
+        else:
+            said = f"dbt session died: {message}"
+            retry_until_committed(lambda: mark_lost(task, fence, actor=keeper.owner, reason=said), flight.held.lost)
+        self._free(flight)

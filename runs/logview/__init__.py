@@ -1,1 +1,0 @@
-"""The log of an attempt as a page."""

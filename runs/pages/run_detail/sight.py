@@ -1,0 +1,60 @@
+"""What of a run's graph its page draws: all, the steps, one step, or what is around one task."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from runs.models import Run, TaskRun
+from runs.pages.run_detail.picture import COLLAPSED_FROM, DISTANCE, FURTHEST
+from runs.pages.run_detail.table import tasks_of
+
+MOST_FOUND = 30  # tasks that a search lists
+
+
+def sight_of(given: Mapping[str, str], run: Run, total: int, task: TaskRun | None) -> dict[str, Any]:
+    """For the template: what is drawn, and `graph_query`, the address of the picture.
+
+    In: of an address, `step`, `near` (id of a task) and `distance`, `find` (words of a task's name) or `all`; of a
+    large run (`total` tasks) that none of them narrows the steps are drawn. `task`: the one whose panel is open.
+    """
+    step, find = given.get("step"), given.get("find", "").replace("\0", "").strip()[:200]
+    tasks = tasks_of(run).order_by("position")
+    number = given.get("near", "")
+    near = tasks.filter(pk=int(number)).first() if number.isdecimal() and len(number) < 19 else None
+    found: list[TaskRun] = []
+    if find and near is None:
+        found = list(tasks.filter(identifier__icontains=find)[: MOST_FOUND + 1])
+        near = next((row for row in found if row.identifier == find or len(found) == 1), None)
+    distance = _distance(given.get("distance", ""))
+    collapsed = near is None and is_collapsed(given, total)
+    query: dict[str, Any] = {}
+    if collapsed:
+        query = {"steps": "1"}
+    elif near is not None:
+        query = {"near": near.pk, "distance": distance}
+    elif step is not None:
+        query = {"step": step}
+    if task is not None:
+        query["chosen"] = task.pk
+    return {
+        "step": step,
+        "near": near,
+        "distance": distance,
+        "furthest": FURTHEST,
+        "find": find,
+        "found": found[:MOST_FOUND] if near is None else [],
+        "found_more": len(found) > MOST_FOUND,
+        "collapsed": collapsed,
+        "graph_query": urlencode(query),
+        "steps": list(dict.fromkeys(tasks.values_list("node_name", flat=True))),
+    }
+
+
+def is_collapsed(given: Mapping[str, str], total: int) -> bool:
+    """Whether of a run with so many tasks the steps alone are drawn, as long as nothing is looked for."""
+    return total > COLLAPSED_FROM and not any(given.get(name) for name in ("step", "near")) and "all" not in given
+
+
+def _distance(text: str) -> int:
+    wanted = int(text) if text.isdecimal() and len(text) < 3 else DISTANCE
+    return min(max(wanted, 1), FURTHEST)
