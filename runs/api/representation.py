@@ -1,17 +1,19 @@
 """Rows as the API shows them. Times are ISO 8601 in UTC with a Z, ids are numbers, addresses are whole."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, F, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
 from flows.models import Flow, Tick
 from flows.scheduling.cron import CronError, in_words, next_times
 from nodes.ordering import GATE
+from runs.engine.recorded import Batch, batches_of
 from runs.models import Run, TaskRun
 from runs.states import TaskState
 
@@ -105,8 +107,14 @@ def _run(request: HttpRequest, run: Run, tasks: dict[str, int]) -> dict[str, Any
     }
 
 
+def readable_tasks(run_id: int) -> QuerySet[TaskRun]:
+    """The tasks of a run in the order of the plan, with what `task_as_json` reads of their results."""
+    rows = TaskRun.objects.filter(run=run_id).exclude(kind=GATE).defer("spec", "result")
+    return rows.annotate(kept_batches=F("result__batches")).order_by("pk")
+
+
 def task_as_json(task: TaskRun) -> dict[str, Any]:
-    """A task of a run."""
+    """A task of `readable_tasks`."""
     return {
         "id": task.pk,
         "identifier": task.identifier,
@@ -117,4 +125,10 @@ def task_as_json(task: TaskRun) -> dict[str, Any]:
         "started_at": instant(task.started_at),
         "finished_at": instant(task.ended_at),
         "reason": task.reason,
+        "batches": [_batch(each) for each in batches_of(task.kept_batches)],  # type: ignore[attr-defined]
     }
+
+
+def _batch(batch: Batch) -> dict[str, Any]:
+    start, end = (instant(datetime.fromisoformat(moment)) if moment else None for moment in (batch.start, batch.end))
+    return {**asdict(batch), "start": start, "end": end}

@@ -482,6 +482,47 @@ def test_a_run_tells_how_its_tasks_stand_and_each_task_how_it_went(ada):
     assert found[1]["reason"] and found[2]["started_at"] is None
 
 
+def test_a_task_tells_its_batches_as_the_page_does(ada):
+    run = drain(open_graph({"a": (), "b": ()}))
+    began = "2026-01-30T00:00:00+00:00"
+    kept = [
+        {
+            "start": began,
+            "end": "2026-01-31T00:00:00+00:00",
+            "label": "2026-01-30",
+            "status": "success",
+            "seconds": 4.2,
+        },
+        {"start": "2026-01-31T00:00:00+00:00", "end": "2026-02-01T00:00:00+00:00", "label": "2026-01-31", "status": ""},
+    ]
+    kept[0]["earlier"] = True
+    run.task_runs.filter(identifier="a").update(result={"batches": {"incremental": True, "rows": kept}})
+    with CaptureQueriesContext(connection) as captured:
+        one, two = ada.get(f"/api/runs/{run.pk}/tasks").json()["tasks"]
+    assert two["batches"] == []
+    assert one["batches"] == [
+        {
+            "label": "2026-01-30",
+            "start": "2026-01-30T00:00:00.000Z",
+            "end": "2026-01-31T00:00:00.000Z",
+            "state": "succeeded",
+            "seconds": 4.2,
+            "message": "",
+            "earlier": True,
+        },
+        {
+            "label": "2026-01-31",
+            "start": "2026-01-31T00:00:00.000Z",
+            "end": "2026-02-01T00:00:00.000Z",
+            "state": "pending",
+            "seconds": None,
+            "message": "",
+            "earlier": False,
+        },
+    ]
+    assert sum("kept_batches" in query["sql"] for query in captured) == 1
+
+
 def test_gates_are_no_tasks(ada):
     run = start_run(sample_flow(), trigger=Trigger.MANUAL, actor="test")
     TaskRun.objects.create(run=run, unique_id="gate", identifier="gate", kind="gate")
