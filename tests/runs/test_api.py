@@ -435,12 +435,12 @@ def test_a_flow_tells_its_schedule_and_what_is_due_next(ada):
     Tick.objects.create(flow=flow, due_at=soon, cause="once", outcome="planned")
     shown = ada.get(f"/api/flows/{flow.pk}").json()
     assert shown["schedule"] == {"cron": "0 2 * * *", "time_zone": "Europe/Berlin", "sentence": "Every day at 02:00"}
-    assert len(shown["next_due"]) == 5 and shown["next_due"] == sorted(shown["next_due"])
-    assert f"{soon:%Y-%m-%dT%H:%M:%S}.000Z" in shown["next_due"]
+    assert len(shown["next_starts"]) == 5 and shown["next_starts"] == sorted(shown["next_starts"])
+    assert f"{soon:%Y-%m-%dT%H:%M:%S}.000Z" in shown["next_starts"]
     assert shown["latest_run"] is None and shown["parameters"] == [DAY] and shown["description"] == ""
     flow.paused = True
     flow.save()
-    assert ada.get(f"/api/flows/{flow.pk}").json()["next_due"] == []
+    assert ada.get(f"/api/flows/{flow.pk}").json()["next_starts"] == []
     started = ada.post(f"/api/flows/{flow.pk}/runs", {"parameters": {"day": "2026-01-31"}}).json()
     assert ada.get(f"/api/flows/{flow.pk}").json()["latest_run"] == started
 
