@@ -201,8 +201,8 @@ def test_a_repository_is_fetched_over_ssh_from_a_known_host_alone(tmp_path, clon
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True
         )
         assert other.returncode == 0
+        wrong = Access(private_key=(tmp_path / "other").read_text(), known_hosts=known)
         with pytest.raises(GitError, match="refused the SSH key"):
-            wrong = Access(private_key=(tmp_path / "other").read_text(), known_hosts=known)
             repository(tmp_path, source, access=wrong).fetch("main")
 
 

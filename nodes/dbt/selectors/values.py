@@ -103,6 +103,7 @@ class Atom:
 
     @property
     def operators(self) -> tuple[bool, int | None, int | None]:
+        """(@, levels above, levels below)."""
         return self.at, self.up, self.down
 
 
@@ -120,26 +121,32 @@ class Selector:
 
     @property
     def method(self) -> str:
+        """The method of the first atom."""
         return self.terms[0][0].method
 
     @property
     def method_args(self) -> tuple[str, ...]:
+        """The arguments of its method: the words after the first dot."""
         return self.terms[0][0].arguments
 
     @property
     def value(self) -> str:
+        """The value of the first atom."""
         return self.terms[0][0].value
 
     @property
     def up(self) -> int | None:
+        """How many levels above the first atom takes."""
         return self.terms[0][0].up
 
     @property
     def down(self) -> int | None:
+        """How many levels below the first atom takes."""
         return self.terms[0][0].down
 
     @property
     def at(self) -> bool:
+        """Whether the first atom has the operator @."""
         return self.terms[0][0].at
 
     @property
@@ -154,4 +161,5 @@ class Selector:
 
 
 def has_wildcard(text: str) -> bool:
+    """Whether a text holds a wildcard."""
     return not _WILDCARDS.isdisjoint(text)
