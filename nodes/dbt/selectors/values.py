@@ -125,11 +125,6 @@ class Selector:
         return self.terms[0][0].method
 
     @property
-    def method_args(self) -> tuple[str, ...]:
-        """The arguments of its method: the words after the first dot."""
-        return self.terms[0][0].arguments
-
-    @property
     def value(self) -> str:
         """The value of the first atom."""
         return self.terms[0][0].value
@@ -148,11 +143,6 @@ class Selector:
     def at(self) -> bool:
         """Whether the first atom has the operator @."""
         return self.terms[0][0].at
-
-    @property
-    def intersections(self) -> tuple[Atom, ...]:
-        """The further atoms that the first term is joined with by `&`."""
-        return self.terms[0][1:]
 
     @property
     def dbt(self) -> str:
