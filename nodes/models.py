@@ -20,7 +20,7 @@ class Connection(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="connections")
     name = models.CharField(max_length=200)
     description = models.TextField(max_length=10_000, blank=True)
-    connector = models.CharField(max_length=50, blank=True, help_text="A key of nodes.connectors.catalogue")
+    connector = models.CharField(max_length=50, blank=True, help_text="A key of nodes.connections.connectors.catalogue")
     config = models.JSONField(default=dict, blank=True, help_text="Its settings; may hold {{ NAME }}, never a secret")
     sealed = SealedField(
         binding=lambda row: {"connection": row.pk}, help_text="Its secret settings, encrypted and bound to the row"
@@ -136,7 +136,7 @@ class Node(models.Model):
     """A step of a flow: what it selects, and how that is executed."""
 
     class Kind(models.TextChoices):
-        """What a node does; nodes.kinds.KINDS has one entry for each."""
+        """What a node does; nodes.expansion has one entry for each."""
 
         CONNECTION = "connection", "Connection"
         TRANSFORMATION = "transformation", "Transformation"

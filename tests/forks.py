@@ -25,12 +25,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+CONNECTORS = "nodes.connections.connectors"
 #: module that is run -> what is imported before the fork
 IMPORTS = {
     "nodes.dbt.session": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
     "nodes.dbt.parse_child": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
-    "nodes.connectors.child": ("nodes.connectors.child", "nodes.connectors.catalogue", "nodes.connectors.loading"),
+    "dbt.cli.main": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
+    f"{CONNECTORS}.child": (f"{CONNECTORS}.child", f"{CONNECTORS}.catalogue", f"{CONNECTORS}.loading"),
 }
+#: the servers of this process, once they are installed
+installed: list["Forks"] = []
 _ROOT = Path(__file__).resolve().parents[1]
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -215,6 +219,8 @@ def _run(order: dict[str, Any]) -> int:
     if order["module"] == "nodes.dbt.parse_child":
         module.main(json.loads(sys.argv[1]))
         return 0
+    if order["module"] == "dbt.cli.main":
+        return module.cli() or 0
     return module.main() or 0
 
 
@@ -225,6 +231,7 @@ def install(forks: Forks) -> None:
     from flows.infra.process.tools import popen
 
     wanted = threading.local()
+    installed.append(forks)
 
     def bare(argv: Sequence[str], limits: Any, isolate: bool, box: Any = None) -> tuple[list[str], bool]:
         if box is None and isolate and argv[0] == sys.executable and argv[1] == "-m" and argv[2] in IMPORTS:

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from flows.models import Environment, Flow, Project
-from nodes.sync import sync
+from nodes.services.sync import sync
 
 SAMPLE = Path(__file__).resolve().parent / "sample_project"
 

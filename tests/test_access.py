@@ -28,7 +28,7 @@ from flows.projects.credentials import keep, new_push_secret
 from flows.roles import seed_roles
 from flows.variables.values import save_variable
 from nodes import services as node_services
-from nodes.connections import save_connection
+from nodes.connections.services import save_connection
 from nodes.models import Connection, Link, Node, Probe
 from runs import services as run_services
 from runs.alerts import services as alerts
@@ -246,7 +246,7 @@ def world():
         "<int:tick_id>": planned.pk,
         "<int:token_id>": script.pk,
         "<int:variable_id>": value.pk,
-        "<int:fingerprint_id>": known.pk,
+        "<int:group_id>": known.pk,
         "<int:channel_id>": told.pk,
         "<int:delivery_id>": message.pk,
         "<id>": user.pk,

@@ -414,7 +414,7 @@ def test_the_names_of_a_revision_are_read_once(tmp_path, monkeypatch):
     parsed(environment(), small_manifest({f"model_{number:04}": () for number in range(2000)}), tmp_path)
     ada = member("viewer")
     assert len(found(ada, "model")["Models"]) == 8
-    monkeypatch.setattr("nodes.manifest.Manifest.rows", property(lambda _: pytest.fail("read again")))
+    monkeypatch.setattr("nodes.dbt.manifest.Manifest.rows", property(lambda _: pytest.fail("read again")))
     assert [name.split(".")[-1] for name in found(ada, "odel 1999")["Models"]] == ["model_1999"]
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from nodes.connection_forms import _condition
-from nodes.connectors.places import matches
-from nodes.connectors.streams import identifier
+from nodes.connections.connectors.places import matches
+from nodes.connections.connectors.streams import identifier
+from nodes.connections.forms import _condition
+from nodes.dbt.selectors.grammar import read as read_selector
 from nodes.scripts.requirements import RequirementsError, read
-from nodes.selectors.grammar import read as read_selector
 from runs.alerts.failure_groups.normalise import first_error_line, normalise
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,10 +27,10 @@ CALLS = ("compile", "search", "match", "fullmatch", "sub", "subn", "split", "fin
 #: Patterns that are put together when they are needed, as they look then, and what is asked of them.
 PUT_TOGETHER = {
     ("runs/scheduling/overlap.py", "1++(?:0{0,15}1++)*+", "finditer"),
-    ("nodes/selectors/paths.py", r"(?s:(?>.*?a)(?>.*?a)(?>.*?a).*b)\Z", "fullmatch"),
+    ("nodes/dbt/selectors/paths.py", r"(?s:(?>.*?a)(?>.*?a)(?>.*?a).*b)\Z", "fullmatch"),
     ("runs/alerts/failure_groups/normalise.py", "", ""),  # made of parts; compiled ones are found
-    ("nodes/connectors/failures.py", "", ""),
-    ("nodes/connectors/csv_types.py", "", ""),
+    ("nodes/connections/connectors/failures.py", "", ""),
+    ("nodes/connections/connectors/csv_types.py", "", ""),
     ("flows/projects/git/access.py", "", ""),
 }
 CHILD = r"""

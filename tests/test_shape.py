@@ -12,7 +12,7 @@ from django.urls import get_resolver
 from dexsite.celery import app
 from nodes.document import FIELDS
 from nodes.expansion import KINDS
-from nodes.forms import FORMS
+from nodes.forms.node import FORMS
 from nodes.models import Node
 from nodes.views.editor import KIND_ICONS
 from runs import dispatch, jobs, states

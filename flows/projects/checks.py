@@ -59,7 +59,7 @@ def _unreadable() -> list[CheckMessage]:
 
 def _without_project() -> list[CheckMessage]:
     from flows.models import Environment
-    from flows.services import check_folder, check_repository
+    from flows.projects.services import check_folder, check_repository
 
     found: list[CheckMessage] = []
     for environment in Environment.objects.select_related("project"):

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from flows.models import Environment, Project
 from flows.projects import credentials
 from flows.projects.git import GitError, check_branch, check_subfolder, check_url, is_repository
-from flows.services import check_folder, check_repository
+from flows.projects.services import check_folder, check_repository
 from flows.variables.sealed import problem_of
 
 SECRET = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}

@@ -84,7 +84,7 @@ def save_variable(
 
 
 def remove_variable(row: Variable) -> None:
-    """Forget a variable, whoever uses it; nodes.variables.delete_variable asks first."""
+    """Forget a variable, whoever uses it; nodes.services.variable_usage.delete_variable asks first."""
     actor = require("flows.delete_variable")
     row.delete()
     log.info("variable %s of %s was deleted by %s", row.name, row.scope, actor.name)

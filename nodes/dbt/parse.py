@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.infra import process
-from nodes.dbt import profiles, snapshot
+from nodes.dbt import profiles, working_copy
 
 CODE = Path(__file__).resolve().parents[2]
 # Beside DuckDB's own, threads reserve address space; this stops a runaway, not a large project.
@@ -79,9 +79,9 @@ def parse_project(
     try:
         beside = [folder for folder in beside if folder.is_dir() and not (project_dir / folder.name).exists()]
         order = _Order(project_dir, profiles_dir, target, vars, env, home, timeout, tuple(beside), commit)
-        found = " ".join(snapshot.fingerprint(folder) for folder in (project_dir, *beside))
+        found = " ".join(working_copy.fingerprint(folder) for folder in (project_dir, *beside))
         found = found if not beside else hashlib.sha256(found.encode()).hexdigest()
-        links = snapshot.outside_links(project_dir)
+        links = working_copy.outside_links(project_dir)
         entry = cache_dir / order.key(found)
         with _alone(cache_dir / f"{entry.name}.lock"):
             warnings = _kept(entry)
@@ -98,7 +98,7 @@ def parse_project(
         used = profiles_dir or (copy if (copy / "profiles.yml").is_file() else entry / "profiles")
         name = profiles.profile_name(copy, env)
         profile = profiles.describe(used, name, target, env=env, variables=vars, database_dir=database_dir)
-    except (snapshot.SnapshotError, profiles.ProfileError) as error:
+    except (working_copy.SnapshotError, profiles.ProfileError) as error:
         raise ParseError(str(error)) from error
     outside = [f"{link} is a link that leads out of the project; it is left out" for link in links]
     return ParsedProject(
@@ -141,9 +141,9 @@ class _Order:
 def _parse(order: _Order, entry: Path) -> list[str]:
     """Fill the entry; its last file, written at once, makes it valid. Returns dbt's warnings."""
     entry.mkdir(parents=True, mode=0o700)
-    copy = snapshot.take(order.project_dir, entry / "project")
+    copy = working_copy.take(order.project_dir, entry / "project")
     for folder in order.beside:
-        snapshot.take(folder, copy / folder.name)
+        working_copy.take(folder, copy / folder.name)
     used = order.profiles_dir or profiles.directory_for(
         copy, entry / "profiles", database=Path("warehouse.duckdb"), env=order.env
     )

@@ -10,13 +10,13 @@ from django.utils import timezone
 from flows.models import Environment
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError
-from nodes.connections import ConnectionProblem, destination_of, order_for
-from nodes.connectors.catalogue import CATALOGUE
-from nodes.connectors.streams import identifier
+from nodes.connections.connectors.catalogue import CATALOGUE
+from nodes.connections.connectors.streams import identifier
+from nodes.connections.loads import Tables, load
+from nodes.connections.services import ConnectionProblem, destination_of, order_for
+from nodes.dbt.manifest import Manifest
 from nodes.dbt.profiles import ProfileError
 from nodes.kinds.base import Context, Ended, Expanded, Problem, TaskSpec
-from nodes.loads import Tables, load
-from nodes.manifest import Manifest
 from nodes.models import Connection, Load, Node
 
 

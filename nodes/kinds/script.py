@@ -8,13 +8,13 @@ from typing import Any
 from flows.models import Environment
 from flows.variables.references import ReferenceProblem, fill, references_in
 from flows.variables.values import VariableError, environment_of, secret_names, variable_names
+from nodes.dbt.manifest import Manifest
 from nodes.dbt.profiles import ProfileError
+from nodes.dbt.warehouse import profile_of, variables_of
 from nodes.kinds.base import Context, Ended, Expanded, Problem, TaskSpec
-from nodes.manifest import Manifest
 from nodes.models import Node
 from nodes.scripts import FOLDER, packages_of
 from nodes.scripts.running import Given, run_package
-from nodes.warehouse import profile_of, variables_of
 
 MOST_ARGUMENTS = 256
 LONGEST_ARGUMENT = 32 * 1024  # bytes; one argument of a Linux process may have 128 KiB

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from flows.variables.references import ReferenceProblem, fill
+from nodes.dbt.manifest import Manifest
+from nodes.dbt.selectors import Selection, Selector, SelectorError, select
+from nodes.dbt.selectors.state import Comparison
 from nodes.kinds.base import Expanded, Problem, TaskSpec
-from nodes.manifest import Manifest
 from nodes.models import Node
-from nodes.selectors import Selection, Selector, SelectorError, select
-from nodes.selectors.state import Comparison
 
 # What `dbt build` executes besides tests (dbt/task/build.py); exposures and saved queries do no work.
 BUILT = ("seed", "model", "snapshot", "function")

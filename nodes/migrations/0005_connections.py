@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='connection',
             name='connector',
-            field=models.CharField(blank=True, help_text='A key of nodes.connectors.catalogue', max_length=50),
+            field=models.CharField(blank=True, help_text='A key of nodes.connections.connectors.catalogue', max_length=50),
         ),
         migrations.AddField(
             model_name='connection',

@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from flows.access import require
 from nodes.models import ScriptEnvironment
-from nodes.scripts.environments import Index, Renewal, SetupFailed, environment_for, made_of
 from nodes.scripts.packages import Package
 from nodes.scripts.requirements import RequirementsError, read, unpinned
+from nodes.scripts.virtualenvs import Index, Renewal, SetupFailed, environment_for, made_of
 
 log = logging.getLogger("dex.scripts")
 DAY_S = 86400.0

@@ -17,14 +17,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from flows.models import Environment, Project
 from flows.projects.current_environment import chosen_environment
 from flows.variables.encryption import Unreadable
-from nodes.connection_forms import CHOICES, ConnectionForm, chosen_tables, tables_of
-from nodes.connections import ConnectionProblem, accept_changes, is_about, save_connection, save_streams
-from nodes.connectors.base import GROUPS
-from nodes.connectors.catalogue import CATALOGUE
-from nodes.connectors.streams import identifier
+from nodes.connections.connectors.base import GROUPS
+from nodes.connections.connectors.catalogue import CATALOGUE
+from nodes.connections.connectors.streams import identifier
+from nodes.connections.forms import CHOICES, ConnectionForm, chosen_tables, tables_of
+from nodes.connections.services import ConnectionProblem, accept_changes, is_about, save_connection, save_streams
+from nodes.connections.source_yaml import declared_in, proposal
 from nodes.expansion import refresh_connection
 from nodes.models import Connection, Load
-from nodes.source_files import declared_in, proposal
 
 LARGEST_ID = 2**63
 MOST_TABLES = 1000

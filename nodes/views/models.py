@@ -9,11 +9,11 @@ from django.views.decorators.http import require_safe
 
 from flows.models import Environment
 from flows.projects.current_environment import chosen_environment, environments
-from nodes.catalogue import columns_of, drift, flows_of, listing, names_of, neighbourhood
-from nodes.freshness import origins_of
-from nodes.manifest import Manifest
-from nodes.manifests import manifest_of
-from nodes.selectors import resolve
+from nodes.connections.freshness import origins_of
+from nodes.dbt.catalogue import columns_of, drift, flows_of, listing, names_of, neighbourhood
+from nodes.dbt.manifest import Manifest
+from nodes.dbt.selectors import resolve
+from nodes.dbt.stored_manifests import manifest_of
 from nodes.views.editor import sees_flows
 
 PAGE = 100

@@ -19,7 +19,7 @@ from flows.variables.encryption import Unreadable
 from flows.variables.forms import VariableForm
 from flows.variables.sealed import problem_of
 from flows.variables.values import VariableError, variables_to_see
-from nodes.variables import delete_variable, places_of
+from nodes.services.variable_usage import delete_variable, places_of
 
 PAGE = 100
 LARGEST_ID = 2**63

@@ -17,6 +17,7 @@ from django.utils import timezone
 from flows.infra.network.deadline import Deadline
 from flows.infra.network.policy import AddressError
 from flows.infra.network.posting import PostError, post
+from flows.infra.times import instant
 from flows.variables.encryption import Unreadable
 from runs import dispatch
 from runs.alerts.kinds import EventKind
@@ -138,7 +139,7 @@ def _webhook(row: Delivery, address: str, deadline: Deadline) -> None:
     data = {
         "id": row.pk,
         "subject": row.subject,
-        "created_at": row.created_at.isoformat(timespec="seconds"),
+        "created_at": instant(row.created_at),
         **row.body,
     }
     headers = {"X-Dex-Delivery": str(row.pk), "X-Dex-Event": row.event}

@@ -14,7 +14,7 @@ from flows.infra.process.table import cpu_seconds, descendants
 from flows.models import Environment, Flow, Project
 from nodes.models import Node
 from nodes.services import save_node
-from nodes.sync import sync
+from nodes.services.sync import sync
 from runs.models import Lane, Run, Trigger
 from runs.operations.embedded import Engine
 from runs.planning.reruns import rerun

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.infra.process.table import cpu_seconds, descendants
-from nodes.connectors import client
+from nodes.connections.connectors import client
 
 RUNS = 3  # of each; the fastest one counts
 TABLE = """

@@ -10,7 +10,7 @@ from typing import Any
 from flows.models import Environment, Flow, Project
 from nodes.models import Node
 from nodes.services import save_node
-from nodes.sync import sync
+from nodes.services.sync import sync
 from runs.logs import store
 from runs.models import Attempt, Run, Trigger
 from runs.operations.embedded import Engine

@@ -15,7 +15,7 @@ from django.conf import settings
 from flows.models import Revision
 from nodes.dbt.client import DbtClient, Event, SessionClosed
 from nodes.dbt.profiles import ProfileError
-from nodes.warehouse import asked_target, database_dir, dbt_environment, parsed_of
+from nodes.dbt.warehouse import asked_target, database_dir, dbt_environment, parsed_of
 
 log = logging.getLogger("dex.sessions")
 MOST_IDLE = 3  # a session of a large project takes some 300 MB

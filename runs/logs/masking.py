@@ -9,8 +9,8 @@ from flows.infra.redaction import Redactor, unmaskable
 from flows.models import Environment, Revision
 from flows.projects import credentials
 from flows.variables.values import secrets_in
-from nodes import warehouse
-from nodes.connections import secrets_to_mask
+from nodes.connections.services import secrets_to_mask
+from nodes.dbt import warehouse
 from runs.models import Run
 
 

@@ -14,12 +14,12 @@ from django.core.exceptions import ValidationError
 
 from flows.infra import process
 from flows.models import Environment, Flow, Project
-from flows.services import check_folder
+from flows.projects.services import check_folder
 from flows.variables.values import save_variable
-from nodes.connections import save_connection, save_streams
+from nodes.connections.services import save_connection, save_streams
 from nodes.models import Connection, Node
 from nodes.services import arrange, link, save_node
-from nodes.sync import SyncError, sync
+from nodes.services.sync import SyncError, sync
 
 SAMPLE = Path(settings.BASE_DIR) / "tests" / "sample_project"
 SHOP, FROM_GIT = "Daily shop", "Shop from Git"

@@ -8,9 +8,9 @@ from django.db.models.functions import Now
 from flows.infra import process
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError
-from nodes.connections import ConnectionProblem, digest_of, order_for
-from nodes.connectors import client
-from nodes.loads import in_a_box
+from nodes.connections.connectors import client
+from nodes.connections.loads import in_a_box
+from nodes.connections.services import ConnectionProblem, digest_of, order_for
 from nodes.models import Probe
 from runs.logs.masking import redactor_of_environment
 

@@ -19,8 +19,8 @@ from django.utils import timezone
 from flows.infra.network.deadline import Deadline
 from flows.infra.network.policy import Policy
 from flows.infra.network.posting import post
-from nodes.manifest import Manifest
-from nodes.manifests import manifest_of
+from nodes.dbt.manifest import Manifest
+from nodes.dbt.stored_manifests import manifest_of
 from runs.logs.compiled import compiled_sql
 from runs.models import Heartbeat, Run, TaskRun, Transition
 from runs.states import RunState, TaskState

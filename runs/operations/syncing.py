@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from flows.models import Environment
-from nodes.sync import SyncError, sync
+from nodes.services.sync import SyncError, sync
 from runs import dispatch
 
 log = logging.getLogger("dex.sync")

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from flows.projects.current_environment import chosen_environment
-from nodes.connections import ask
+from nodes.connections.services import ask
 from nodes.models import Probe
 from nodes.views.connections import connection_or_404, environment_of
 from runs import dispatch

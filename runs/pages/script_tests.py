@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from flows.models import Flow
-from nodes.forms import ArgumentsWidget
+from nodes.forms.node import ArgumentsWidget
 from nodes.models import Node
 from runs.logs import reading
 from runs.models import Run, Trigger

@@ -14,12 +14,13 @@ from django.utils import timezone
 from flows.infra.log_context import about
 from flows.models import Flow, Revision
 from flows.retry_policy import kind_of, lines_of
-from nodes import ordering, sync
+from nodes import ordering
+from nodes.connections.freshness import stale
 from nodes.expansion import FlowError, FlowPlan, plan_flow, write_tasks
-from nodes.freshness import stale
 from nodes.kinds import connection, script
 from nodes.kinds.base import TaskSpec
 from nodes.models import Node
+from nodes.services import sync
 from runs import dispatch
 from runs.clock import after
 from runs.engine import pools

@@ -2,7 +2,7 @@
 // The textarea stays the form's field, one value a line, so that nothing depends on this.
 let counter = 0;
 
-// In the field a line is a value. Typed, a comma ends one; within one it means AND, as in dbt (nodes/selectors/grammar.py).
+// In the field a line is a value. Typed, a comma ends one; within one it means AND, as in dbt (nodes/dbt/selectors/grammar.py).
 function split(text, at) {
   return text
     .split(at)

@@ -168,7 +168,7 @@ def _flow(folder: Path, name: str, port: int, witness: Path) -> Any:
     from flows.models import Environment, Flow, Project
     from nodes.models import Node
     from nodes.services import link, save_node
-    from nodes.sync import sync
+    from nodes.services.sync import sync
     from tests.runs.engines import write_project
 
     sql = "select public.build('{model}', {seconds}) as built_at"

@@ -8,7 +8,7 @@ import duckdb
 import psycopg2
 from psycopg2.extras import register_default_json, register_default_jsonb
 
-from nodes.connectors import client
+from nodes.connections.connectors import client
 
 SECRET = "s3cr3t-of-the-source"
 

@@ -2,8 +2,8 @@
 
 import sys
 
-from nodes.connectors import child, stores
-from nodes.connectors.sources import google_sheets
+from nodes.connections.connectors import child, stores
+from nodes.connections.connectors.sources import google_sheets
 
 if __name__ == "__main__":
     google_sheets.SHEETS = google_sheets.TOKENS = sys.argv[1]

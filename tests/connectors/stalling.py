@@ -3,7 +3,7 @@
 import sys
 import time
 
-from nodes.connectors import child
+from nodes.connections.connectors import child
 
 
 def stall() -> None:

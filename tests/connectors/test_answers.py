@@ -7,7 +7,7 @@ import pytest
 
 from flows.models import Environment, Project
 from flows.variables.values import save_variable
-from nodes.connections import ask, save_connection
+from nodes.connections.services import ask, save_connection
 from nodes.models import Connection, Probe
 from runs.operations.connection_checks import answer
 from tests.pages import SAMPLE, Person

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nodes.connectors import csv_files
-from nodes.connectors.failures import SourceError
-from nodes.connectors.readers import Reading
+from nodes.connections.connectors import csv_files
+from nodes.connections.connectors.failures import SourceError
+from nodes.connections.connectors.readers import Reading
 from tests.connectors.loads import Place
 
 

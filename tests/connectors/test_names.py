@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodes.connectors.streams import column_identifier
+from nodes.connections.connectors.streams import column_identifier
 from tests.connectors.loads import Place
 
 

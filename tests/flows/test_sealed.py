@@ -16,7 +16,7 @@ from flows.projects import credentials
 from flows.variables.encryption import Unreadable, keys_path
 from flows.variables.sealed import SealedField, keep, sealed_columns, value_of
 from flows.variables.values import save_variable
-from nodes.connections import save_connection, secrets_of
+from nodes.connections.services import save_connection, secrets_of
 from nodes.models import Connection
 from runs.alerts.models import Channel
 from runs.alerts.services import save_channel

@@ -28,7 +28,7 @@ from flows.variables.values import (
     secrets_in,
 )
 from nodes.models import Connection, Node
-from nodes.variables import delete_variable, places_of
+from nodes.services.variable_usage import delete_variable, places_of
 from tests.pages import Person, sample_flow
 
 pytestmark = pytest.mark.django_db

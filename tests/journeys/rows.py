@@ -12,7 +12,7 @@ from flows.models import Environment, Flow, Project, Revision
 from flows.variables.values import save_variable
 from nodes.models import Connection, Link, Node
 from nodes.services import link, save_node
-from nodes.sync import sync
+from nodes.services.sync import sync
 from runs.alerts.watching import announce
 from runs.engine.executor import execute_task_run
 from runs.models import Channel, Delivery, FailureGroup, Pool, Run, TaskRun

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from flows.models import Environment, Flow, Project
 from nodes.models import Connection
-from nodes.sync import sync
+from nodes.services.sync import sync
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture

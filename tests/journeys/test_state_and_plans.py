@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from flows.models import Environment, Flow
 from nodes.models import Node
 from nodes.services import save_node
-from nodes.sync import sync
+from nodes.services.sync import sync
 from runs.models import Heartbeat, Run
 from runs.operations import heartbeats
 from runs.services import cancel_run

@@ -7,7 +7,7 @@ import pytest
 
 from flows.infra.network.guard import Guard
 from flows.infra.network.policy import AddressError, HostNotFound, Policy
-from nodes.connectors.client import CODE
+from nodes.connections.connectors.client import CODE
 from tests.waiting import patience
 
 
@@ -46,7 +46,7 @@ def refused(call):
     try:
         call()
     except Exception as error:
-        from nodes.connectors.failures import chain
+        from nodes.connections.connectors.failures import chain
         assert any(isinstance(link, AddressError) for link in chain(error)), repr(error)
     else:
         raise AssertionError("it was let through")

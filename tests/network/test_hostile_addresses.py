@@ -9,7 +9,7 @@ import pytest
 
 from flows.infra.network.guard import Guard
 from flows.infra.network.policy import AddressError, Policy
-from nodes.connectors.client import CODE
+from nodes.connections.connectors.client import CODE
 from runs.alerts.forms import ChannelForm
 from runs.alerts.models import Channel, Delivery
 from runs.alerts.sending import send

@@ -160,7 +160,7 @@ def test_a_name_that_nobody_answers_for_is_given_up_at_the_deadline(monkeypatch)
 
 def test_no_log_line_holds_the_path_of_what_is_posted_to(caplog):
     caplog.set_level("DEBUG")
-    with serving(Web(answers=[500])) as web, pytest.raises(PostError, match="answered 500"):
+    with serving(Web()) as web:
         url = f"http://127.0.0.1:{web.port}/services/secret-path"
         post(url, b"{}", {}, policy=Policy(private=True), deadline=Deadline(20))
     assert "secret-path" not in caplog.text

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nodes.connectors.child import Order
+from nodes.connections.connectors.child import Order
 from tests.network.hostile import lookup
 
 

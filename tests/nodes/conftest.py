@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.manifest import Manifest, decode
+from nodes.dbt.manifest import Manifest, decode
 from tests.nodes.dbt_oracle import Oracle
 
 PROJECTS = Path(__file__).parent.parent / "selection"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from nodes.manifest import Manifest, decode
+from nodes.dbt.manifest import Manifest, decode
 
 
 def _uid(name: str) -> str:

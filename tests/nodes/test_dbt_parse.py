@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from flows.projects.git import head_of
-from nodes.dbt import parse, profiles, snapshot
+from nodes.dbt import parse, profiles, working_copy
 from tests.nodes.dbt_lab import SAMPLE
 from tests.waiting import within
 
@@ -39,36 +39,36 @@ def project(tmp_path):
     ],
 )
 def test_only_what_dbt_would_read_changes_the_fingerprint(project, name, counts):
-    before = snapshot.fingerprint(project)
+    before = working_copy.fingerprint(project)
     (project / name).parent.mkdir(parents=True, exist_ok=True)
     (project / name).write_text("x")
-    assert (snapshot.fingerprint(project) != before) is counts
+    assert (working_copy.fingerprint(project) != before) is counts
 
 
 def test_a_changed_line_and_a_moved_file_change_the_fingerprint(project):
-    first = snapshot.fingerprint(project)
+    first = working_copy.fingerprint(project)
     (project / "models" / "one.sql").rename(project / "models" / "uno.sql")
-    second = snapshot.fingerprint(project)
+    second = working_copy.fingerprint(project)
     (project / "models" / "uno.sql").write_text("select 2 as id")
-    assert len({first, second, snapshot.fingerprint(project)}) == 3
+    assert len({first, second, working_copy.fingerprint(project)}) == 3
 
 
 def test_a_copy_has_the_same_fingerprint_and_leaves_links_to_elsewhere_out(project, tmp_path):
     (tmp_path / "passwords").write_text("secret")
     (project / "models" / "leak.sql").symlink_to(tmp_path / "passwords")
     (project / "models" / "again.sql").symlink_to("one.sql")
-    copy = snapshot.take(project, tmp_path / "copy")
+    copy = working_copy.take(project, tmp_path / "copy")
     assert not (copy / "models" / "leak.sql").exists()
     assert (copy / "models" / "again.sql").read_text() == "select 1 as id"
     assert not (copy / "models" / "again.sql").is_symlink()
-    assert snapshot.outside_links(project) == ["models/leak.sql"]
-    assert snapshot.fingerprint(copy) == snapshot.fingerprint(project)
+    assert working_copy.outside_links(project) == ["models/leak.sql"]
+    assert working_copy.fingerprint(copy) == working_copy.fingerprint(project)
 
 
 def test_a_copy_that_fails_leaves_nothing(project, tmp_path, monkeypatch):
-    monkeypatch.setattr(snapshot, "MOST_BYTES", 10)
-    with pytest.raises(snapshot.SnapshotError, match="more than"):
-        snapshot.take(project, tmp_path / "copies" / "c")
+    monkeypatch.setattr(working_copy, "MOST_BYTES", 10)
+    with pytest.raises(working_copy.SnapshotError, match="more than"):
+        working_copy.take(project, tmp_path / "copies" / "c")
     assert list((tmp_path / "copies").iterdir()) == []
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from nodes.bench_select import synthetic_manifest
-from nodes.manifest import Manifest, ManifestError, decode
+from nodes.dbt.manifest import Manifest, ManifestError, decode
+from runs.bench.select import synthetic_manifest
 
 
 def test_a_model_is_shown_by_its_folders_and_name_without_the_package(lab: Manifest) -> None:

@@ -3,10 +3,10 @@
 import pytest
 
 from flows.variables.values import save_variable
-from nodes.manifests import manifest_of
+from nodes.dbt.stored_manifests import manifest_of
 from nodes.models import Expansion, Node, Task
-from nodes.previews import preview, suggestions
 from nodes.services import save_node
+from nodes.services.previews import preview, suggestions
 from tests.pages import Person, sample_flow
 
 pytestmark = pytest.mark.django_db

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from nodes.scripts import environments
-from nodes.scripts.environments import Index, Renewal, SetupFailed, environment_for, find, key_of, made_of, root
+from nodes.scripts import virtualenvs
 from nodes.scripts.packages import packages_of
 from nodes.scripts.reading import reads_of_all
 from nodes.scripts.requirements import RequirementsError, read, unpinned
+from nodes.scripts.virtualenvs import Index, Renewal, SetupFailed, environment_for, find, key_of, made_of, root
 from tests.levels import needs_level
 from tests.runs.wheels import publish
 from tests.waiting import patience, within
@@ -50,7 +50,7 @@ def test_ten_who_want_the_same_at_once_build_it_once(tmp_path):
 
 def test_a_build_that_was_killed_leaves_nothing_that_is_used(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from nodes.scripts.environments import *\n"
+        "import sys; from pathlib import Path; from nodes.scripts.virtualenvs import *\n"
         "environment_for(['duckdb==1.1.3'], Index(), Path(sys.argv[1]), log=lambda d: print(d, flush=True), timeout=99)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
@@ -270,7 +270,7 @@ def test_what_was_replaced_goes_after_a_week_and_the_newest_after_a_month_withou
         for place in (first, second):
             if place.is_dir():
                 os.utime(place / "made.json", (time.time() - days * 86400,) * 2)
-        environments._forget_old(root(tmp_path / "home"))
+        virtualenvs._forget_old(root(tmp_path / "home"))
         assert {place for place in (first, second) if place.is_dir()} == there
 
 

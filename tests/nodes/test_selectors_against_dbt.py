@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nodes.manifest import Manifest, decode
-from nodes.selectors import STATES, Comparison, select
+from nodes.dbt.manifest import Manifest, decode
+from nodes.dbt.selectors import STATES, Comparison, select
 from tests.nodes.conftest import PROJECTS
 from tests.nodes.dbt_oracle import Oracle
 from tests.nodes.random_selectors import Vocabulary

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nodes.manifest import Manifest
-from nodes.selectors import select
-from nodes.selectors.select import LISTED_TYPES
+from nodes.dbt.manifest import Manifest
+from nodes.dbt.selectors import select
+from nodes.dbt.selectors.select import LISTED_TYPES
 from tests.nodes.conftest import PROJECTS
 from tests.nodes.dbt_oracle import Oracle
 

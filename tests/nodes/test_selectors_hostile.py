@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nodes.bench_select import synthetic_manifest
-from nodes.manifest import Manifest, decode
-from nodes.selectors import LIMITS, select
+from nodes.dbt.manifest import Manifest, decode
+from nodes.dbt.selectors import LIMITS, select
+from runs.bench.select import synthetic_manifest
 from tests.waiting import within
 
 #: Generous: a hang takes minutes, and the machine that runs the tests may be busy.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.manifest import Manifest
-from nodes.selectors import Reason, explain, obstacles, resolve, select
-from nodes.selectors.answers import explained
+from nodes.dbt.manifest import Manifest
+from nodes.dbt.selectors import Reason, explain, obstacles, resolve, select
+from nodes.dbt.selectors.answers import explained
 
 MODELS = ["model"]
 

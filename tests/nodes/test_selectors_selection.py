@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.manifest import Manifest
-from nodes.selectors import Comparison, select
+from nodes.dbt.manifest import Manifest
+from nodes.dbt.selectors import Comparison, select
 
 MODELS = ["model"]
 

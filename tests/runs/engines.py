@@ -7,7 +7,7 @@ from typing import Any
 from flows.models import Environment, Flow, Project
 from nodes.models import Node
 from nodes.services import save_node
-from nodes.sync import sync
+from nodes.services.sync import sync
 from runs.models import Run, Trigger
 from runs.services import start_run
 from runs.states import RUN_OVER

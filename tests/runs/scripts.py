@@ -8,7 +8,7 @@ from flows.models import Environment, Flow, Project
 from flows.variables.values import save_variable
 from nodes.models import Node
 from nodes.services import save_node
-from nodes.sync import sync
+from nodes.services.sync import sync
 from runs.logs import store
 from runs.models import Attempt
 from tests.runs.engines import write_project

@@ -8,9 +8,9 @@ import duckdb
 import pytest
 
 from flows.models import Environment, Flow, Project
-from nodes.connections import save_connection, save_streams
+from nodes.connections.services import save_connection, save_streams
 from nodes.models import Connection
-from nodes.sync import sync
+from nodes.services.sync import sync
 from tests.runs.engines import write_project
 from tests.waiting import patience
 

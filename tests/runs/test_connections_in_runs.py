@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from flows.infra import process
 from flows.variables.values import save_variable
-from nodes.connections import ConnectionProblem, save_connection, save_streams, secrets_of
+from nodes.connections.services import ConnectionProblem, save_connection, save_streams, secrets_of
 from nodes.models import Connection, Load, Node
 from nodes.services import delete_node, save_node
 from runs.logs import store

@@ -15,7 +15,7 @@ from django.conf import settings
 from flows.models import Environment
 from nodes.models import Expansion, Node
 from nodes.services import save_node
-from nodes.sync import SyncError, sync
+from nodes.services.sync import SyncError, sync
 from runs.logs import store
 from runs.models import Attempt, Lane, TaskRun
 from runs.operations.invariants import check

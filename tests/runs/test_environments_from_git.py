@@ -16,7 +16,7 @@ from flows.variables.sealed import rotate
 from flows.variables.values import save_variable
 from nodes.models import Node
 from nodes.services import save_node
-from nodes.sync import SyncError, sync
+from nodes.services.sync import SyncError, sync
 from runs.logs import store
 from runs.models import Attempt
 from runs.operations.syncing import sync_if_asked, sync_what_is_due

@@ -7,8 +7,8 @@ import pytest
 
 from flows.models import Environment, Project, Revision
 from flows.projects.git import files_of_commit
-from nodes.dbt import snapshot
-from nodes.sync import sync
+from nodes.dbt import working_copy
+from nodes.services.sync import sync
 from tests.runs.engines import write_project
 
 
@@ -53,7 +53,9 @@ def changed(work_tree, tmp_path):
     folder = work_tree / "transform"
 
     def asked():
-        return snapshot.differs(folder, files_of_commit(folder, git(work_tree, "rev-parse", "HEAD"), tmp_path / "home"))
+        return working_copy.differs(
+            folder, files_of_commit(folder, git(work_tree, "rev-parse", "HEAD"), tmp_path / "home")
+        )
 
     return asked
 

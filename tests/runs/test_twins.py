@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from nodes.dbt.manifest import decode
 from nodes.dbt.parse import parse_project
-from nodes.manifest import decode
-from nodes.manifests import manifest_of
-from nodes.previews import suggestions
-from nodes.selectors import select
-from nodes.selectors.reasons import resolve
+from nodes.dbt.selectors import select
+from nodes.dbt.selectors.reasons import resolve
+from nodes.dbt.stored_manifests import manifest_of
+from nodes.services.previews import suggestions
 from tests.nodes.small_manifests import small_manifest
 from tests.pages import Person
 from tests.runs.engines import make_flow, run_to_end, write_project

@@ -5,9 +5,9 @@ import pytest
 from flows.models import Environment, Revision
 from flows.projects import credentials
 from flows.variables.values import save_variable
-from nodes.connections import save_connection
+from nodes.connections.services import save_connection
 from nodes.models import Connection
-from nodes.sync import sync, vars_of
+from nodes.services.sync import sync, vars_of
 from runs.logs import store
 from runs.logs.masking import redactor_of, redactor_of_environment
 from runs.planning.reruns import rerun

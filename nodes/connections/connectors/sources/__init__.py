@@ -1,0 +1,1 @@
+"""One module a connector; nodes.connections.connectors.catalogue finds them."""

@@ -1,1 +1,0 @@
-"""One module a connector; nodes.connectors.catalogue finds them."""
