@@ -95,8 +95,11 @@ def test_what_two_readers_of_a_url_may_understand_differently_is_refused_as_such
     assert "The URL" in from_openlineage(url, settings)
 
 
-def connectors_say(hosts, **network):
-    order = json.dumps({"hosts": list(hosts), "network": network})
+OURS = ["REST API", "file over HTTP", "file with a user name", "PostgreSQL", "MySQL", "SFTP"]
+
+
+def connectors_say(hosts, names=OURS, **network):
+    order = json.dumps({"hosts": list(hosts), "names": names, "network": network})
     command = [sys.executable, "-m", "tests.network.trying"]
     done = subprocess.run(command, input=order, cwd=CODE, capture_output=True, text=True, timeout=patience(120))
     assert done.returncode == 0, done.stderr
@@ -106,7 +109,7 @@ def connectors_say(hosts, **network):
 def test_no_connector_reaches_a_hostile_address():
     expected = {**HOSTS, **UNICODE}
     said = connectors_say(expected)
-    assert len(said) == 6 * len(expected)
+    assert len(said) == len(OURS) * len(expected)
     # Letters that no name of a host may hold are refused before anybody looks them up.
     letters = [each for each in said if each[0] in UNICODE and each[2] == "other" and "not allowed" in each[3]]
     said = [each for each in said if each not in letters]
@@ -116,6 +119,12 @@ def test_no_connector_reaches_a_hostile_address():
 def test_no_connector_reaches_metadata_where_private_networks_are_allowed():
     said = connectors_say(METADATA, private=True, allow=["metadata.example.org", "169.254.0.0/16", "::/0"])
     assert not [each for each in said if (each[2], SAID["metadata"] in each[3]) != REFUSED]
+
+
+def test_a_library_that_connects_itself_is_held_to_the_same():
+    for host, private in (("inside.example.org", False), ("169.254.169.254", True)):
+        ((_, _, kind, message),) = connectors_say([host], names=["S3"], private=private)
+        assert (kind, SAID[HOSTS[host]] in message) == REFUSED
 
 
 def test_connectors_reach_a_private_address_that_is_named_by_its_host_a_network_or_itself():

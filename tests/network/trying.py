@@ -1,6 +1,7 @@
 """`python -m tests.network.trying`: what the connectors say, in a process of theirs, when they test hostile hosts.
 
-In: on standard input the network policy and the hosts, as JSON. Out: host -> connector -> kind and message.
+In: on standard input the network policy, the hosts and what is to connect to them, as JSON.
+Out: host -> connector -> kind and message.
 """
 
 import json
@@ -19,6 +20,7 @@ def orders(host: str) -> dict[str, tuple[str, dict]]:
     """What is ordered to be tested at a host; without the brackets that only a URL has."""
     server = {"host": host.strip("[]"), "port": 9, "user": "u", "password": "p4ssw0rd"}
     sql = {**server, "database": "d", "connect_timeout": 1}
+    s3 = {"place": "s3", "endpoint": f"http://{host}:9", "folder": "b", "key_id": "k", "key_secret": "s"}
     rest = {"base_url": f"http://{host}:9/v1/", "endpoints": [{"name": "orders", "path": "orders"}], "attempts": 1}
     return {
         "REST API": ("rest_api", rest),
@@ -27,6 +29,10 @@ def orders(host: str) -> dict[str, tuple[str, dict]]:
         "PostgreSQL": ("sql_database", {"system": "postgresql", **sql}),
         "MySQL": ("sql_database", {"system": "mysql", **sql}),
         "SFTP": ("files", {**server, "place": "sftp", "folder": "/"}),
+        "S3": (
+            "files",
+            {"place": "s3", "endpoint": f"http://{host}:9", "folder": "b", "key_id": "k", "key_secret": "s"},
+        ),
     }
 
 
@@ -55,7 +61,8 @@ if __name__ == "__main__":
     said = {}
     for host in asked["hosts"]:
         said[host] = {}
-        for name, (connector, config) in orders(host).items():
+        for name in asked["names"]:
+            connector, config = orders(host)[name]
             events = Said()
             order = {"connector": connector, "config": config, "network": asked["network"]}
             with free_sockets():
