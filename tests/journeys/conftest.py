@@ -93,9 +93,9 @@ class Window:
         page.on("console", lambda said: self._heard(page, said))
         page.on("response", lambda response: self._answered(response))
         waits = _unanswered[page] = set()
-        page.on("request", waits.add)
-        page.on("requestfinished", waits.discard)
-        page.on("requestfailed", waits.discard)
+        page.on("request", lambda asked: waits.add(asked))
+        page.on("requestfinished", lambda asked: waits.discard(asked))
+        page.on("requestfailed", lambda asked: waits.discard(asked))
         if user is not None:
             log_in(page, user)
         return page
