@@ -252,6 +252,11 @@ class Flow(models.Model):
         return self.name
 
     @property
+    def owner(self) -> str:
+        """Who looks after it, from its tag "owner:name"; empty where nobody is named."""
+        return next((tag.partition(":")[2].strip() for tag in self.tags if tag.startswith("owner:")), "")
+
+    @property
     def delay(self) -> timedelta:
         """How long after its due time it starts: the same moment within `spread` every time, another for each flow."""
         digest = hashlib.sha256(f"flow {self.pk}".encode()).digest()

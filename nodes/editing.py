@@ -18,7 +18,7 @@ from flows.models import Flow
 from flows.scheduling import beat
 from flows.scheduling.decisions import close_schedule
 from nodes.document import Difference, Document, differences, document_of
-from nodes.expansion import refresh_flow
+from nodes.expansion import FlowPlan, refresh_flow
 from nodes.models import Change
 
 LONGEST_SUMMARY = 1000
@@ -49,12 +49,15 @@ class Base:
 
 
 @contextmanager
-def edit(flow: Flow, *, said: str = "", base: Base | None = None, reason: str = "edited") -> Iterator[None]:
+def edit(
+    flow: Flow, *, said: str = "", base: Base | None = None, reason: str = "edited", plan: FlowPlan | None = None
+) -> Iterator[None]:
     """Do what is in the block as one edit of `flow`, and record it; an edit that changes nothing leaves no trace.
 
     In: `said`, what is done in words, if the differences alone do not say it well; `reason`, why the tasks are made
-    anew afterwards (empty: they are not). Inside another edit of the same flow it is a part of that. Raises
-    EditConflict.
+    anew afterwards (empty: they are not); `plan`, the flow as it will be, planned before: it is used unless somebody
+    else edited the flow or synced its environment meanwhile. Inside another edit of the same flow it is a part of that.
+    Raises EditConflict.
     """
     if flow.pk in _editing.get():
         yield
@@ -74,7 +77,11 @@ def edit(flow: Flow, *, said: str = "", base: Base | None = None, reason: str = 
             _editing.reset(token)
         stored.refresh_from_db()
         if reason:
-            refresh_flow(stored, reason=reason)
+            holds = plan is not None and (plan.version, plan.revision.pk) == (
+                stored.version - 1,
+                stored.environment.current_revision_id,
+            )
+            refresh_flow(stored, reason=reason, plan=plan if holds else None)
         record(stored, before, said)
     flow.version = stored.version
 

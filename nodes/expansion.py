@@ -43,6 +43,7 @@ class FlowPlan:
     nodes: dict[int, Node]
     expanded: dict[int, Expanded]
     order: ordering.Order
+    version: int = 0  # of the flow when it was planned
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -103,20 +104,22 @@ def plan_flow(
     links: Iterable[tuple[int, int]] | None = None,
     results: Mapping[str, str] | None = None,
     tolerant: bool = False,
+    known: Mapping[int, Expanded] | None = None,
 ) -> FlowPlan:
     """Expand and order all nodes of a flow on a revision.
 
     In: `instead`, a node as it would be after a save (it replaces the row of the same pk or, unsaved, is added); the
     flow's `links` as (up, down), if not those that it has; `results` of an earlier run for `result:`; `tolerant`:
-    nodes with errors are left out of the order, so that each can be mended by itself. Raises FlowError for selectors
-    that are wrong or give nothing, and for circles.
+    nodes with errors are left out of the order, so that each can be mended by itself; `known`, nodes that were
+    expanded on this revision already. Raises FlowError for selectors that are wrong or give nothing, and for circles.
     """
     nodes = {node.pk: node for node in flow.nodes.select_related("connection")}
     if instead is not None:
         nodes[instead.pk or 0] = instead
     manifest = manifest_of(revision)
-    expanded = {pk: expand(node, revision, results) for pk, node in nodes.items()}
-    plan = FlowPlan(revision, manifest, nodes, expanded, ordering.Order())
+    known = known or {}
+    expanded = {pk: known[pk] if pk in known else expand(node, revision, results) for pk, node in nodes.items()}
+    plan = FlowPlan(revision, manifest, nodes, expanded, ordering.Order(), flow.version)
     if plan.problems and not tolerant:
         raise FlowError(plan.problems)
     sound = {pk: result for pk, result in expanded.items() if not result.errors}
@@ -142,16 +145,19 @@ def _read_outputs(nodes: Mapping[int, Node]) -> set[tuple[int, int]]:
     return {(by_name[name], pk) for pk, names in scripts.items() for name in names if by_name.get(name, pk) != pk}
 
 
-def refresh_flow(flow: Flow, *, reason: str, revision: Revision | None = None) -> list[str]:
+def refresh_flow(
+    flow: Flow, *, reason: str, revision: Revision | None = None, plan: FlowPlan | None = None
+) -> list[str]:
     """Make the Task rows of a flow anew and record what came and went; the problems of what cannot be planned.
 
-    A node that cannot be expanded on this revision keeps the tasks it had, so that nothing is lost.
+    In: `plan`, what the flow is now, where the caller has it. A node that cannot be expanded on this revision keeps the
+    tasks it had, so that nothing is lost.
     """
     revision = revision or flow.environment.current_revision
     if revision is None:
         return [f"{flow.environment} has no parsed revision"]
     try:
-        plan = plan_flow(flow, revision, tolerant=True)
+        plan = plan or plan_flow(flow, revision, tolerant=True)
     except FlowError as error:
         return error.problems
     except FileNotFoundError as error:

@@ -7,7 +7,7 @@ be sorted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import networkx as nx
@@ -51,25 +51,32 @@ def _closure(neighbours: Mapping[N, Collection[N]], ids: Iterable[N], depth: int
     return found
 
 
-def contract(children: Mapping[N, Collection[N]], keep: Collection[N]) -> set[tuple[N, N]]:
+def topological(children: Mapping[N, Collection[N]]) -> list[N]:
+    """All nodes, each before its children. Raises CycleError."""
+    return _topological(_graph((up, down) for up, downs in children.items() for down in downs))
+
+
+def contract(
+    children: Mapping[N, Collection[N]], keep: Collection[N], order: Sequence[N] | None = None
+) -> set[tuple[N, N]]:
     """The edges between kept nodes when all others are taken away and order is to survive.
 
     (u, v) is an edge when a path leads from u to v whose inner nodes are all not kept, so A -> B -> C gives
     A -> C when only A and C are kept. This is dbt's `Graph.get_subset_graph`, computed backwards in one
     pass: for each node, the set of kept nodes met first is one integer used as a bit set, so that wide
-    graphs stay cheap. Raises CycleError when the graph is not acyclic.
+    graphs stay cheap. In: `order`, what `topological` says of the children, for who asks many times. Raises CycleError
+    when the graph is not acyclic.
     """
     kept = sorted(set(keep))
     bit = {node: 1 << n for n, node in enumerate(kept)}
-    graph = _graph(((up, down) for up, downs in children.items() for down in downs), kept)
     first: dict[N, int] = {}
-    order: list[N] = _topological(graph)
-    for node in reversed(order):
+    nothing: tuple[N, ...] = ()
+    for node in reversed(topological(children) if order is None else order):
         met = 0
-        for down in graph.successors(node):
+        for down in children.get(node, nothing):
             met |= bit[down] if down in bit else first[down]
         first[node] = met
-    return {(up, kept[n]) for up in kept for n in _bits(first[up])}
+    return {(up, kept[n]) for up in kept for n in _bits(first.get(up, 0))}
 
 
 class Reach:

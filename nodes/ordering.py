@@ -176,7 +176,7 @@ def _place(
     for unique_id, (step, spec) in alone.items():
         rows[unique_id] = Row(unique_id, step.id, replace(spec, tests=(unique_id,), builds=False))
     maker = _makers(built)
-    kept = graph.contract(manifest.children, set(rows) | set(maker))
+    kept = graph.contract(manifest.children, set(rows) | set(maker), _topological(manifest))
     edges = {(maker.get(up, up), maker.get(down, down)) for up, down in kept}
     building = {step.id for step in steps if step.builds}
     if alone or only_tests:
@@ -208,15 +208,26 @@ def _nearest(parents: Mapping[str, Collection[str]], start: Iterable[str], stop:
     return found
 
 
+def _topological(manifest: Manifest) -> list[str]:
+    """The resources of a manifest, each before its children; found once and kept with it."""
+    if (known := manifest.memo.get("topological")) is None:
+        known = manifest.memo["topological"] = graph.topological(manifest.children)
+    found: list[str] = known
+    return found
+
+
 def _reach(manifest: Manifest) -> graph.Reach:
-    """Who lies below whom, without the tests: nothing lies below those."""
-    resources = manifest.resources
-    return graph.Reach(
-        {
-            up: [down for down in downs if resources[down].resource_type not in ("test", "unit_test")]
-            for up, downs in manifest.children.items()
-        }
-    )
+    """Who lies below whom, without the tests: nothing lies below those. Found once and kept with the manifest."""
+    if (known := manifest.memo.get("reach")) is None:
+        resources = manifest.resources
+        known = manifest.memo["reach"] = graph.Reach(
+            {
+                up: [down for down in downs if resources[down].resource_type not in ("test", "unit_test")]
+                for up, downs in manifest.children.items()
+            }
+        )
+    found: graph.Reach = known
+    return found
 
 
 def _tests_of(step_id: int, model: str, ids: Sequence[str], manifest: Manifest) -> tuple[str, Row]:

@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from flows.infra.times import instant
 from flows.models import Environment, Flow
 from nodes.ordering import GATE
 from runs.alerts.failure_groups.normalise import first_error_line
@@ -39,8 +40,8 @@ def _task(row: TaskRun) -> dict[str, Any]:
         "resource_type": row.resource_type,
         "state": row.state,
         "reason": row.reason,
-        "started_at": row.started_at and row.started_at.isoformat(),
-        "finished_at": row.ended_at and row.ended_at.isoformat(),
+        "started_at": instant(row.started_at),
+        "finished_at": instant(row.ended_at),
         "attempts": row.attempts,
     }
 
@@ -81,11 +82,6 @@ def with_first_failure(rows: QuerySet[Run]) -> QuerySet[Run]:
         failed_task=Subquery(failures.values("identifier")[:1]),
         failed_reason=Subquery(failures.values("reason")[:1]),
     )
-
-
-def owner_of(flow: Flow) -> str:
-    """Who looks after a flow, from its tag "owner:name"; empty where nobody is named."""
-    return next((tag.partition(":")[2].strip() for tag in flow.tags if tag.startswith("owner:")), "")
 
 
 def in_progress(environment: Environment | None = None) -> QuerySet[Run]:

@@ -30,12 +30,11 @@ CONNECTORS = "nodes.connections.connectors"
 IMPORTS = {
     "nodes.dbt.session": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
     "nodes.dbt.parse_child": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
-    "nodes.connections.connectors.child": (
-        "nodes.connections.connectors.child",
-        "nodes.connections.connectors.catalogue",
-        "nodes.connections.connectors.loading",
-    ),
+    "dbt.cli.main": ("nodes.dbt.session", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres"),
+    f"{CONNECTORS}.child": (f"{CONNECTORS}.child", f"{CONNECTORS}.catalogue", f"{CONNECTORS}.loading"),
 }
+#: the servers of this process, once they are installed
+installed: list["Forks"] = []
 _ROOT = Path(__file__).resolve().parents[1]
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -220,6 +219,8 @@ def _run(order: dict[str, Any]) -> int:
     if order["module"] == "nodes.dbt.parse_child":
         module.main(json.loads(sys.argv[1]))
         return 0
+    if order["module"] == "dbt.cli.main":
+        return module.cli() or 0
     return module.main() or 0
 
 
@@ -230,6 +231,7 @@ def install(forks: Forks) -> None:
     from flows.infra.process.tools import popen
 
     wanted = threading.local()
+    installed.append(forks)
 
     def bare(argv: Sequence[str], limits: Any, isolate: bool, box: Any = None) -> tuple[list[str], bool]:
         if box is None and isolate and argv[0] == sys.executable and argv[1] == "-m" and argv[2] in IMPORTS:

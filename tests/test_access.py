@@ -246,7 +246,7 @@ def world():
         "<int:tick_id>": planned.pk,
         "<int:token_id>": script.pk,
         "<int:variable_id>": value.pk,
-        "<int:fingerprint_id>": known.pk,
+        "<int:group_id>": known.pk,
         "<int:channel_id>": told.pk,
         "<int:delivery_id>": message.pk,
         "<id>": user.pk,

@@ -40,9 +40,7 @@ def home(request: HttpRequest) -> HttpResponse:
     slow = stuck(environment, now)
     sees_flows = request.user.has_perm("flows.view_flow")
     context = {
-        "failing": [
-            (run, queries.first_line(run), queries.owner_of(run.flow) if run.flow else "") for run in failing[:MOST]
-        ],
+        "failing": [(run, queries.first_line(run), run.flow.owner if run.flow else "") for run in failing[:MOST]],
         "more_failing": len(failing) > MOST,
         "running": list(queries.in_progress(environment)[:MOST]),
         "latest": latest,

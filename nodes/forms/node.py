@@ -10,6 +10,7 @@ from flows.access import acting
 from flows.models import Flow
 from flows.variables.values import secret_names, variable_names
 from nodes.dbt.selectors import split_values
+from nodes.expansion import FlowPlan
 from nodes.kinds.script import argument_problems
 from nodes.models import Connection, Node
 from nodes.scripts import packages_of
@@ -73,10 +74,10 @@ class ArgumentsField(forms.Field):
             raise ValidationError(problems)
 
 
-def check_step(form: forms.Form | forms.ModelForm, node: Node, after: list[Node] | None = None) -> None:
-    """Expand and order the flow with `node` as it would be; add what does not work to the form, field by field."""
+def check_step(form: forms.Form | forms.ModelForm, node: Node, after: list[Node] | None = None) -> FlowPlan | None:
+    """Plan the flow with `node` as it would be; add what does not work to the form, field by field, and give None."""
     try:
-        check_node(node, after)
+        return check_node(node, after)
     except ValidationError as error:
         by_field: dict[Any, Any] = {None: error.messages}
         if hasattr(error, "error_dict"):
@@ -86,6 +87,7 @@ def check_step(form: forms.Form | forms.ModelForm, node: Node, after: list[Node]
     except FileNotFoundError:
         environment = node.flow.environment
         form.add_error(None, f"What was parsed of {environment} is gone from the disk. Sync the environment again.")
+    return None
 
 
 class StepForm(forms.ModelForm):
@@ -98,6 +100,8 @@ class StepForm(forms.ModelForm):
         widget=forms.CheckboxSelectMultiple,
         help_text="Nothing of this node starts before all of these succeeded. The order of refs comes by itself.",
     )
+    #: The flow as it would be, once the form was found valid.
+    plan: FlowPlan | None = None
     #: The fields that a kind's form shows first; those of `COMMON` follow under "More".
     main: ClassVar[tuple[str, ...]] = ()
 
@@ -125,7 +129,7 @@ class StepForm(forms.ModelForm):
         if not self.errors:
             after = list(cleaned.pop("runs_after"))
             node = self.unsaved(cleaned)
-            check_step(self, node, after)
+            self.plan = check_step(self, node, after)
             cleaned["runs_after"] = after
         return cleaned
 

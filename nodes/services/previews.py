@@ -87,12 +87,12 @@ def total_of(expanded: Expanded) -> str:
     return counted([spec.resource_type for spec in expanded.specs if spec.runs])
 
 
-def what_it_does(node: Node) -> str:
-    """What a saved node does, in the words of its preview."""
+def what_it_does(node: Node, expanded: Expanded | None = None) -> str:
+    """What a saved node does, in the words of its preview; `expanded`, where the caller has it."""
     revision = node.flow.environment.current_revision
     if node.kind == Node.Kind.TRANSFORMATION and revision is not None:
         with suppress(FileNotFoundError):
-            return total_of(expand(node, revision))
+            return total_of(expanded or expand(node, revision))
     return counted(list(node.tasks.filter(runs=True).values_list("resource_type", flat=True)))
 
 

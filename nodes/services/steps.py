@@ -21,8 +21,11 @@ CARD, GAP = (224, 100), (76, 32)
 GRID_X = CARD[0] + GAP[0]
 
 
-def check_node(node: Node, after: Sequence[Node] | None = None) -> None:
-    """Raise ValidationError, by field, for a node that cannot be saved; `after` are the nodes it will run after."""
+def check_node(node: Node, after: Sequence[Node] | None = None) -> FlowPlan:
+    """The flow as it will be with this node; `after` are the nodes it will run after.
+
+    Raises ValidationError, by field, for a node that cannot be saved.
+    """
     if node.kind == Node.Kind.TRANSFORMATION:
         _check_lists(node)
     revision = node.flow.environment.current_revision
@@ -31,15 +34,15 @@ def check_node(node: Node, after: Sequence[Node] | None = None) -> None:
             f"Environment {node.flow.environment} has no parsed revision yet. Sync it first; "
             + (node.flow.environment.sync_error or "it was never synced.")
         )
-    problems = expand(node, revision).errors
-    if problems:
-        raise ValidationError(_by_field(problems))
+    expanded = expand(node, revision)
+    if expanded.errors:
+        raise ValidationError(_by_field(expanded.errors))
     links = None
     if after is not None:
         others = node.flow.links.exclude(down_id=node.pk) if node.pk else node.flow.links.all()
         links = [*others.values_list("up_id", "down_id"), *((up.pk, node.pk or 0) for up in after)]
     try:
-        plan_flow(node.flow, revision, instead=node, links=links, tolerant=True)
+        return plan_flow(node.flow, revision, instead=node, links=links, tolerant=True, known={node.pk or 0: expanded})
     except FlowError as error:
         raise ValidationError({"runs_after" if after else _main_field(node): error.problems}) from error
 
@@ -67,14 +70,18 @@ def _by_field(problems: Iterable[Problem]) -> dict[str, list[str]]:
     return by_field
 
 
-def save_node(node: Node, *, after: Sequence[Node] | None = None, base: Base | None = None) -> Node:
+def save_node(
+    node: Node, *, after: Sequence[Node] | None = None, base: Base | None = None, plan: FlowPlan | None = None
+) -> Node:
     """Save a node and make its tasks; `after`, if given, are the nodes it runs after from now on.
 
-    Raises ValidationError (see check_node) and EditConflict.
+    In: `plan`, what `check_node` made of this very node, where a form has just asked. Raises ValidationError (see
+    check_node) and EditConflict.
     """
     require("nodes.change_node" if node.pk else "nodes.add_node")
-    check_node(node, after)
-    with edit(node.flow, base=base, reason="saved"):
+    plan = plan or check_node(node, after)
+    # The keys of a new node's tasks hold its number, which it gets now: the flow is planned again then.
+    with edit(node.flow, base=base, reason="saved", plan=plan if node.pk else None):
         if node.pk is None:
             _place(node)
         node.save()

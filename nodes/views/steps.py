@@ -74,7 +74,8 @@ def _form(request: HttpRequest, flow: Flow, row: Node) -> HttpResponse:
         base = Base(version, {row.pk}, ("settings", "existence", "link")) if row.pk and version is not None else None
         before = flow.version
         try:
-            services.save_node(made.instance, after=list(made.cleaned_data["runs_after"]), base=base)
+            after = list(made.cleaned_data["runs_after"])
+            services.save_node(made.instance, after=after, base=base, plan=made.plan)
         except EditConflict as error:
             conflict = error.changes
             data = QueryDict(mutable=True)
@@ -84,17 +85,18 @@ def _form(request: HttpRequest, flow: Flow, row: Node) -> HttpResponse:
         except ValidationError as error:
             made.add_error(None, error.messages)
         else:
-            return _saved(request, flow, made.instance, before)
+            return _saved(request, flow, made, before)
     return _show(request, flow, made, conflict=conflict, status=409 if conflict else 422)
 
 
-def _saved(request: HttpRequest, flow: Flow, row: Node, before: int) -> HttpResponse:
+def _saved(request: HttpRequest, flow: Flow, form: StepForm, before: int) -> HttpResponse:
     fresh = flow_or_404(flow.pk)
-    row = fresh.nodes.select_related("connection", "flow__environment__current_revision").get(pk=row.pk)
+    row = fresh.nodes.select_related("connection", "flow__environment__current_revision").get(pk=form.instance.pk)
+    said = what_it_does(row, form.plan.expanded.get(row.pk) if form.plan else None)
     if not _is_fragment(request):
-        messages.success(request, f"Saved: {what_it_does(row)}.")
+        messages.success(request, f"Saved: {said}.")
         return redirect("nodes:node", flow.pk, row.pk)
-    response = _show(request, fresh, FORMS[row.kind](flow=fresh, instance=row), saved=what_it_does(row))
+    response = _show(request, fresh, FORMS[row.kind](flow=fresh, instance=row), saved=said)
     response["HX-Trigger"] = json.dumps({"dex:flow-changed": {"version_before": before, "node": row.pk}})
     return response
 

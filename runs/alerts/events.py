@@ -20,7 +20,7 @@ from runs.alerts.kinds import EventKind
 from runs.alerts.models import Channel, Delivery, Event
 from runs.models import Run, Trigger
 from runs.planning.usual import usual_duration
-from runs.scheduling.ticking import next_due
+from runs.scheduling.upcoming import first_undecided
 from runs.states import RUN_OVER, RunState
 
 SLOW_FACTOR = 2
@@ -91,7 +91,7 @@ def note_late(now: datetime | None = None) -> int:
     late: list[tuple[Flow, datetime, str]] = []
     flows = Flow.objects.filter(paused=False).exclude(cron="").select_related("environment__project")
     for flow in flows.filter(decided_until__isnull=False):
-        due = next_due(flow)
+        due = first_undecided(flow)
         if due + flow.delay <= limit:
             late.append((flow, due, "No scheduler has looked at it."))
     since = max(at - LOOKS_BACK, min(channel.since for channel in channels))

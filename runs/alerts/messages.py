@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from flows.infra.redaction import Redactor
+from flows.infra.times import instant
 from flows.models import Flow
-from flows.scheduling.cron import CronError, next_times
 from nodes.ordering import GATE
 from runs.alerts.failure_groups.models import FailureGroup
 from runs.alerts.failure_groups.normalise import first_error_line
@@ -19,10 +19,9 @@ from runs.alerts.kinds import EventKind
 from runs.logs.masking import redactor_of, redactor_of_flow
 from runs.models import Run, TaskRun
 from runs.planning.usual import usual_duration
-from runs.scheduling.ticking import next_due
+from runs.scheduling.upcoming import next_start
 from runs.states import TaskState
 
-OWNER = "owner:"
 MOST_NAMED = 10
 LONGEST_LINE = 500
 _SAID = {
@@ -39,12 +38,6 @@ _SAID = {
 def link_to(path: str) -> str:
     """The whole address of a page; the path alone where DEX_SITE_URL is not set."""
     return f"{settings.SITE_URL}{path}"
-
-
-def owner_of(flow: Flow | None) -> str:
-    """Who minds the flow: its tag `owner:...`; empty without one."""
-    tags = flow.tags if flow else []
-    return next((tag.removeprefix(OWNER).strip() for tag in tags if tag.startswith(OWNER)), "")
 
 
 def of_run(run: Run, event: EventKind, in_a_row: int = 0) -> tuple[str, dict[str, Any]]:
@@ -66,7 +59,7 @@ def of_run(run: Run, event: EventKind, in_a_row: int = 0) -> tuple[str, dict[str
         "run": run.pk,
         "state": run.state,
         "environment": run.environment_name,
-        "owner": owner_of(run.flow),
+        "owner": run.flow.owner if run.flow else "",
         "failed_task": broken.identifier if broken else None,
         "failed_tasks": list(failed[:MOST_NAMED]),
         "error": line[:LONGEST_LINE] or None,
@@ -76,11 +69,11 @@ def of_run(run: Run, event: EventKind, in_a_row: int = 0) -> tuple[str, dict[str
         "failures_in_a_row": in_a_row,
         "note": known.note if known else "",
         "seen": known.count if known else 0,
-        "started_at": _iso(run.started_at),
-        "ended_at": _iso(run.ended_at),
+        "started_at": instant(run.started_at),
+        "ended_at": instant(run.ended_at),
         "duration_s": _seconds(end - run.started_at) if run.started_at else None,
         "usual_s": _seconds(usual),
-        "next_due": _next(run.flow),
+        "next_start": _next(run.flow),
         "url": link_to(reverse("runs:run", args=[run.pk])),
     }
     said = _SAID[event]
@@ -100,10 +93,10 @@ def of_late(flow: Flow, due_at: datetime, reason: str) -> tuple[str, dict[str, A
         "flow": flow.name,
         "run": None,
         "environment": str(flow.environment),
-        "owner": owner_of(flow),
-        "due_at": _iso(due_at),
+        "owner": flow.owner,
+        "due_at": instant(due_at),
         "error": reason or None,
-        "next_due": _next(flow, after=due_at),
+        "next_start": _next(flow, after=max(due_at + flow.delay, timezone.now())),
         "url": link_to(reverse("runs:due", args=[flow.pk])),
     }
     subject = f"{flow.name} was due at {due_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC and no run has started"
@@ -137,8 +130,8 @@ def as_text(subject: str, body: dict[str, Any]) -> str:
     if body.get("duration_s") is not None:
         usual = f", usually {_words(body['usual_s'])}" if body.get("usual_s") is not None else ""
         lines.append(f"Took {_words(body['duration_s'])}{usual}")
-    if body.get("next_due"):
-        lines.append(f"Due next: {body['next_due']}")
+    if body.get("next_start"):
+        lines.append(f"Next start: {body['next_start']}")
     lines += ["", str(body.get("url", ""))]
     return "\n".join(lines)
 
@@ -156,20 +149,8 @@ def _clean(redactor: Redactor, subject: str, body: dict[str, Any]) -> tuple[str,
 
 
 def _next(flow: Flow | None, after: datetime | None = None) -> str | None:
-    """When a flow is due next, and after a moment where one is given."""
-    if flow is None or not flow.cron or flow.paused:
-        return None
-    due = next_due(flow)
-    if after is not None and due <= after:
-        try:
-            due = next_times(flow.cron, flow.time_zone, 1, after)[0].astimezone(UTC)
-        except (CronError, IndexError):  # never again
-            return None
-    return _iso(due) if due.year < 9000 else None
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat(timespec="seconds") if moment else None
+    """When a flow starts next, and after a moment where one is given."""
+    return instant(next_start(flow, after)) if flow is not None else None
 
 
 def _seconds(span: timedelta | None) -> float | None:

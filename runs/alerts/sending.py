@@ -14,6 +14,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from flows.infra.times import instant
 from flows.variables.encryption import Unreadable
 from runs import dispatch
 from runs.alerts.address import AddressError, resolve
@@ -138,7 +139,7 @@ def _webhook(row: Delivery, address: str, deadline: Deadline) -> None:
     data = {
         "id": row.pk,
         "subject": row.subject,
-        "created_at": row.created_at.isoformat(timespec="seconds"),
+        "created_at": instant(row.created_at),
         **row.body,
     }
     headers = {"X-Dex-Delivery": str(row.pk), "X-Dex-Event": row.event}

@@ -1,28 +1,24 @@
 """Rows as the API shows them. Times are ISO 8601 in UTC with a Z, ids are numbers, addresses are whole."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from itertools import islice
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, F, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from flows.models import Flow, Tick
-from flows.scheduling.cron import CronError, in_words, next_times
+from flows.infra.times import instant
+from flows.models import Flow
+from flows.scheduling.cron import in_words
 from nodes.ordering import GATE
+from runs.engine.recorded import Batch, batches_of
 from runs.models import Run, TaskRun
+from runs.scheduling.upcoming import next_starts_of
 from runs.states import TaskState
 
 NEXT = 5  # due times
-
-
-def instant(moment: datetime | None) -> str | None:
-    """2026-01-31T02:00:00.000Z"""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def flow_line(request: HttpRequest, flow: Flow) -> dict[str, Any]:
@@ -47,23 +43,9 @@ def whole_flow(request: HttpRequest, flow: Flow, latest: Run | None) -> dict[str
         "description": flow.description,
         "parameters": flow.parameters,
         "schedule": said,
-        "next_due": [instant(moment) for moment in _next_due(flow)],
+        "next_starts": [instant(start.at) for start in next_starts_of(flow, NEXT)],
         "latest_run": runs_as_json(request, [latest])[0] if latest else None,
     }
-
-
-def _next_due(flow: Flow) -> list[datetime]:
-    """Due times to come: of the schedule and of starts that are planned; none while the flow is paused."""
-    if flow.paused:
-        return []
-    planned = flow.ticks.filter(outcome=Tick.Outcome.PLANNED).order_by("due_at").values_list("due_at", flat=True)
-    due = set(planned[:NEXT])
-    if flow.cron:
-        try:
-            due.update(next_times(flow.cron, flow.time_zone, NEXT))
-        except CronError:
-            pass  # the flow's page says what is wrong with it
-    return list(islice(sorted(due), NEXT))
 
 
 def readable_runs() -> QuerySet[Run]:
@@ -105,8 +87,14 @@ def _run(request: HttpRequest, run: Run, tasks: dict[str, int]) -> dict[str, Any
     }
 
 
+def readable_tasks(run_id: int) -> QuerySet[TaskRun]:
+    """The tasks of a run in the order of the plan, with what `task_as_json` reads of their results."""
+    rows = TaskRun.objects.filter(run=run_id).exclude(kind=GATE).defer("spec", "result")
+    return rows.annotate(kept_batches=F("result__batches")).order_by("pk")
+
+
 def task_as_json(task: TaskRun) -> dict[str, Any]:
-    """A task of a run."""
+    """A task of `readable_tasks`."""
     return {
         "id": task.pk,
         "identifier": task.identifier,
@@ -117,4 +105,10 @@ def task_as_json(task: TaskRun) -> dict[str, Any]:
         "started_at": instant(task.started_at),
         "finished_at": instant(task.ended_at),
         "reason": task.reason,
+        "batches": [_batch(each) for each in batches_of(task.kept_batches)],  # type: ignore[attr-defined]
     }
+
+
+def _batch(batch: Batch) -> dict[str, Any]:
+    start, end = (instant(datetime.fromisoformat(moment)) if moment else None for moment in (batch.start, batch.end))
+    return {**asdict(batch), "start": start, "end": end}

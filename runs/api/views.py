@@ -9,13 +9,12 @@ from django.urls import reverse
 
 from flows.access import acting
 from flows.models import Flow
-from nodes.ordering import GATE
 from runs.api.door import door
 from runs.api.errors import ApiError
 from runs.api.reading import LARGEST_ID, Query, idempotency_key, parameters_of
-from runs.api.representation import flow_line, readable_runs, runs_as_json, task_as_json, whole_flow
+from runs.api.representation import flow_line, readable_runs, readable_tasks, runs_as_json, task_as_json, whole_flow
 from runs.api.starting import start_once
-from runs.models import Run, TaskRun
+from runs.models import Run
 from runs.services import cancel_run
 from runs.states import RunState
 
@@ -98,7 +97,7 @@ def tasks(request: HttpRequest, run_id: int) -> JsonResponse:
     """The tasks of a run, in the order in which they were planned."""
     query = Query(request, "after", "limit")
     row = _found(Run.objects.only("pk"), run_id, "run")
-    rows = TaskRun.objects.filter(run=row.pk).exclude(kind=GATE).defer("spec", "result").order_by("pk")
+    rows = readable_tasks(row.pk)
     if (after := query.mark("after")) is not None:
         rows = rows.filter(pk__gt=after)
     shown = [task_as_json(task) for task in rows[: query.limit + 1]]

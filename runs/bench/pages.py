@@ -1,5 +1,6 @@
 """How long the server takes for the pages that people wait for while they type, on a large project."""
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -24,7 +25,8 @@ def pages(size: int = 5000) -> dict[str, Any]:
     """Milliseconds of server time for each request, the whole stack but the network: median, and the slowest.
 
     The preview is asked for with selections of a tenth of the models with their neighbours (`preview_ms`), and of
-    all (`preview_all_ms`). Needs a database of its own: it makes an environment of `size` models and a flow.
+    all (`preview_all_ms`); a node is saved with half of them (`save_ms`). Needs a database of its own: it makes an
+    environment of `size` models and a flow.
     """
     flow = _flow(size)
     client = Client(headers={"host": "localhost"})
@@ -41,12 +43,27 @@ def pages(size: int = 5000) -> dict[str, Any]:
         "lineage_all": lambda: client.get("/models/model.shop.finance_0_0/graph/?up=all&down=all"),
         "canvas": lambda: client.get(f"/flows/{flow.pk}/canvas/"),
         "flows": lambda: client.get("/flows/"),
+        "save": _saves(client, flow),
     }
     figures: dict[str, Any] = {"models": size}
     for name, ask in requests.items():
         took = [_ms(ask) for _ in range(ROUNDS)]
         figures[f"{name}_first_ms"], figures[f"{name}_ms"] = took[0], round(statistics.median(took[1:]), 1)
     return figures
+
+
+def _saves(client: Client, flow: Flow) -> Callable[[], Any]:
+    """Saves one of the flow's nodes by its form, each time with another selection."""
+    node = flow.nodes.earliest("pk")
+    choices = itertools.cycle(["tag:finance\ntag:sales", "+tag:finance"])
+
+    def save() -> Any:
+        flow.refresh_from_db()
+        typed = {"name": node.name, "include": next(choices), "command": "build", "indirect_selection": "buildable"}
+        address = f"/flows/{flow.pk}/nodes/{node.pk}/"
+        return client.post(address, {**typed, "version": flow.version}, headers={"hx-request": "true"})
+
+    return save
 
 
 def _flow(size: int) -> Flow:

@@ -28,13 +28,29 @@ def invocation_of(plan: FlowPlan, reused: Collection[str]) -> dict[str, Any]:
         if row.key in reused
         for unique_id in (*([row.spec.unique_id] if row.spec.builds else ()), *row.spec.tests)
     }
-    selected = {unique_id for expanded in plan.expanded.values() for unique_id in expanded.selected}
+    selected = {unique_id for expanded in plan.expanded.values() for unique_id in expanded.selected} - taken_over
     return {
         "id": str(uuid.uuid4()),
-        "selected": sorted(selected - taken_over),
+        "selected": sorted(_again(plan, selected, reused) if reused else selected),
         "steps": steps,
         "hooks": _shared(list(steps.values())),
     }
+
+
+def _again(plan: FlowPlan, selected: Collection[str], reused: Collection[str]) -> list[str]:
+    """What of a selection a rerun selects: exposures and saved queries, which are no tasks, only below what runs."""
+    running = {made.unique_id for row in plan.order.rows if row.key not in reused for made in row.spec.makes}
+    parents = plan.manifest.parents
+
+    def is_below(unique_id: str) -> bool:
+        seen: set[str] = set()
+        wave = set(parents.get(unique_id, ()))
+        while wave and not wave & running:
+            seen |= wave
+            wave = {up for each in wave for up in parents.get(each, ())} - seen
+        return bool(wave)
+
+    return [key for key in selected if not key.startswith(("exposure.", "saved_query.")) or is_below(key)]
 
 
 def _shared(commands: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flows.infra.redaction import Redactor
@@ -102,6 +103,41 @@ class Batches:
     def kept(self) -> dict[str, Any]:
         """As they stand in the result of a task run."""
         return {"incremental": self.incremental, "rows": self.rows}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of a microbatch model, as pages and the API show it.
+
+    `label` as dbt calls it, `state` in the words of tasks, `earlier`: built by an earlier try or run.
+    """
+
+    label: str
+    start: str
+    end: str
+    state: TaskState
+    seconds: float | None
+    message: str
+    earlier: bool
+
+
+_BATCH = {"success": TaskState.SUCCEEDED, "error": TaskState.FAILED, "skipped": TaskState.SKIPPED}
+
+
+def batches_of(kept: Mapping[str, Any] | None) -> list[Batch]:
+    """The batches that the result of a task keeps, in the order of their time; none for other tasks."""
+    return [
+        Batch(
+            label=str(row.get("label") or row.get("start")),
+            start=str(row.get("start") or ""),
+            end=str(row.get("end") or ""),
+            state=_BATCH.get(str(row.get("status")), TaskState.PENDING),
+            seconds=row.get("seconds"),
+            message=str(row.get("message") or ""),
+            earlier=bool(row.get("earlier")),
+        )
+        for row in (kept or {}).get("rows") or ()
+    ]
 
 
 def known_batches(kept: Mapping[str, Any] | None, *, lost: bool) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from flows.infra.private_files import exposed
 from flows.models import Environment, Flow, Tick
 from runs.clock import ago
 from runs.models import Heartbeat, Run
-from runs.scheduling.ticking import next_due
+from runs.scheduling.upcoming import first_undecided
 from runs.states import RUN_ACTIVE
 
 SILENT_AFTER = timedelta(minutes=2)
@@ -107,7 +107,7 @@ def overdue(environment: Environment | None = None, now: datetime | None = None)
     """Flows with a due time that is over by more than two minutes and has no recorded outcome. One query."""
     at = now or timezone.now()
     for flow in Flow.objects.filter(_of(environment), paused=False).exclude(cron=""):
-        if flow.decided_until is not None and (due := next_due(flow)) + flow.delay <= at - SILENT_AFTER:
+        if flow.decided_until is not None and (due := first_undecided(flow)) + flow.delay <= at - SILENT_AFTER:
             yield Overdue(flow, due)
 
 

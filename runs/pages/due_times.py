@@ -1,7 +1,5 @@
 """The pages of a flow's due times: what became of each, the next ones, and starts planned for one time."""
 
-from datetime import datetime
-
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
@@ -9,13 +7,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from flows.models import Flow, Tick
+from flows.models import Tick
 from flows.parameters import ParameterError
-from flows.scheduling.cron import in_words, next_times
+from flows.scheduling.cron import in_words
 from nodes.views.editor import flow_or_404, page_context
 from nodes.views.settings import ZONES
 from runs.forms import StartForm, WhenForm
 from runs.scheduling.planned import plan_start, withdraw_start
+from runs.scheduling.upcoming import merged
 from runs.services import RunError
 
 PAGE = 50
@@ -40,16 +39,11 @@ def due(request: HttpRequest, flow_id: int) -> HttpResponse:
         "older": shown[PAGE - 1].pk if len(shown) > PAGE else None,
         "planned": flow.ticks.filter(outcome=Tick.Outcome.PLANNED).order_by("due_at"),
         "follows": flow.follows.select_related("up"),
-        "next_runs": _next(flow) if flow.cron and not flow.paused else [],
+        "starts": merged([flow], [], timezone.now(), NEXT)[flow.pk],
         "sentence": in_words(flow.cron) if flow.cron else "",
         "delay": flow.delay.total_seconds() if flow.cron else 0,
     }
     return render(request, "runs/due.html", context)
-
-
-def _next(flow: Flow) -> list[datetime]:
-    """The due times whose starts are to come: one that is over may wait for the flow's own moment after it."""
-    return next_times(flow.cron, flow.time_zone, NEXT, timezone.now() - flow.delay)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -1,17 +1,19 @@
 """The list of flows with what happened to each: read in a constant number of queries."""
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
+from django.utils import timezone
 
 from flows.models import Environment, Flow
-from flows.scheduling.cron import CronError, in_words, next_times
+from flows.scheduling.cron import in_words
 from runs.models import Run
+from runs.scheduling.upcoming import merged, planned_starts
 
 STRIP = 20  # runs
+NEXT = 5  # starts
 BAR, GAP, HEIGHT, LEAST = 4, 2, 20, 3  # of the strip, in its own units
 
 
@@ -72,7 +74,7 @@ def flows_with(
 
 
 def lines_of(flows: list[Flow]) -> list[Line]:
-    """What the list shows of each flow. One query."""
+    """What the list shows of each flow. Two queries."""
     by_flow: dict[int, list[Run]] = {flow.pk: [] for flow in flows}
     numbered = Run.objects.filter(flow__in=by_flow).annotate(
         place=Window(RowNumber(), partition_by=F("flow_id"), order_by=F("id").desc())
@@ -82,17 +84,17 @@ def lines_of(flows: list[Flow]) -> list[Line]:
     )
     for run in recent.order_by("id"):
         by_flow[run.flow_id or 0].append(run)
-    return [_line(flow, by_flow[flow.pk]) for flow in flows]
+    now = timezone.now()
+    starts = merged(flows, planned_starts(flows, now), now, NEXT)
+    return [_line(flow, by_flow[flow.pk], [start.at for start in starts[flow.pk]]) for flow in flows]
 
 
-def _line(flow: Flow, runs: list[Run]) -> Line:
+def _line(flow: Flow, runs: list[Run], starts: list[datetime]) -> Line:
     line = Line(flow, latest=runs[-1] if runs else None, bars=_bars(runs))
-    if flow.cron:
-        line.sentence = in_words(flow.cron)
-        with suppress(CronError, IndexError):
-            if not flow.paused:
-                wordless = line.sentence == flow.cron
-                line.next_run, *line.then = next_times(flow.cron, flow.time_zone, 5 if wordless else 1)
+    line.sentence = in_words(flow.cron) if flow.cron else ""
+    line.next_run = starts[0] if starts else None
+    wordless = bool(flow.cron) and line.sentence == flow.cron
+    line.then = starts[1:] if wordless else []
     return line
 
 

@@ -17,6 +17,7 @@ from nodes.dbt.selectors.state import Comparison
 from nodes.dbt.selectors.values import SelectorError
 from nodes.dbt.stored_manifests import manifest_of
 from nodes.expansion import FlowError, FlowPlan, plan_flow
+from runs.engine.recorded import Batch, batches_of
 from runs.models import Dependency, Run, TaskRun, Trigger
 from runs.planning.estimates import expected_seconds
 from runs.planning.kept_settings import Choice
@@ -182,8 +183,16 @@ def preview(run: Run, wish: Wish, *, revision: str = SAME, plans: dict[int, Flow
 
 def _endings(basis: Run) -> dict[str, str]:
     """key -> how it ended in the run that is repeated, in words: "failed", "skipped: upstream broken failed"."""
-    rows = basis.task_runs.exclude(state__in=DONE).values_list("unique_id", "state", "reason")
-    return {key: f"{state}: {why}" if state == TaskState.SKIPPED and why else str(state) for key, state, why in rows}
+    rows = basis.task_runs.exclude(state__in=DONE)
+    columns = rows.values_list("unique_id", "state", "reason", "result__batches")
+    return {key: _ending(state, why, batches_of(kept)) for key, state, why, kept in columns}
+
+
+def _ending(state: str, why: str, batches: list[Batch]) -> str:
+    if state == TaskState.SKIPPED and why:
+        return f"{state}: {why}"
+    left = sum(batch.state != TaskState.SUCCEEDED for batch in batches)
+    return f"{state}: {left} of {len(batches)} batches not built" if left else state
 
 
 def _why(verdict: Verdict, key: str, ended: Mapping[str, str]) -> str:

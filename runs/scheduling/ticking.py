@@ -5,8 +5,7 @@ opens are written in one transaction, behind a compare-and-swap; who loses it do
 """
 
 import logging
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -15,9 +14,10 @@ from django.utils import timezone
 
 from flows.models import Flow, Tick
 from flows.parameters import ParameterError
-from flows.scheduling.cron import CronError, due_slots, next_times
+from flows.scheduling.cron import due_slots
 from flows.scheduling.decisions import BATCH, decide
 from runs.models import Run, Trigger
+from runs.scheduling.upcoming import first_undecided
 from runs.services import cancel_run, start_run
 from runs.states import RUN_ACTIVE
 
@@ -32,7 +32,7 @@ def tick_all(now: datetime | None = None) -> int:
     at = now or timezone.now()
     for flow in Flow.objects.exclude(cron="").only("cron", "time_zone", "decided_until", "spread"):
         try:
-            if flow.decided_until is None or next_due(flow) + flow.delay <= at:
+            if flow.decided_until is None or first_undecided(flow) + flow.delay <= at:
                 decided += tick(flow.pk, at)
         except Exception:  # one flow's trouble must not hold up the others
             log.exception("schedule of flow %s", flow.pk)
@@ -49,19 +49,6 @@ def wake(flow_id: int) -> None:
     """Beat says that a flow is due; one that is gone meanwhile is not."""
     if Flow.objects.filter(pk=flow_id).exclude(cron="").exists():
         tick(flow_id, timezone.now())
-
-
-def next_due(flow: Flow) -> datetime:
-    """The first due time of the flow's schedule that has not been decided; the end of time without one. UTC."""
-    return _next(flow.cron, flow.time_zone, flow.decided_until or timezone.now())
-
-
-@lru_cache(maxsize=10_000)
-def _next(cron: str, zone: str, after: datetime) -> datetime:
-    try:
-        return next_times(cron, zone, 1, after)[0].astimezone(UTC)
-    except (CronError, IndexError):
-        return datetime.max.replace(tzinfo=UTC) - timedelta(days=366)  # a delay can be added to it
 
 
 def tick(flow_id: int, now: datetime) -> int:

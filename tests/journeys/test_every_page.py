@@ -54,7 +54,7 @@ PAGES: list[tuple[str, Callable[[Rows], str]]] = [
     ("status", lambda rows: "/status/"),
     ("pushes", lambda rows: f"/projects/{rows.environment.project_id}/pushes/"),
     ("failures", lambda rows: "/failures/"),
-    ("failure", lambda rows: f"/failures/{rows.failed.task_runs.get(state='failed').failure.fingerprint_id}/"),
+    ("failure", lambda rows: f"/failures/{rows.failed.task_runs.get(state='failed').failure.group_id}/"),
     ("alerts", lambda rows: "/alerts/"),
     ("alert-new", lambda rows: "/alerts/new/"),
     ("alert", lambda rows: f"/alerts/{rows.channel.pk}/"),

@@ -15,6 +15,7 @@ from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
 from tests.runs.engines import finished, make_flow, start, write_project
 from tests.runs.test_dbt_runs import SLOW
+from tests.runs.test_microbatch import project
 from tests.waiting import patience, until
 
 MODELS = {
@@ -110,6 +111,53 @@ def test_a_broken_model_is_seen_first_mended_and_rerun_from_the_failure(engine, 
     expect(tries.get_by_role("link")).to_have_count(2)
     tries.get_by_role("link", name=re.compile(f"#{first.pk}")).click()
     expect(page.locator("#run-head .badge").first).to_contain_text("Failed")  # history does not change
+
+
+def test_the_batch_that_failed_is_seen_and_a_rerun_is_as_the_first_try_unless_that_is_changed(
+    engine,  # noqa: F811
+    window,
+    tmp_path,
+    boss,
+    judge,
+):
+    flag = tmp_path / "flag"
+    flag.write_text("there is trouble")
+    flow = make_flow(project(flag), {"all": {"full_refresh": True}}, parameters=[{"name": "region", "type": "text"}])
+    first = finished(start(flow, parameters={"region": "north"}))
+    flow.nodes.update(full_refresh=False)
+    page = window.open(boss)
+    page.goto(f"/runs/{first.pk}/?task={first.task_runs.get(identifier='by_day').pk}")
+    batches = page.get_by_role("region", name="Batches of this model").locator("tbody tr")
+    expect(page.locator("#task-panel")).to_contain_text("3 of 4 built, 1 failed")
+    expect(page.locator("#task-panel .notice.error")).not_to_contain_text("PARTIAL")  # what it was is said in words
+    expect(batches).to_have_count(4)
+    expect(batches.nth(2)).to_contain_text("the third day is bad")
+    expect(batches.nth(2)).to_contain_text("Failed")
+    batches.last.scroll_into_view_if_needed()
+    judge(page, "run-batches")
+
+    page.get_by_role("link", name="Rerun from failure").click()
+    expect(page.get_by_role("radio", name=f"As in run {first.pk}")).to_be_checked()
+    expect(page.get_by_text("It was a full refresh")).to_be_visible()
+    expect(page.get_by_role("radio", name="The batches that were not built")).to_be_checked()
+    expect(page.locator("#foreseen")).to_contain_text("failed: 1 of 4 batches not built")
+    expect(page.get_by_label("region")).to_have_value("north")
+    judge(page, "run-rerun-batches")
+    page.get_by_role("radio", name="The window that a new run has").check()
+    page.get_by_label("region").fill("south")
+    expect(page.locator("#foreseen")).to_contain_text("1 task runs")
+    expect(page.get_by_role("radio", name="The window that a new run has")).to_be_checked()  # also once it was asked
+    page.get_by_role("radio", name="All batches of that window").check()
+    page.get_by_role("radio", name="No", exact=True).check()
+    flag.unlink()
+    page.get_by_role("button", name="Rerun").click()
+    page.wait_for_url(lambda url: f"/runs/{first.pk}/" not in url)
+    expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=patience(60_000))
+    again = first.reruns.get()
+    assert (again.scope["window"], again.scope["full_refresh"]) == ("whole", "no")
+    assert again.parameters == {"region": "south"}
+    row(page, "by_day").get_by_role("link").click()
+    expect(page.locator("#task-panel")).to_contain_text("4 of 4 built, from")
 
 
 def test_a_long_run_is_cancelled_and_says_by_whom(engine, window, tmp_path, boss):  # noqa: F811

@@ -99,7 +99,7 @@ def test_debug_events_can_wait_for_a_reader():
 
 
 def test_hooks_and_the_names_of_connections_are_where_they_were():
-    from dbt.adapters.postgres.connections import PostgresCredentials
+    from dbt.adapters.postgres.connections import PostgresConnectionManager, PostgresCredentials
     from dbt.task.run import RunTask
 
     assert list(inspect.signature(RunTask.safe_run_hooks).parameters) == [
@@ -109,6 +109,7 @@ def test_hooks_and_the_names_of_connections_are_where_they_were():
         "extra_context",
     ]
     assert "application_name" in PostgresCredentials.__dataclass_fields__
+    assert "cls.get_credentials(connection.credentials)" in inspect.getsource(PostgresConnectionManager.open)
 
 
 def test_what_a_project_reads_of_its_invocation_is_kept_where_it_is_replaced():

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -9,12 +10,14 @@ from django.db import connections
 
 from flows.access import Actor, acting_as
 from flows.models import Flow
-from nodes import services
+from nodes import ordering, services
 from nodes.canvas import perform, picture
 from nodes.document import document_of
 from nodes.editing import Base, EditConflict
 from nodes.expansion import refresh_flow
+from nodes.kinds import transformation
 from nodes.models import Change, Expansion, Link, Node, Task
+from nodes.services import check_node, delete_node
 from tests.pages import Person, sample_flow
 
 pytestmark = pytest.mark.django_db
@@ -319,3 +322,33 @@ def test_a_new_revision_is_no_edit(flow, staging):
     before = flow.changes.count()
     refresh_flow(flow, reason="new revision")
     assert flow.changes.count() == before and Expansion.objects.count() == 1
+
+
+def test_saving_a_node_expands_each_node_once_and_orders_the_flow_once(ada, flow, staging, marts, monkeypatch):
+    calls = Counter()
+
+    def counted(name, real):
+        def call(*args, **options):
+            calls[name] += 1
+            return real(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(transformation, "expand", counted("expand", transformation.expand))
+    monkeypatch.setattr(ordering, "order", counted("order", ordering.order))
+    path = f"/flows/{flow.pk}/nodes/{staging.pk}/"
+    page = ada.open(path)
+    form = next(form for form in page.forms if "include" in form.fields)
+    page = ada.post(page, form, {"include": "stg_orders"})
+    assert "Saved: 1 model" in page.html
+    assert calls == {"expand": flow.nodes.count(), "order": 1}
+    assert list(staging.tasks.values_list("identifier", flat=True)) == ["staging.stg_orders"]
+
+
+def test_a_plan_is_made_anew_when_somebody_else_edited_the_flow_since(flow, staging, marts):
+    staging.include = ["stg_orders"]
+    staging.flow = flow
+    plan = check_node(staging)
+    delete_node(Node.objects.select_related("flow__environment").get(pk=marts.pk))
+    services.save_node(staging, plan=plan)
+    assert set(Task.objects.filter(node__flow=flow).values_list("node__name", flat=True)) == {"Staging"}

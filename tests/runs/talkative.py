@@ -7,16 +7,19 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dbt.flags import get_flag_dict
+from django.conf import settings
 
 from runs.logs import store
 from runs.models import Attempt, Run
+from tests.forks import installed
 from tests.runs.engines import write_project
 
 MARK = "READ|"
@@ -73,72 +76,23 @@ MACROS = """
 {% endmacro %}
 """.replace("FLAGS", repr(FLAGS))
 
-YML = """
-name: small
-profile: small
-version: '1.0'
-on-run-start: "{{ tell_all('on-run-start') }}"
-on-run-end: ["{{ tell_all('on-run-end') }}", "{{ tell_results() }}"]
-"""
-
 PROFILE = "small: {target: dev, outputs: {dev: {type: duckdb, path: warehouse.duckdb, schema: main, threads: 1}}}\n"
 
-SCHEMA = """
-models:
-  - name: a
-    columns: [{name: id, data_tests: [not_null, unique]}]
-  - name: below
-    columns: [{name: id, data_tests: [not_null]}]
-  - name: growing
-    columns: [{name: id, data_tests: [{accepted_values: {arguments: {values: [7]}, config: {severity: warn}}}]}]
-  - {name: versioned, latest_version: 2, versions: [{v: 1}, {v: 2}]}
-unit_tests:
-  - {name: stays, model: b, given: [{input: ref('a'), rows: [{id: 4}]}], expect: {rows: [{id: 4}]}}
-exposures:
-  - {name: dashboard, type: dashboard, owner: {email: ada@example.org}, depends_on: [ref('b')]}
-"""
-
-MODELS = {
-    "a": "{{ config(materialized='table', pre_hook=\"{{ tell_all('pre-hook') }}\", "
-    "post_hook=\"{{ tell_all('post-hook') }}\") }}"
-    "{{ tell_all('model a') }} select 1 as id",
-    "ghost": "{{ config(materialized='ephemeral') }} {{ tell_all('ghost') }} select id from {{ ref('a') }}",
-    "b": "select id from {{ ref('a') }}",
-    "growing": "{{ config(materialized='incremental') }}{{ tell_all('incremental') }}"
-    "{% if execute %}{% do tell('incremental', 'is_incremental', is_incremental()) %}"
-    "{% do tell('incremental', 'should_full_refresh', should_full_refresh()) %}{% endif %}"
-    " select id from {{ ref('ghost') }}",
-    "events": "{{ config(materialized='table', event_time='at') }} select timestamp '2026-01-01 10:00' as at",
-    "by_day": "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at', "
-    "batch_size='year', begin='2025-01-01') }}{{ tell_all('microbatch') }}"
-    "{% if execute and model.batch %}{% do tell('microbatch', model.batch.id, model.batch | string) %}{% endif %}"
-    "select * from {{ ref('events') }}",
-    "versioned_v1": "select 1 as v",
-    "versioned_v2": "{{ tell_all('versioned') }} select 2 as v",
-    "broken": "select nonsense from {{ ref('b') }}",
-    "below": "select id from {{ ref('broken') }}",
-}
+PROJECTS = Path(__file__).parents[1]
 
 
-def write_talkative(folder: Path, models: Mapping[str, str] = MODELS, yml: str = YML, **files: str) -> Path:
-    """Write the project, with a profile on DuckDB unless the files bring one."""
-    files = {
-        "macros__tell.sql": MACROS,
-        "models__schema_yml": SCHEMA,
-        "profiles_yml": PROFILE,
-        "models__in_python.py": "def model(dbt, session):\n    return session.sql('select 42 as answer')\n",
-        "seeds__colours.csv": "id,name\n1,red\n2,green\n",
-        "tests__alone.sql": "{{ tell_all('test') }} select * from {{ ref('a') }} where id > 1",
-        "snapshots__snap_yml": "snapshots:\n  - {name: snap, relation: ref('a'), "
-        "config: {unique_key: id, strategy: check, check_cols: all}}\n",
-        **files,
-    }
-    return write_project(folder, models, dbt_project=yml, **files)
+def write_zoo(folder: Path) -> Path:
+    """The project in which all of dbt stands once: its tests/zoo_project, with the macros that tell."""
+    shutil.copytree(PROJECTS / "zoo_project", folder)
+    (folder / "macros" / "tell.sql").write_text(MACROS)
+    (folder / "dbt_packages").mkdir()
+    (folder / "dbt_packages" / "shared").symlink_to("../packages/shared")  # as `dbt deps` does
+    return folder
 
 
-def write_quiet(folder: Path, models: Mapping[str, str], yml: str) -> Path:
-    """A project with the macros alone, and these models."""
-    return write_project(folder, models, dbt_project=yml, **{"macros__tell.sql": MACROS, "profiles_yml": PROFILE})
+def write_quiet(folder: Path, models: Mapping[str, str], yml: str, profile: str = PROFILE) -> Path:
+    """A project with the macros alone, and these models; on DuckDB unless the profile says otherwise."""
+    return write_project(folder, models, dbt_project=yml, **{"macros__tell.sql": MACROS, "profiles_yml": profile})
 
 
 def read_of(lines: Iterable[str]) -> dict[tuple[str, str], Any]:
@@ -159,15 +113,18 @@ def read_by_dbt(folder: Path, *arguments: str) -> dict[tuple[str, str], Any]:
 def dbt(folder: Path, *arguments: str) -> str:
     """Call dbt in the folder as a person does; what it printed."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("DBT_", "PYTHON"))}
-    called = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", *arguments],
-        cwd=folder,
-        env={**clean, **TOLD},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return called.stdout
+    argv = [sys.executable, "-m", "dbt.cli.main", *arguments]
+    env = {**clean, **settings.DBT_ENVIRONMENT}
+    started = installed[0].popen if installed else _popen
+    called = started(argv, subprocess.Popen, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with called:
+        return called.communicate()[0].decode()
+
+
+def _popen(argv: Sequence[str], real: Any, **options: Any) -> subprocess.Popen[bytes]:
+    """Where nothing is forked."""
+    started: subprocess.Popen[bytes] = real(argv, **options)
+    return started
 
 
 TOLD = {

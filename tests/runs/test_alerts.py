@@ -16,6 +16,7 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from dexsite.configuration import mail_server
+from flows.infra.times import instant
 from flows.models import Flow, Tick
 from runs.alerts import address, events, sending, services, watching
 from runs.alerts.address import AddressError, resolve
@@ -528,7 +529,7 @@ def test_a_due_time_without_a_run_is_told_of_once():
     flow.save()
     assert note_late(now) == 1 and note_late(now) == 0  # no scheduler has looked
     told = row.deliveries.get().body
-    assert told["next_due"] > told["due_at"] and told["flow"] == flow.name and told["owner"] == ""
+    assert told["next_start"] > told["due_at"] and told["flow"] == flow.name and told["owner"] == ""
     due = now - timedelta(minutes=30)
     Flow.objects.update(cron="")
     for minutes, outcome in (
@@ -542,7 +543,7 @@ def test_a_due_time_without_a_run_is_told_of_once():
         Tick.objects.create(flow=flow, due_at=now - timedelta(minutes=minutes), outcome=outcome)
     queued = start_run(flow, trigger=Trigger.SCHEDULE, actor="test", tick=Tick.objects.get(outcome="run"))
     assert note_late(now) == 3 and note_late(now) == 0
-    assert {told["due_at"] for told in row.deliveries.values_list("body", flat=True)} >= {due.isoformat()}
+    assert {told["due_at"] for told in row.deliveries.values_list("body", flat=True)} >= {instant(due)}
     assert queued.state == "queued" and row.deliveries.filter(event=EventKind.LATE).count() == 4
 
 

@@ -435,12 +435,12 @@ def test_a_flow_tells_its_schedule_and_what_is_due_next(ada):
     Tick.objects.create(flow=flow, due_at=soon, cause="once", outcome="planned")
     shown = ada.get(f"/api/flows/{flow.pk}").json()
     assert shown["schedule"] == {"cron": "0 2 * * *", "time_zone": "Europe/Berlin", "sentence": "Every day at 02:00"}
-    assert len(shown["next_due"]) == 5 and shown["next_due"] == sorted(shown["next_due"])
-    assert f"{soon:%Y-%m-%dT%H:%M:%S}.000Z" in shown["next_due"]
+    assert len(shown["next_starts"]) == 5 and shown["next_starts"] == sorted(shown["next_starts"])
+    assert f"{soon:%Y-%m-%dT%H:%M:%S}.000Z" in shown["next_starts"]
     assert shown["latest_run"] is None and shown["parameters"] == [DAY] and shown["description"] == ""
     flow.paused = True
     flow.save()
-    assert ada.get(f"/api/flows/{flow.pk}").json()["next_due"] == []
+    assert ada.get(f"/api/flows/{flow.pk}").json()["next_starts"] == []
     started = ada.post(f"/api/flows/{flow.pk}/runs", {"parameters": {"day": "2026-01-31"}}).json()
     assert ada.get(f"/api/flows/{flow.pk}").json()["latest_run"] == started
 
@@ -480,6 +480,47 @@ def test_a_run_tells_how_its_tasks_stand_and_each_task_how_it_went(ada):
         ("c", "skipped", 0),
     ]
     assert found[1]["reason"] and found[2]["started_at"] is None
+
+
+def test_a_task_tells_its_batches_as_the_page_does(ada):
+    run = drain(open_graph({"a": (), "b": ()}))
+    began = "2026-01-30T00:00:00+00:00"
+    kept = [
+        {
+            "start": began,
+            "end": "2026-01-31T00:00:00+00:00",
+            "label": "2026-01-30",
+            "status": "success",
+            "seconds": 4.2,
+        },
+        {"start": "2026-01-31T00:00:00+00:00", "end": "2026-02-01T00:00:00+00:00", "label": "2026-01-31", "status": ""},
+    ]
+    kept[0]["earlier"] = True
+    run.task_runs.filter(identifier="a").update(result={"batches": {"incremental": True, "rows": kept}})
+    with CaptureQueriesContext(connection) as captured:
+        one, two = ada.get(f"/api/runs/{run.pk}/tasks").json()["tasks"]
+    assert two["batches"] == []
+    assert one["batches"] == [
+        {
+            "label": "2026-01-30",
+            "start": "2026-01-30T00:00:00.000Z",
+            "end": "2026-01-31T00:00:00.000Z",
+            "state": "succeeded",
+            "seconds": 4.2,
+            "message": "",
+            "earlier": True,
+        },
+        {
+            "label": "2026-01-31",
+            "start": "2026-01-31T00:00:00.000Z",
+            "end": "2026-02-01T00:00:00.000Z",
+            "state": "pending",
+            "seconds": None,
+            "message": "",
+            "earlier": False,
+        },
+    ]
+    assert sum("kept_batches" in query["sql"] for query in captured) == 1
 
 
 def test_gates_are_no_tasks(ada):

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from django.test import Client
 
 from runs.api import urls
 from runs.api.errors import CODES
+from runs.engine.recorded import Batch
 from runs.models import TaskRun, Trigger
 from runs.services import start_run
 from runs.states import RunState, TaskState
@@ -111,6 +113,11 @@ def test_every_error_and_every_state_is_in_the_page():
     assert set(example(text)[2]["tasks"]) == {state.value for state in TaskState}
     assert all(f"`{trigger}`" in text for trigger in Trigger)
     assert all(f"`{state}`" in SECTIONS["GET", "/api/flows/<id>/runs"] for state in RunState)
+
+
+def test_the_batch_of_the_page_has_what_a_batch_has():
+    (batch,) = re.findall(r"^```json batch\n(.*?)^```", PAGE, re.M | re.S)
+    assert list(json.loads(batch)) == [each.name for each in fields(Batch)]
 
 
 @pytest.mark.django_db

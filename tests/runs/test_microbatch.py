@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -223,15 +224,22 @@ from generate_series(0, {last}) i
 """
 
 
-def test_a_rerun_builds_the_batch_that_failed_on_postgresql_too(engine, flag, postgres_profile, settings):
+@pytest.fixture
+def open_folder():
+    """A folder that the server, as somebody else, can read; a second pytest closes pytest's own to others."""
+    with tempfile.TemporaryDirectory(prefix="dex-tests-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_rerun_builds_the_batch_that_failed_on_postgresql_too(engine, open_folder, postgres_profile, settings):
     settings.DBT_ENVIRONMENT = {**settings.DBT_ENVIRONMENT, "DBT_TROUBLE": "yes"}
-    third, folder = day(2).replace("-", ""), flag.parent
+    third, folder, flag = day(2).replace("-", ""), open_folder, open_folder / "flag"
+    flag.touch()
     models = {
         "events": EVENTS_ON_POSTGRESQL.format(begin=day(0), last=DAYS - 1),
         "by_day": ON_POSTGRESQL.format(begin=day(0), third=third, folder=folder),
     }
-    for place in (folder, *folder.parents[:2]):
-        place.chmod(0o755)  # the server runs as somebody else
     run = run_to_end(make_flow(write_project(folder / "p", models, profiles_yml=postgres_profile)))
     assert [status for _, status in batches(run)] == ["success", "success", "error", "success"]
     assert "1 of 4 batches failed" in run.task_runs.get(identifier="by_day").reason

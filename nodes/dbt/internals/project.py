@@ -1,5 +1,6 @@
 """A dbt project, loaded once, whose resources can be executed one by one."""
 
+import copy
 import json
 import os
 import threading
@@ -267,7 +268,14 @@ class Project:
 
     def _name_connections(self, label: str, leftovers: bool) -> None:
         """PostgreSQL goes on with a query whose client was killed: a second try would meet the first."""
-        self.config.credentials.application_name = label
+
+        def named(credentials: Any) -> Any:
+            """A copy: models read the credentials themselves as `target`."""
+            made = copy.copy(credentials)
+            made.application_name = label
+            return made
+
+        type(self.adapter.connections).get_credentials = staticmethod(named)
         if leftovers:
             sql = (
                 "select pg_terminate_backend(pid) from pg_stat_activity "  # noqa: S608 - a label of dex's own

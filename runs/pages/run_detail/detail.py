@@ -15,6 +15,7 @@ from nodes.ordering import GATE
 from runs.alerts.failure_groups.models import FailureGroup
 from runs.alerts.failure_groups.normalise import is_said_by
 from runs.alerts.failure_groups.record import failure_group_of
+from runs.engine.recorded import Batch, batches_of
 from runs.logs import store
 from runs.logs.compiled import compiled_sql
 from runs.models import Attempt, TaskRun
@@ -55,17 +56,6 @@ class Table:
     cursor: tuple[Any, Any] | None
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One batch of a microbatch model; `state` in the words of tasks, `earlier`: built by an earlier try or run."""
-
-    label: str
-    state: TaskState
-    seconds: float | None
-    message: str
-    earlier: bool
-
-
 @dataclass
 class Detail:
     """What the panel of a task shows."""
@@ -104,7 +94,7 @@ def detail_of(task: TaskRun, *, with_rows: bool = False) -> Detail:
     upstream, downstream = around(task)
     failed = task.state == TaskState.FAILED
     latest = tries[0] if tries else None
-    batches = batches_of(task)
+    batches = batches_of(result.get("batches"))
     waits_on = [row for row in upstream if row.ended_at is None] if task.state == TaskState.PENDING else []
     return Detail(
         task=task,
@@ -130,23 +120,6 @@ def detail_of(task: TaskRun, *, with_rows: bool = False) -> Detail:
     )
 
 
-_BATCH = {"success": TaskState.SUCCEEDED, "error": TaskState.FAILED, "skipped": TaskState.SKIPPED}
-
-
-def batches_of(task: TaskRun) -> list[Batch]:
-    """The batches of a microbatch model, in the order of their time."""
-    return [
-        Batch(
-            label=str(row.get("label") or row.get("start")),
-            state=_BATCH.get(str(row.get("status")), TaskState.PENDING),
-            seconds=row.get("seconds"),
-            message=str(row.get("message") or ""),
-            earlier=bool(row.get("earlier")),
-        )
-        for row in ((task.result or {}).get("batches") or {}).get("rows", ())
-    ]
-
-
 def _is_built(batch: Batch) -> bool:
     return batch.state == TaskState.SUCCEEDED
 
@@ -169,6 +142,8 @@ def _cursor(result: dict[str, Any]) -> tuple[Any, Any] | None:
 def _error(task: TaskRun, tests: list[Test]) -> str:
     """What went wrong, in the words of the warehouse; where a test failed, with what it said."""
     said = str(task.result.get("message") or "") if task.result.get("status") in ("error", "runtime error") else ""
+    if any(batch.state == TaskState.FAILED for batch in batches_of(task.result.get("batches"))):
+        said = ""  # dbt counts the batches; the reason names them
     first = next((test for test in tests if test.is_bad and test.message), None)
     lines = ["" if is_said_by(task.reason, said) else task.reason, said, first.message if first else ""]
     return "\n\n".join(dict.fromkeys(line.strip() for line in lines if line.strip()))

@@ -295,7 +295,7 @@ def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
         "chosen": [(key, names.get(key, key)) for key in chosen],
         "foreseen": foreseen,
         "choice": choice,
-        **_microbatch(run),
+        **_kept(run),
         "problem": problem,
         "mended": mended(run) if run.is_over and run.state != RunState.SUCCEEDED and not chosen else "",
         "key": request.POST.get("form") or secrets.token_urlsafe(12),
@@ -304,13 +304,17 @@ def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
     return render(request, template, context, status=422 if problem or (form is not None and form.errors) else 200)
 
 
-def _microbatch(run: Run) -> dict[str, Any]:
-    """What the dialog of a rerun asks besides: only where a task of the run takes it."""
+def _kept(run: Run) -> dict[str, Any]:
+    """What the dialog of a rerun asks besides, where a task of the run takes it, and how it was in the first try."""
     basis = reruns.basis_of(run)
     batched = basis.task_runs.filter(spec__microbatch=True)
     since = next((spec["since"] for spec in batched.values_list("spec", flat=True) if spec.get("since")), None)
+    dbt = basis.task_runs.filter(kind__in=(Node.Kind.TRANSFORMATION, Node.Kind.CONNECTION))
+    refreshed = {bool(value) for value in dbt.values_list("spec__full_refresh", flat=True)}
+    words = {frozenset([True]): "It was a full refresh", frozenset([False]): "It was none"}
     return {
-        "has_dbt": basis.task_runs.filter(kind__in=(Node.Kind.TRANSFORMATION, Node.Kind.CONNECTION)).exists(),
+        "has_dbt": bool(refreshed),
+        "was_refreshed": words.get(frozenset(refreshed), "Some steps with, some without"),
         "has_batches": batched.exists(),
         "window_until": datetime.fromisoformat(since) if since else basis.started_at,
     }

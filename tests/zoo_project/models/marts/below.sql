@@ -1,0 +1,1 @@
+select id from {{ ref('fragile') }} union all select id from {{ ref('snap') }}

@@ -1,0 +1,1 @@
+select id, 1 as portions from {{ ref('stg_animals') }}

@@ -1,0 +1,1 @@
+{{ config(materialized='shout') }} select name as word from {{ ref('colours') }}
