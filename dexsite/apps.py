@@ -11,5 +11,6 @@ class DexAdminConfig(AdminConfig):
     default_site = "dexsite.admin.DexAdminSite"
 
     def ready(self) -> None:
+        """Called by Django once all apps are loaded."""
         super().ready()
         import_module("dexsite.users.admin")  # instead of the pages that django.contrib.auth has registered by now

@@ -1,0 +1,1 @@
+"""Where, what and when: projects, environments, flows and their schedules."""

@@ -88,6 +88,7 @@ class ActingMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request as the person who sent it."""
         with acting_as(request.user):
             return self.get_response(request)
 

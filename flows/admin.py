@@ -70,6 +70,7 @@ class ProjectAdmin(admin.ModelAdmin):
         return format_html('<a href="{}">{}</a>', address, said)
 
     def save_model(self, request: HttpRequest, obj: Project, form: forms.ModelForm, change: bool) -> None:
+        """Save it by its service."""
         super().save_model(request, obj, form, change)
         try:
             form.keep_secrets(obj)  # type: ignore[attr-defined]
@@ -116,6 +117,7 @@ class EnvironmentAdmin(ObjectActions):
         return render_to_string("runs/_sync.html", {"row": environment})
 
     def save_model(self, request: HttpRequest, obj: Environment, form: forms.ModelForm, change: bool) -> None:
+        """Save it by its service."""
         super().save_model(request, obj, form, change)
         if set(form.changed_data) - {"name", "sync_every", "threads"}:
             _forget_what_was_wrong(Environment.objects.filter(pk=obj.pk))
@@ -144,12 +146,15 @@ class LogInAdmin(admin.ModelAdmin):
         return row.name or "a name that nobody has"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds one here."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes one here."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes one here."""
         return False
 
 
@@ -184,7 +189,9 @@ class RevisionAdmin(admin.ModelAdmin):
         return ", ".join(f"{n} {kind.replace('_', ' ')}{'' if n == 1 else 's'}" for n, kind in ordered) or "-"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds one here."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes one here."""
         return False

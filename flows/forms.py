@@ -26,12 +26,14 @@ class DeclarationsField(forms.JSONField):
     """JSON; what Python's reader gives up on is a mistake of the text too, not of the site."""
 
     def to_python(self, value: Any) -> Any:
+        """The value; a text that is too deep or too large is a mistake at the field."""
         try:
             return super().to_python(value)
         except (RecursionError, ValueError) as error:  # nested too deep; a number of thousands of digits
             raise ValidationError(self.error_messages["invalid"], code="invalid") from error
 
     def bound_data(self, data: Any, initial: Any) -> Any:
+        """What was typed, to be shown again."""
         try:
             return super().bound_data(data, initial)
         except (RecursionError, ValueError):
@@ -58,6 +60,7 @@ class ByKindWidget(forms.Widget):
         return {kind: policy for kind, policy in typed.items() if policy}
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        """Whether the form has no such field."""
         return not any(f"{name}_{kind}_{setting}" in data for kind in KINDS for setting in self.settings)
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
@@ -97,6 +100,7 @@ class ByKindField(forms.Field):
         }
 
     def validate(self, value: Any) -> None:
+        """Check the policy of every kind."""
         super().validate(value)
         if wrong := problem_of_kinds(value):
             raise ValidationError(wrong)

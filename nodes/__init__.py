@@ -1,0 +1,1 @@
+"""What flows consist of: nodes, their selections and connections, and what dbt knows of them."""

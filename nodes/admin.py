@@ -34,12 +34,15 @@ class FlowAdmin(ObjectActions):
         return request.user.has_perm("runs.add_run")
 
     def save_model(self, request: HttpRequest, obj: Flow, form: ModelForm, change: bool) -> None:
+        """Save it by its service."""
         services.save_flow(obj)
 
     def delete_model(self, request: HttpRequest, obj: Flow) -> None:
+        """Delete it by its service."""
         services.delete_flow(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Flow]) -> None:
+        """Delete each by its service."""
         for flow in queryset:
             services.delete_flow(flow)
 
@@ -79,6 +82,7 @@ class NodeAdmin(ObjectActions):
         return render_to_string("nodes/_expansions.html", {"expansions": latest})
 
     def save_model(self, request: HttpRequest, obj: Node, form: ModelForm, change: bool) -> None:
+        """Save it by its service."""
         services.save_node(obj)
         self.message_user(request, f"{obj} has {what_it_does(obj)}.")
         revision = obj.flow.environment.current_revision
@@ -86,9 +90,11 @@ class NodeAdmin(ObjectActions):
             self.message_user(request, warning.message, messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: Node) -> None:
+        """Delete it by its service."""
         services.delete_node(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
+        """Delete each by its service."""
         for node in queryset:
             services.delete_node(node)
 
@@ -103,16 +109,20 @@ class LinkAdmin(ObjectActions):
     list_select_related = ("flow", "up", "down")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes one here."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Link, form: ModelForm, change: bool) -> None:
+        """Save it by its service."""
         obj.flow = obj.up.flow
         obj.pk = services.link(obj.up, obj.down).pk
 
     def delete_model(self, request: HttpRequest, obj: Link) -> None:
+        """Delete it by its service."""
         services.unlink(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Link]) -> None:
+        """Delete each by its service."""
         for arrow in queryset:
             services.unlink(arrow)
 
@@ -128,12 +138,15 @@ class ChangeAdmin(admin.ModelAdmin):
     fields = ("flow_name", "version", "at", "actor", "said", "details", "document")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds one here."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes one here."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes one here."""
         return False
 
 

@@ -1,3 +1,5 @@
+"""The app of Django."""
+
 from django.apps import AppConfig
 
 

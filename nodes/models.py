@@ -136,7 +136,7 @@ class Node(models.Model):
     """A step of a flow: what it selects, and how that is executed."""
 
     class Kind(models.TextChoices):
-        """What a node does; nodes.kinds.KINDS has one entry for each."""
+        """What a node does; nodes.expansion has one entry for each."""
 
         CONNECTION = "connection", "Connection"
         TRANSFORMATION = "transformation", "Transformation"

@@ -1,0 +1,1 @@
+"""What happens: runs are planned, executed, watched and kept."""

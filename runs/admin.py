@@ -48,12 +48,15 @@ class ReadOnly:
         return state_badge(row.state)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody adds one here."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes one here."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes one here."""
         return False
 
 

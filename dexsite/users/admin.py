@@ -20,6 +20,7 @@ class PermissionsField(ModelMultipleChoiceField):
     """Permissions by what they say, without app and table."""
 
     def label_from_instance(self, obj: Any) -> str:
+        """How a role is named in the list."""
         return str(obj.name)
 
 
@@ -40,6 +41,7 @@ class RoleAdmin(GroupAdmin):
     """Groups: viewer, operator, editor, admin, and those made here."""
 
     def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        """Offers permissions in words."""
         return super().formfield_for_manytomany(db_field, request, **{**kwargs, **_readable(db_field)})
 
 
@@ -59,6 +61,7 @@ class PersonAdmin(UserAdmin):
     )
 
     def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        """Offers permissions in words."""
         return super().formfield_for_manytomany(db_field, request, **{**kwargs, **_readable(db_field)})
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
@@ -74,6 +77,7 @@ class PersonAdmin(UserAdmin):
         return super().construct_change_message(request, form, formsets, add)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Users with their roles."""
         return super().get_queryset(request).prefetch_related("groups")
 
     @admin.display(description="groups")
@@ -82,13 +86,16 @@ class PersonAdmin(UserAdmin):
         return ", ".join(group.name for group in user.groups.all())
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What only superusers change."""
         own = () if request.user.is_superuser else ("is_superuser", "user_permissions")
         return (*super().get_readonly_fields(request, obj), *own)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Superusers are changed by superusers alone."""
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Superusers are deleted by superusers alone."""
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

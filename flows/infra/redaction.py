@@ -145,9 +145,3 @@ class Redactor:
         """Whether some pattern is longer than this and starts with it; sorted, they stand side by side."""
         at = bisect_right(self._patterns, rest)
         return at < len(self._patterns) and self._patterns[at].startswith(rest)
-
-
-def redact(data: bytes, secrets: Iterable[str]) -> bytes:
-    """One whole text, masked."""
-    redactor = Redactor(secrets)
-    return redactor.feed(data) + redactor.flush()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
-from typing import Literal, get_args
+from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -18,7 +18,6 @@ from cronsim import CronSim, CronSimError
 from flows.scheduling.cron_words import fields_of, sentence
 
 Frequency = Literal["minute", "hour", "day", "week", "month"]
-FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")  # as ISO 8601 has them
 # Those that divide an hour or a day evenly: with others the last interval of the hour or day is a shorter one.
 EVERY_MINUTES = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)

@@ -49,7 +49,7 @@ class Fields:
 
 def fields_of(cron: str) -> Fields:
     """When an accepted expression fires. In: five fields, as `flows.scheduling.cron.normalize` leaves them."""
-    rules = CronSim(cron, datetime(2024, 1, 1))
+    rules = CronSim(cron, datetime(2024, 1, 1))  # noqa: DTZ001 - only its sets are read
     days = {day for day in rules.days if isinstance(day, int) and day > 0}
     last = [
         words

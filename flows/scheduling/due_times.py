@@ -20,7 +20,7 @@ def slots_in(cron: str, zone: str, after: datetime, until: datetime) -> list[dat
     expression = normalize(cron)
     if not _keeps_distance(where, after, until):
         return due_slots(expression, zone, after, until, MOST)[0]
-    rules = CronSim(expression, datetime(2024, 1, 1))  # for its sets and its test of days
+    rules = CronSim(expression, datetime(2024, 1, 1))  # noqa: DTZ001 - for its sets and its test of days
     first, last = after.astimezone(where), until.astimezone(where)
     offset = first.utcoffset() or timedelta()
     times = [timedelta(hours=hour, minutes=minute) for hour in sorted(rules.hours) for minute in sorted(rules.minutes)]

@@ -56,14 +56,17 @@ class DbtClient:
 
     @property
     def pid(self) -> int:
+        """The process id of the child."""
         return self.child.pid
 
     @property
     def pid_start(self) -> int:
+        """When the child started, in the kernel's ticks."""
         return self.child.pid_start
 
     @property
     def alive(self) -> bool:
+        """Whether the child still runs."""
         return self.child.poll() is None
 
     def open(

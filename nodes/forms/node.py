@@ -52,6 +52,7 @@ class ArgumentsWidget(forms.Widget):
         return [{"key": key.strip(), "value": value} for key, value in pairs if key.strip() or value]
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        """Whether the form has no such rows."""
         return f"{name}_key" not in data
 
     def format_value(self, value: Any) -> list[dict[str, str]]:
@@ -69,6 +70,7 @@ class ArgumentsField(forms.Field):
         return value or []
 
     def validate(self, value: Any) -> None:
+        """Check every parameter."""
         super().validate(value)
         if problems := list(argument_problems(value)):
             raise ValidationError(problems)

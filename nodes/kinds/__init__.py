@@ -1,0 +1,1 @@
+"""What each kind of node does: Transformation, Connection, Custom Script."""

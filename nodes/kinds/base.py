@@ -53,7 +53,6 @@ class Expanded:
     errors: tuple[Problem, ...] = ()
     selected: tuple[str, ...] = ()  # what dbt says is selected, also what is not executed: ephemeral models, exposures
     command: Mapping[str, Any] = field(default_factory=dict)  # of dbt, that a Transformation stands for
-    why: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

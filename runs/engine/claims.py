@@ -157,22 +157,18 @@ def _after_a_start_hook(claim: Claim, what: str) -> None:
 
 
 def _next_state(claim: Claim, ended: Ended) -> tuple[TaskState, dict[str, Any]]:
-    if ended.state == TaskState.SUCCEEDED:
+    if ended.state == "succeeded":
         return TaskState.SUCCEEDED, {"output_fence": claim.fence}
     retries = int(claim.spec.get("retries") or 0)
-    if (
-        ended.state == TaskState.FAILED
-        and ended.retryable
-        and claim.attempts <= retries
-        and _is_worth_a_try(claim, ended)
-    ):
+    if ended.state == "failed" and ended.retryable and claim.attempts <= retries and _is_worth_a_try(claim, ended):
         # A cancel that comes just now finds this row WAITING, or the sweeper does.
         return TaskState.WAITING, {"not_before": after(_delay(claim))}
     return TaskState(ended.state), {}
 
 
 def _delay(claim: Claim) -> float:
-    return min(float(claim.spec.get("retry_delay") or 0) * 2 ** (claim.attempts - 1), LONGEST_DELAY_S)
+    seconds = float(claim.spec.get("retry_delay") or 0) * float(2 ** (claim.attempts - 1))
+    return min(seconds, LONGEST_DELAY_S)
 
 
 def _is_worth_a_try(claim: Claim, ended: Ended) -> bool:

@@ -4,6 +4,7 @@ from runs.logs import store
 
 
 def compiled_sql(path: object) -> str:
+    """The compiled code at a path of the store; empty where there is none."""
     if not isinstance(path, str) or not path:
         return ""
     try:

@@ -97,7 +97,6 @@ def test_the_newest_commit_of_a_branch_becomes_a_folder_that_nobody_writes_to(tm
     assert (made.checkout(made.fetch("other").sha).folder / "models/a.sql").read_text() == "select 2"
     modes = {stat.S_IMODE(path.stat().st_mode) & 0o222 for path in found.folder.rglob("*")}
     assert modes == {0}
-    assert made.branches() == ["main", "other"]
 
 
 def test_a_branch_may_take_the_name_that_was_a_folder_of_branches_and_back(tmp_path, clone):
@@ -201,8 +200,8 @@ def test_a_repository_is_fetched_over_ssh_from_a_known_host_alone(tmp_path, clon
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True
         )
         assert other.returncode == 0
+        wrong = Access(private_key=(tmp_path / "other").read_text(), known_hosts=known)
         with pytest.raises(GitError, match="refused the SSH key"):
-            wrong = Access(private_key=(tmp_path / "other").read_text(), known_hosts=known)
             repository(tmp_path, source, access=wrong).fetch("main")
 
 

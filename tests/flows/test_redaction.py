@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.infra.redaction import MASK, Redactor, redact, unmaskable, variants
+from flows.infra.redaction import MASK, Redactor, unmaskable, variants
 
 AWKWARD = "p@ss w0rd/+%é!'\"<"
 KEY = "-----BEGIN KEY-----\nMIIabcdEFGHijkl0123456789\nqwertyUIOPasdf\n-----END KEY-----"
@@ -23,6 +23,12 @@ SECRETS = [AWKWARD, "AKIAABCDEFGHIJKL", KEY, LONGER, SHORTER, OVERLAPPING, "aaaa
 def masked(chunks: list[bytes], secrets: list[str] = SECRETS) -> bytes:
     redactor = Redactor(secrets)
     return b"".join(redactor.feed(chunk) for chunk in chunks) + redactor.flush()
+
+
+def redact(data, secrets):
+    """One whole text, masked."""
+    redactor = Redactor(secrets)
+    return redactor.feed(data) + redactor.flush()
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_a_value_is_read_as_dbt_reads_it(text: str, atom: Atom) -> None:
 def test_an_ampersand_is_and_with_or_without_spaces(text: str) -> None:
     selector = parse(text)
     assert selector.dbt == "tag:a,+tag:b"
-    assert [atom.text for atom in selector.intersections] == ["+tag:b"]
+    assert [atom.text for atom in selector.terms[0][1:]] == ["+tag:b"]
 
 
 @pytest.mark.parametrize("text", ["tag:a,+tag:b", "tag:a,+tag:b,x", "orders tag:a,tag:b people", "tag:a,config.x:y"])

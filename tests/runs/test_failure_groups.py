@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from runs.alerts.failure_groups.models import Failure, FailureGroup
 from runs.alerts.failure_groups.normalise import LONGEST, first_error_line, normalise
-from runs.alerts.failure_groups.record import failure_group_of, note_for, record_failures
+from runs.alerts.failure_groups.record import failure_group_of, record_failures
 from runs.alerts.watching import look_again
 from runs.models import Run, TaskRun
 from tests.pages import Person
@@ -98,7 +98,7 @@ def test_a_failure_is_counted_once_however_often_one_looks():
     assert known.count == 3 == Failure.objects.count() and known.text == "row <n> is bad"
     assert known.example == "row 2 is bad" and known.last_task_run.run == runs[-1]
     row = runs[0].task_runs.get(identifier="a")
-    assert failure_group_of(row) == known and note_for(row) == ""
+    assert failure_group_of(row) == known and known.note == ""
     assert failure_group_of(runs[0].task_runs.get(identifier="b")) is None
 
 

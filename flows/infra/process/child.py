@@ -36,6 +36,7 @@ class Finished:
 
     @property
     def ok(self) -> bool:
+        """Whether it ended with exit code 0."""
         return self.exit_code == 0
 
 

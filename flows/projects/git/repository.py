@@ -92,18 +92,6 @@ class Repository:
             if ref not in kept:
                 self._git("update-ref", "-d", "--", ref)
 
-    def branches(self) -> list[str]:
-        """The names of the branches there are, the default one first. Raises GitError."""
-        self._make()
-        said = self._git("ls-remote", "--symref", "--", self.source, "HEAD", "refs/heads/*", network=True).decode(
-            errors="replace"
-        )
-        default = next((line.split()[1] for line in said.splitlines() if line.startswith("ref:")), "")
-        names = [
-            line.partition("\t")[2].removeprefix("refs/heads/") for line in said.splitlines() if "\trefs/heads/" in line
-        ]
-        return sorted(names, key=lambda name: (f"refs/heads/{name}" != default, name))
-
     def commit(self, revision: str) -> Commit:
         """What a commit is called. In: a full hash or a ref of this copy. Raises GitError."""
         if not _SHA.fullmatch(revision) and not revision.startswith("refs/dex/"):

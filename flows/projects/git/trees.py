@@ -66,4 +66,5 @@ def remove(folder: Path) -> None:
 
 
 def printable(text: str) -> str:
+    """The text with a question mark for whatever cannot be printed."""
     return "".join(c if c.isprintable() else "?" for c in text)

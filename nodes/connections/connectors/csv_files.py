@@ -29,21 +29,36 @@ class Writing(Protocol):
     """The settings that say how CSV is written; `nodes.connections.connectors.readers.Reading` has them."""
 
     @property
-    def delimiter(self) -> str | None: ...
+    def delimiter(self) -> str | None:
+        """What separates values; None: found in the file."""
+
     @property
-    def quote(self) -> str: ...
+    def quote(self) -> str:
+        """What stands around values."""
+
     @property
-    def header(self) -> str: ...
+    def header(self) -> str:
+        """Whether the file has names of columns."""
+
     @property
-    def header_row(self) -> int: ...
+    def header_row(self) -> int:
+        """The line of the names, from 1."""
+
     @property
-    def encoding(self) -> str: ...
+    def encoding(self) -> str:
+        """The encoding of the file."""
+
     @property
-    def decimal_mark(self) -> str: ...
+    def decimal_mark(self) -> str:
+        """What stands before decimals."""
+
     @property
-    def null_words(self) -> list[str]: ...
+    def null_words(self) -> list[str]:
+        """Texts that mean no value."""
+
     @property
-    def as_text(self) -> bool: ...
+    def as_text(self) -> bool:
+        """Whether all values stay text."""
 
 
 @dataclass

@@ -162,7 +162,7 @@ class StreamLoad:
     def _publish(self, pipeline: Any, schema: Any, tables: list[str], known: Mapping[str, Any]) -> int:
         """Tables first, then the data into staging, then one transaction a stream. Out: the bytes that were loaded."""
         packages = pipeline.list_normalized_load_packages()
-        size = sum(
+        size: int = sum(
             job.file_size
             for load_id in packages
             for job in pipeline.get_load_package_info(load_id).jobs["new_jobs"]

@@ -110,23 +110,29 @@ def problems(
         found["look_back"] = "Looking back goes by the cursor: choose one, or clear this."
     if len(set(settings.primary_key)) != len(settings.primary_key):
         found["primary_key"] = "A column of the primary key is there twice."
-    if settings.columns is not None:
-        if not settings.columns:
-            found["columns"] = "Choose at least one column, or all."
-        needed = [*settings.primary_key, *([settings.cursor] if settings.cursor else [])]
-        if missing := [column for column in needed if settings.columns and column not in settings.columns]:
-            found["columns"] = f"Also choose {_and(missing)}: the primary key and the cursor must be loaded."
+    if wrong := _columns_problem(settings):
+        found["columns"] = wrong
     if wrong := _rename_problem(settings.rename):
         found["rename"] = wrong
-    for column, kind in settings.types.items():
-        if wrong := _type_problem(column, kind):
-            found["types"] = wrong
+    if wrongs := [wrong for column, kind in settings.types.items() if (wrong := _type_problem(column, kind))]:
+        found["types"] = wrongs[-1]
     if settings.row_filter and not filters:
         found["row_filter"] = "This connector cannot filter rows."
     for number, each in enumerate(settings.row_filter, 1):
         if problem := _filter_problem(each):
             found["row_filter"] = f"Filter {number}: {problem}"
     return found
+
+
+def _columns_problem(settings: StreamSettings) -> str | None:
+    if settings.columns is None:
+        return None
+    if not settings.columns:
+        return "Choose at least one column, or all."
+    needed = [*settings.primary_key, *([settings.cursor] if settings.cursor else [])]
+    if missing := [column for column in needed if column not in settings.columns]:
+        return f"Also choose {_and(missing)}: the primary key and the cursor must be loaded."
+    return None
 
 
 def decimal_of(kind: str) -> tuple[int, int] | None:

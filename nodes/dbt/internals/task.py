@@ -60,6 +60,7 @@ class Outcome:
 
     @property
     def good(self) -> bool:
+        """Whether dbt counts it as a success."""
         return self.status in ("success", "pass", "warn", "no-op")
 
 
@@ -82,6 +83,7 @@ class Events(EventManager):
     def fire_event(
         self, e: Any, level: Any = None, node: Any = None, force_warn_or_error_handling: bool = False
     ) -> None:
+        """Hand an event on to dbt, unless nobody would read it."""
         if not self.debug and (level or e.level_tag()) in _QUIET:
             return
         super().fire_event(e, level, node, force_warn_or_error_handling)
@@ -96,9 +98,11 @@ class Batches:
         self._executor, self._ticket = executor, ticket
 
     def is_closed(self) -> bool:
+        """Whether no further batch may start."""
         return self._ticket.cancelled.is_set()
 
     def apply_async(self, work: Callable[..., Any], args: Iterable[Any] = (), callback: Any = None) -> None:
+        """Build one batch on a thread of the session."""
         context = contextvars.copy_context()  # its log lines belong to the same task
 
         def batch() -> None:
@@ -145,9 +149,11 @@ class Supplier(BuildTask):
         """dbt sets it to nothing."""
 
     def get_hooks_by_type(self, hook_type: Any) -> list[Any]:
+        """Fresh copies of the project's hooks, or none where the caller runs them."""
         return [fresh(hook) for hook in super().get_hooks_by_type(hook_type)] if self.with_hooks else []
 
     def populate_adapter_cache(self, adapter: Any, required_schemas: Any = None) -> None:
+        """Ask the warehouse again which relations there are."""
         adapter.cache.clear()  # what an earlier run knew may have changed since
         super().populate_adapter_cache(adapter, required_schemas)
 

@@ -66,6 +66,7 @@ class Resource(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def is_generic_test(self) -> bool:
+        """Whether it is a test that was declared on a column or model."""
         return self.resource_type == "test" and self.test_name is not None
 
     @property
@@ -97,6 +98,8 @@ class Disabled(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Compact(msgspec.Struct, array_like=True):
+    """The form in which a manifest is stored."""
+
     format: int
     project_name: str
     adapter_type: str
@@ -162,6 +165,7 @@ class Manifest:
 
     @cached_property
     def names(self) -> Names:
+        """The names of all resources, decoded when first asked for."""
         return msgspec.msgpack.decode(self._compact.names, type=Names)
 
     @cached_property

@@ -62,9 +62,11 @@ class Evaluation:
         return selected
 
     def upstream(self, start: Numbers, depth: int = ALL) -> Numbers:
+        """What lies above, up to a depth."""
         return self._closure(self.manifest.parents_at, start, depth)
 
     def downstream(self, start: Numbers, depth: int = ALL) -> Numbers:
+        """What lies below, up to a depth."""
         return self._closure(self.manifest.children_at, start, depth)
 
     def with_tests(self, selected: Numbers) -> tuple[Numbers, Numbers]:
@@ -89,6 +91,7 @@ class Evaluation:
         return direct, waiting
 
     def atom(self, atom: Atom) -> tuple[Numbers, Numbers]:
+        """What an atom gives with its operators and tests, and the tests that wait for other parents."""
         if atom not in self._atoms:
             self._atoms[atom] = self.with_tests(self.walked(self.matched(atom), atom.operators))
         return self._atoms[atom]
@@ -132,6 +135,7 @@ class Evaluation:
         return found
 
     def of(self, terms: Sequence[Term]) -> Numbers:
+        """What a union of terms gives."""
         return self.quick_union(terms) if self.mode in ("eager", "empty") else self.union(terms)
 
     def is_empty(self, term: Term) -> bool:

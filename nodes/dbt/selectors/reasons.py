@@ -65,6 +65,7 @@ def resolve(manifest: Manifest, name: str) -> str | None:
 
 
 def explain(selection: Selection, unique_id: str) -> list[Reason]:
+    """Why a resource is selected: a reason for every atom that leads to it; empty when it is not."""
     manifest = selection.manifest
     name = resolve(manifest, unique_id)
     if name is None or manifest.number[name] not in selection.numbers:
@@ -75,6 +76,7 @@ def explain(selection: Selection, unique_id: str) -> list[Reason]:
 
 
 def obstacles(selection: Selection, unique_id: str) -> list[Obstacle]:
+    """Why a resource is not selected; empty when it is."""
     manifest = selection.manifest
     name = resolve(manifest, unique_id)
     if name is None:

@@ -27,6 +27,7 @@ _MEANT = {
 
 
 def unknown_method(text: str, method: str, value: str) -> SelectorError:
+    """The error for a method that dbt does not know, with the likeliest one."""
     if method == "selector":
         return SelectorError(
             "Named selectors (selectors.yml) are not available as a method before dbt 1.12",

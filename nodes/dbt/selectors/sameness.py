@@ -31,16 +31,22 @@ _TEST_COMPARED = (
 
 
 class Macros(msgspec.Struct):
+    """Macros and nodes that something depends on."""
+
     macros: list[str | None] = []
     nodes: list[str] = []
 
 
 class Macro(msgspec.Struct):
+    """A macro of a manifest."""
+
     macro_sql: str = ""
     depends_on: Macros = msgspec.field(default_factory=Macros)
 
 
 class Column(msgspec.Struct):
+    """A column of a node."""
+
     name: str = ""
     description: str | None = ""
     data_type: str | None = None
@@ -48,11 +54,15 @@ class Column(msgspec.Struct):
 
 
 class Contract(msgspec.Struct):
+    """The contract of a node."""
+
     enforced: bool = False
     checksum: str | None = None
 
 
 class Node(msgspec.Struct):
+    """A node of a manifest, with what `state:` compares."""
+
     resource_type: str
     name: str = ""
     fqn: list[str] = []
@@ -99,18 +109,24 @@ class Node(msgspec.Struct):
 
     @property
     def enforced(self) -> bool:
+        """Whether it has a contract that is enforced."""
         return self.contract is not None and self.contract.enforced
 
     @property
     def is_enforceable(self) -> bool:
+        """Whether a contract can be enforced on its materialization."""
         return self.config.get("materialized") in ("table", "incremental")
 
 
 class Metadata(msgspec.Struct):
+    """What a manifest says of itself."""
+
     adapter_type: str | None = None
 
 
 class StateFile(msgspec.Struct):
+    """A manifest, as far as `state:` reads it."""
+
     metadata: Metadata
     macros: dict[str, Macro] = {}
     nodes: dict[str, Node] = {}
@@ -124,6 +140,7 @@ class StateFile(msgspec.Struct):
     disabled: dict[str, list[Node]] | None = None
 
     def members(self) -> Iterator[tuple[str, Node]]:
+        """Unique id and node of everything in the graph."""
         for collection in GRAPH_COLLECTIONS:
             yield from getattr(self, collection).items()
 
@@ -148,6 +165,7 @@ SAME_FIELDS = {
 
 
 def decode_state(data: bytes, which: str) -> StateFile:
+    """A manifest from its bytes; `which` names it in the error. Raises ManifestError."""
     try:
         check_schema(data)
         return msgspec.json.decode(data, type=StateFile)
@@ -156,12 +174,14 @@ def decode_state(data: bytes, which: str) -> StateFile:
 
 
 def same_body(new: Node, old: Node) -> bool:
+    """dbt's `same_body`: the code, or the content of a seed."""
     if new.resource_type == "seed":
         return bool(new.checksum == old.checksum)
     return new.raw_code == old.raw_code
 
 
 def same_config(new: Node, old: Node) -> bool:
+    """dbt's `same_config`: the settings as they were written."""
     kind = new.resource_type
     if kind in ("semantic_model", "saved_query"):
         return bool(bare(new.config) == bare(old.config))
@@ -177,6 +197,7 @@ def _same_key(mine: dict[str, Any], others: dict[str, Any], key: str) -> bool:
 
 
 def same_persisted_docs(new: Node, old: Node) -> bool:
+    """dbt's `same_persisted_description`: descriptions, where they are written to the warehouse."""
     persist = new.config.get("persist_docs") or {}
     if persist.get("relation") and new.description != old.description:
         return False
@@ -187,6 +208,8 @@ def same_persisted_docs(new: Node, old: Node) -> bool:
 
 
 def same_exports(new: Node, old: Node) -> bool:
+    """dbt's `same_exports`, of saved queries."""
+
     def key(export: dict[str, Any]) -> tuple[Any, ...]:
         unrendered = export.get("unrendered_config") or {}
         return export.get("name"), *(unrendered.get(name) for name in ("export_as", "schema", "alias"))
@@ -204,10 +227,12 @@ def bare(value: Any) -> Any:
 
 
 def base_type(data_type: str | None) -> str:
+    """A data type without its length."""
     return (data_type or "").partition("(")[0].strip().lower()
 
 
 def is_past(date: str | None) -> bool:
+    """Whether a date, such as a deprecation's, is over."""
     if not date:
         return False
     try:

@@ -55,6 +55,7 @@ class Selection:
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
+        """The unique ids of what is selected, sorted."""
         ids = self.manifest.ids
         return tuple([ids[n] for n in sorted(self.numbers)])
 
@@ -66,6 +67,7 @@ class Selection:
 
     @property
     def is_empty(self) -> bool:
+        """Whether nothing is selected."""
         return not self.numbers
 
     def __len__(self) -> int:

@@ -103,6 +103,7 @@ class Atom:
 
     @property
     def operators(self) -> tuple[bool, int | None, int | None]:
+        """(@, levels above, levels below)."""
         return self.at, self.up, self.down
 
 
@@ -120,32 +121,28 @@ class Selector:
 
     @property
     def method(self) -> str:
+        """The method of the first atom."""
         return self.terms[0][0].method
 
     @property
-    def method_args(self) -> tuple[str, ...]:
-        return self.terms[0][0].arguments
-
-    @property
     def value(self) -> str:
+        """The value of the first atom."""
         return self.terms[0][0].value
 
     @property
     def up(self) -> int | None:
+        """How many levels above the first atom takes."""
         return self.terms[0][0].up
 
     @property
     def down(self) -> int | None:
+        """How many levels below the first atom takes."""
         return self.terms[0][0].down
 
     @property
     def at(self) -> bool:
+        """Whether the first atom has the operator @."""
         return self.terms[0][0].at
-
-    @property
-    def intersections(self) -> tuple[Atom, ...]:
-        """The further atoms that the first term is joined with by `&`."""
-        return self.terms[0][1:]
 
     @property
     def dbt(self) -> str:
@@ -154,4 +151,5 @@ class Selector:
 
 
 def has_wildcard(text: str) -> bool:
+    """Whether a text holds a wildcard."""
     return not _WILDCARDS.isdisjoint(text)

@@ -11,13 +11,17 @@ from nodes.document import document_of, to_yaml
 
 
 class Command(BaseCommand):
+    """A flow as YAML, in a stable order, without secrets."""
+
     help = "Write a flow as YAML to stdout or to a file."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the command takes."""
         parser.add_argument("name", help="the flow's name")
         parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file instead of stdout")
 
     def handle(self, *args: Any, name: str, output: Path | None, **options: Any) -> None:
+        """Run the command."""
         flow = Flow.objects.select_related("environment__project").filter(name=name).first()
         if flow is None:
             known = ", ".join(Flow.objects.values_list("name", flat=True)[:20]) or "none yet"

@@ -16,15 +16,19 @@ CHANGES = 2  # exit code of --check when an import would change something
 
 
 class Command(BaseCommand):
+    """Make flows what YAML files say; what changes is told first."""
+
     help = (
         "Make flows what YAML files say. With --check nothing is written, and 2 is returned if something would change."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the command takes."""
         parser.add_argument("files", nargs="+", metavar="FILE", help="a file as export_flow writes it; - for stdin")
         parser.add_argument("--check", action="store_true", help="only tell what would change")
 
     def handle(self, *args: Any, files: list[str], check: bool, **options: Any) -> None:
+        """Run the command."""
         read = [(name, self._read(name)) for name in files]  # all of them, before the first is written
         changes = False
         for name, document in read:

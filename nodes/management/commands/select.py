@@ -17,10 +17,13 @@ from nodes.dbt.selectors.answers import answer, answer_cases, explained, read_re
 
 
 class Command(BaseCommand):
+    """The command."""
+
     help = "Show which resources of a dbt project the given values select."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the command takes."""
         parser.add_argument("--project", required=True, type=Path, metavar="DIR", help="the dbt project's folder")
         parser.add_argument("--manifest", type=Path, metavar="FILE", help="its manifest.json; without it dbt parses")
         parser.add_argument("--include", action="append", default=[], metavar="S", help="a value; may be repeated")
@@ -34,6 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=("json", "table"), default="json")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Run the command."""
         try:
             failed = self._answer(options)
         except (

@@ -79,9 +79,3 @@ def masked(run_id: int, text: str) -> str:
 def failure_group_of(task_run: TaskRun) -> FailureGroup | None:
     """The group of a failed task run; None for one that has not been recorded."""
     return FailureGroup.objects.filter(failures__task_run=task_run).first()
-
-
-def note_for(task_run: TaskRun) -> str:
-    """What people wrote about this failure; empty for none."""
-    known = failure_group_of(task_run)
-    return known.note if known else ""

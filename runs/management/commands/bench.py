@@ -27,15 +27,19 @@ SIZES = {
 
 
 class Command(BaseCommand):
+    """One JSON line each."""
+
     help = "Measure dex on this machine; prints one JSON line. Runs in a DEX_HOME of its own."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the command takes."""
         parser.add_argument("what", choices=sorted(SIZES))
         parser.add_argument("--size", type=int, help="tasks, models, flows, runs of a script, rows, or MiB of output")
         parser.add_argument("--here", action="store_true", help="use this DEX_HOME instead of a fresh one")
         parser.add_argument("--no-dbt", action="store_true", help="select: leave out the comparison with dbt ls")
 
     def handle(self, *args: Any, what: str, size: int | None, here: bool, no_dbt: bool, **options: Any) -> None:
+        """Run the command."""
         size = SIZES[what] if size is None else size
         if size < 1:
             raise CommandError(f"--size {size} must be at least 1.")

@@ -18,14 +18,18 @@ from runs.states import RunState
 
 
 class Command(BaseCommand):
+    """A small shop, its flow, run to its end, and served."""
+
     help = "Set up the sample shop, run its flows to the end, and serve the site."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the command takes."""
         parser.add_argument("--once", action="store_true", help="exit when the runs ended; 0 if they succeeded")
         parser.add_argument("--port", type=int, help="where the site is served; without it 8000, or the next free one")
         parser.add_argument("--project", type=Path, default=SAMPLE, metavar="DIR", help="a copy of the sample project")
 
     def handle(self, *args: Any, once: bool, port: int | None, project: Path, **options: Any) -> None:
+        """Run the command."""
         if not settings.EMBEDDED:
             raise CommandError("The demo is embedded: unset CELERY_BROKER_URL, and use a DEX_HOME of its own.")
         if once:

@@ -12,12 +12,16 @@ from runs.operations.retention import prune
 
 
 class Command(BaseCommand):
+    """Delete what is older than the settings keep."""
+
     help = "Delete logs, runs and due times that are older than DEX_KEEP_*; a table, and one JSON line on stdout."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the command takes."""
         parser.add_argument("--dry-run", action="store_true", help="count only, delete nothing")
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
+        """Run the command."""
         require_tables()
         made = prune(timezone.now(), dry_run=dry_run).as_dict()
         self.stderr.write("would be deleted:" if dry_run else "deleted:")

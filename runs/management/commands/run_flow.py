@@ -24,15 +24,19 @@ INTERRUPTED = 130  # as a shell says of Ctrl-C
 
 
 class Command(BaseCommand):
+    """The command."""
+
     help = "Start a flow; with --wait until it ends (exit code 1 unless it succeeded)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the command takes."""
         parser.add_argument("name", help="the flow's name")
         parser.add_argument("--wait", action="store_true", help="wait for the run's end")
         parser.add_argument("--param", action="append", default=[], metavar="K=V", help="a declared parameter")
         parser.add_argument("--format", choices=["json", "table"], default="json")
 
     def handle(self, *args: Any, name: str, wait: bool, param: list[str], **options: Any) -> None:
+        """Run the command."""
         require_tables()
         flow = Flow.objects.select_related("environment__project").filter(name=name).first()
         if flow is None:

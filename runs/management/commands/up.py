@@ -94,13 +94,17 @@ def start_web(port: int) -> process.Child:
 
 
 class Command(BaseCommand):
+    """Web, worker, beat and engine in one command, embedded."""
+
     help = "Run everything in one command on this machine: web, worker, beat and engine. Ctrl-C stops it cleanly."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the command takes."""
         parser.add_argument("--port", type=int, default=FIRST_PORT)
         parser.add_argument("--grace", type=float, help="seconds that running tasks may take to end at Ctrl-C")
 
     def handle(self, *args: Any, port: int, grace: float | None, **options: Any) -> None:
+        """Run the command."""
         if not settings.EMBEDDED:
             raise CommandError(
                 "CELERY_BROKER_URL is set, so this installation is not embedded. Start its parts instead: "

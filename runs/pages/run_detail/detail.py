@@ -202,7 +202,7 @@ def highlighted(code: str) -> SafeString:
     """SQL as HTML with a class for each kind of word (`.hl-k` a keyword ...); what is very long stays plain."""
     if not code or len(code) > MOST_CODE:
         return SafeString("")
-    made = highlight(code, SqlLexer(stripnl=False), HtmlFormatter(nowrap=True, classprefix="hl-"))
+    made: str = highlight(code, SqlLexer(stripnl=False), HtmlFormatter(nowrap=True, classprefix="hl-"))
     return mark_safe(made)  # noqa: S308 - Pygments escapes what it is given
 
 
