@@ -347,6 +347,7 @@ LOGGING = {
     "loggers": {
         "dex": {"level": _read.one_of("DEX_LOG_LEVEL", "INFO", _LEVELS)},
         "kombu.connection": {"level": "ERROR"},  # remarks at every connection to memory://
+        "urllib3": {"level": "INFO"},  # DEBUG writes paths of webhooks, which are secrets
     },
 }
 

@@ -3,17 +3,18 @@
 from typing import Any, ClassVar
 
 from django import forms
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from flows.forms import TagsField
-from runs.alerts.address import AddressError, resolve, split
-from runs.alerts.deadline import Deadline
+from flows.infra.network.deadline import Deadline
+from flows.infra.network.guard import Guard
+from flows.infra.network.policy import AddressError
+from flows.infra.network.posting import host_of
 from runs.alerts.kinds import TELLABLE, EventKind
 from runs.alerts.models import Channel
 from runs.alerts.sending import addresses_of
-from runs.alerts.targets import problem_with_address
+from runs.alerts.targets import policy, problem_with_address
 
 MOST_ADDRESSES = 50
 LOOK_UP_S = 5.0
@@ -94,8 +95,7 @@ class ChannelForm(forms.ModelForm):
             if kind == Channel.Kind.EMAIL:
                 cleaned["target"] = ", ".join(self._addresses(target))
             else:
-                split(target)
-                self._look_up(target)
+                self._look_up(host_of(target))
                 cleaned["target"] = target
         except AddressError as error:
             self.add_error("target", str(error))
@@ -103,11 +103,10 @@ class ChannelForm(forms.ModelForm):
             self.add_error("target", error)
         return cleaned
 
-    def _look_up(self, target: str) -> None:
+    def _look_up(self, host: str) -> None:
         """Raises AddressError for a host that dex does not post to, or that nobody finds within a few seconds."""
-        allowed = settings.NOTIFY_ALLOW
         try:
-            Deadline(LOOK_UP_S).wait_for(lambda: resolve(target, private=settings.NOTIFY_PRIVATE, allowed=allowed))
+            Deadline(LOOK_UP_S).wait_for(lambda: Guard(policy()).addresses(host))
         except TimeoutError as error:
             raise AddressError(f"The name of the host could not be looked up within {LOOK_UP_S:g} s.") from error
 

@@ -1,11 +1,13 @@
-"""The mail server, within a deadline for the whole exchange."""
+"""The mail server, within a deadline for the whole exchange. Its address is an administrator's, and not checked."""
 
+import smtplib
+import socket
 from functools import cached_property
 from typing import Any
 
 from django.core.mail.backends.smtp import EmailBackend
 
-from runs.alerts.deadline import Deadline, smtp_class, tls_context
+from flows.infra.network.deadline import Deadline, connect, tls_context
 
 
 class TimedBackend(EmailBackend):
@@ -17,8 +19,18 @@ class TimedBackend(EmailBackend):
 
     @property
     def connection_class(self) -> Any:
-        """What connects."""
-        return smtp_class(self._deadline, secure=bool(self.use_ssl))
+        """What connects, encrypted from the start or not."""
+        deadline = self._deadline
+
+        class Plain(smtplib.SMTP):
+            def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+                return connect((host, port), deadline)
+
+        class Secure(smtplib.SMTP_SSL):
+            def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+                return tls_context(deadline).wrap_socket(connect((host, port), deadline), server_hostname=host)
+
+        return Secure if self.use_ssl else Plain
 
     @cached_property
     def ssl_context(self) -> Any:

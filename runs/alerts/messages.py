@@ -16,7 +16,7 @@ from runs.alerts.failure_groups.models import FailureGroup
 from runs.alerts.failure_groups.normalise import first_error_line
 from runs.alerts.failure_groups.record import error_line
 from runs.alerts.kinds import EventKind
-from runs.logs.masking import redactor_of, redactor_of_flow
+from runs.logs.masking import redactor_of, redactor_of_environment
 from runs.models import Run, TaskRun
 from runs.planning.usual import usual_duration
 from runs.scheduling.upcoming import next_start
@@ -100,7 +100,7 @@ def of_late(flow: Flow, due_at: datetime, reason: str) -> tuple[str, dict[str, A
         "url": link_to(reverse("runs:due", args=[flow.pk])),
     }
     subject = f"{flow.name} was due at {due_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC and no run has started"
-    return _clean(redactor_of_flow(flow), subject, body)
+    return _clean(redactor_of_environment(flow.environment), subject, body)
 
 
 def of_test(name: str) -> tuple[str, dict[str, Any]]:

@@ -14,18 +14,18 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from flows.infra.network.deadline import Deadline
+from flows.infra.network.policy import AddressError
+from flows.infra.network.posting import PostError, post
 from flows.infra.times import instant
 from flows.variables.encryption import Unreadable
 from runs import dispatch
-from runs.alerts.address import AddressError, resolve
-from runs.alerts.deadline import Deadline
 from runs.alerts.kinds import EventKind
 from runs.alerts.mail import TimedBackend
 from runs.alerts.messages import as_text
 from runs.alerts.models import Channel, Delivery
-from runs.alerts.posting import PostError, post
 from runs.alerts.signing import HEADER, secret_of, signature
-from runs.alerts.targets import address_of
+from runs.alerts.targets import address_of, policy
 from runs.clock import after
 
 log = logging.getLogger("dex.notify")
@@ -75,7 +75,7 @@ def _problem(row: Delivery) -> str:
         return f"its address is unknown: {error}"
     try:
         SENDERS[Channel.Kind(row.channel.kind)](row, address, Deadline(EXCHANGE_S))
-    except (AddressError, PostError, smtplib.SMTPException, OSError) as error:
+    except (PostError, smtplib.SMTPException, OSError) as error:
         return _said(error).replace(address, "the address")
     except Exception as error:  # whatever it is, the message waits for its next try
         log.exception("message %s", row.pk)
@@ -91,7 +91,7 @@ def _said(error: Exception) -> str:
         return f"the mail server answered {error.smtp_code}: {words}"[:400]
     if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
         return f"no answer within {EXCHANGE_S:g} s"
-    if isinstance(error, OSError) and not isinstance(error, smtplib.SMTPException):
+    if isinstance(error, OSError) and not isinstance(error, AddressError | smtplib.SMTPException):
         return f"no connection: {error.strerror or type(error).__name__}"
     return str(error)[:400] or type(error).__name__
 
@@ -147,13 +147,11 @@ def _webhook(row: Delivery, address: str, deadline: Deadline) -> None:
 
 
 def _post(address: str, data: dict[str, Any], headers: dict[str, str], deadline: Deadline, *, secret: str = "") -> str:
-    allowed = settings.NOTIFY_ALLOW
-    place = deadline.wait_for(lambda: resolve(address, private=settings.NOTIFY_PRIVATE, allowed=allowed))
     body = json.dumps(data).encode()
     headers = {**headers, "Content-Type": "application/json"}
     if secret:
         headers[HEADER] = signature(secret, int(time.time()), body)
-    return post(place, body, headers, deadline=deadline)
+    return post(address, body, headers, policy=policy(), deadline=deadline)
 
 
 def addresses_of(target: str) -> list[str]:

@@ -2,8 +2,16 @@
 
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
+from flows.infra.network.policy import Policy
 from flows.variables import sealed
 from runs.alerts.models import Channel
+
+
+def policy() -> Policy:
+    """Where messages may be posted."""
+    return Policy(settings.NOTIFY_PRIVATE, tuple(settings.NOTIFY_ALLOW), "DEX_NOTIFY")
 
 
 def shown(url: str) -> str:

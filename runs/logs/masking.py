@@ -1,12 +1,12 @@
 """What must not reach a log of a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
 
 from flows.infra.redaction import Redactor, unmaskable
-from flows.models import Environment, Flow
+from flows.models import Environment, Revision
 from flows.projects import credentials
 from flows.variables.values import secrets_in
 from nodes.connections.services import secrets_to_mask
@@ -14,18 +14,16 @@ from nodes.dbt import warehouse
 from runs.models import Run
 
 
-def secrets_of(run: Run) -> list[str]:
-    """The secret values in scope of a run: DBT_ENV_SECRET_* of the process, passwords of the profile, secrets.
+def secrets_in_scope(environments: Iterable[Environment], revision: Revision | None) -> list[str]:
+    """Every secret value that something in these environments could print.
 
+    DBT_ENV_SECRET_* of the process, passwords of the revision's profile, secrets of the environments, credentials of
+    their repositories, passwords of connections.
     All that could be used count, not only those that are: a log may name what no task asked for.
     """
     values = set(settings.SECRET_ENVIRONMENT.values())
-    environments: set[Environment] = set()
-    if run.revision is not None:
-        values |= set(warehouse.secrets_of(run.revision))
-        environments.add(run.revision.environment)
-    if run.flow is not None:
-        environments.add(run.flow.environment)
+    if revision is not None:
+        values |= set(warehouse.secrets_of(revision))
     for environment in environments:
         values |= {
             *secrets_in(environment),
@@ -35,11 +33,15 @@ def secrets_of(run: Run) -> list[str]:
     return sorted(value for value in values if unmaskable(value) is None)
 
 
-def redactor_of_flow(flow: Flow) -> Redactor:
-    """A masker for what is said of a flow that has no run yet."""
-    values = {*settings.SECRET_ENVIRONMENT.values(), *secrets_in(flow.environment)}
-    revision = flow.environment.current_revision
-    return Redactor(values | set(warehouse.secrets_of(revision) if revision is not None else ()))
+def secrets_of(run: Run) -> list[str]:
+    """The secret values in scope of a run."""
+    owners = [owner for owner in (run.revision, run.flow) if owner is not None]
+    return secrets_in_scope({owner.environment for owner in owners}, run.revision)
+
+
+def redactor_of_environment(environment: Environment) -> Redactor:
+    """A masker for what is said of an environment, and of its flows, outside of a run."""
+    return Redactor(secrets_in_scope([environment], environment.current_revision))
 
 
 def redactor_of(run_id: int) -> Redactor:

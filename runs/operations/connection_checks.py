@@ -6,13 +6,13 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from flows.infra import process
-from flows.infra.redaction import Redactor
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError
 from nodes.connections.connectors import client
 from nodes.connections.loads import in_a_box
-from nodes.connections.services import ConnectionProblem, digest_of, order_for, secrets_to_mask
+from nodes.connections.services import ConnectionProblem, digest_of, order_for
 from nodes.models import Probe
+from runs.logs.masking import redactor_of_environment
 
 LIMITS = process.Limits(memory=8 * 1024**3, nice=5)
 
@@ -44,5 +44,5 @@ def answer(probe_id: int) -> None:
         ok, kind, said = False, "config", str(error)
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    said = Redactor(secrets_to_mask(probe.connection.project)).whole(said)
+    said = redactor_of_environment(probe.environment).whole(said)
     Probe.objects.filter(pk=probe.pk).update(done_at=Now(), ok=ok, kind=kind, said=said[:2000], about=about)

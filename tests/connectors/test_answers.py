@@ -91,3 +91,9 @@ def test_a_question_leaves_no_working_folder_behind(environment, tmp_path, setti
         answer(ask(row, environment, what).pk)
         row.delete()
     assert not list((settings.DEX_HOME / "work").iterdir())
+
+
+def test_what_a_source_answers_hides_the_secrets_of_the_environment(environment):
+    save_variable(environment.project, environment, "PLACE", "a-secret-place", secret=True)
+    said = probe_of(connection(environment, "{{ PLACE }}/books.db"), environment).said
+    assert "a-secret-place" not in said and "[MASKED]" in said

@@ -18,8 +18,7 @@ from django.utils import timezone
 from dexsite.configuration import mail_server
 from flows.infra.times import instant
 from flows.models import Flow, Tick
-from runs.alerts import address, events, sending, services, watching
-from runs.alerts.address import AddressError, resolve
+from runs.alerts import events, sending, services, watching
 from runs.alerts.events import note_late, note_runs, note_slow
 from runs.alerts.failure_groups.models import FailureGroup
 from runs.alerts.kinds import EventKind
@@ -299,72 +298,6 @@ def test_the_receiver_can_tell_our_message_from_a_forged_one(web):
     assert hmac.compare_digest(signed, parts["v1"]) and abs(int(parts["t"]) - timezone.now().timestamp()) < 60
     assert headers["X-Dex-Event"] == "failure" and headers["X-Dex-Delivery"] == str(Delivery.objects.get().pk)
     assert services.renew_secret(row) != secret_of(row.salt[::-1]) and row.salt not in secret_of(row.salt)
-
-
-PRIVATE = [
-    "http://127.0.0.1/",
-    "http://[::ffff:127.0.0.1]/",
-    "http://[::1]/",
-    "http://0x7f.1/",
-    "http://2130706433/",
-    "http://0/",
-    "http://169.254.169.254/latest/meta-data/",
-    "http://[::ffff:169.254.169.254]/",
-    "http://10.0.0.1/",
-    "http://192.168.0.1/",
-    "http://100.64.0.1/",
-    "http://[fe80::1]/",
-    "http://[fc00::1]/",
-    "http://[64:ff9b::7f00:1]/",
-    "http://[2002:7f00:1::]/",
-    "http://[::127.0.0.1]/",
-    "http://224.0.0.1/",
-    "http://localhost/",
-    "http://looks.public.example.org/",
-]
-
-
-@pytest.mark.parametrize("url", PRIVATE)
-def test_private_addresses_are_refused(url, monkeypatch):
-    real = socket.getaddrinfo
-    monkeypatch.setattr(
-        address.socket, "getaddrinfo", lambda host, *a, **k: real("127.0.0.1" if "example" in host else host, *a, **k)
-    )
-    with pytest.raises(AddressError, match="private network"):
-        resolve(url)
-    channel(url)
-    announce(failed_run().pk)
-    row = Delivery.objects.get()
-    assert send(row.pk) is False
-    row.refresh_from_db()
-    assert "private network" in row.last_error
-    if "example" in url:
-        assert resolve(url, private=True).ip == "127.0.0.1" == resolve(url, allowed=["looks.public.example.org"]).ip
-        assert resolve(url, allowed=["127.0.0.0/8"]).host == "looks.public.example.org"
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        *(
-            "ftp://example.org/",
-            "file:///etc/passwd",
-            "example.org",
-            "http://",
-            "http://u:p@example.org/",
-            "http://a:x/",
-        ),
-        *("http://example.org/a b", "http://example.org/\r\nX: y", "gopher://127.0.0.1:25/", "http://[::1/", "//x/"),
-    ],
-)
-def test_what_is_no_address_of_the_web_is_refused(url):
-    with pytest.raises(AddressError):
-        resolve(url, private=True)
-
-
-@pytest.mark.parametrize("ip", ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:93.184.216.34"])
-def test_public_addresses_are_not(ip):
-    assert address.is_public(ip)
 
 
 def test_the_name_is_looked_up_once_and_the_checked_address_is_used(web, monkeypatch):

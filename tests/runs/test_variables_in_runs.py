@@ -3,10 +3,13 @@
 import pytest
 
 from flows.models import Environment, Revision
+from flows.projects import credentials
 from flows.variables.values import save_variable
+from nodes.connections.services import save_connection
+from nodes.models import Connection
 from nodes.services.sync import sync, vars_of
 from runs.logs import store
-from runs.logs.masking import redactor_of_flow
+from runs.logs.masking import redactor_of, redactor_of_environment
 from runs.planning.reruns import rerun
 from tests.runs.engines import finished, make_flow, run_to_end, write_project
 from tests.runs.test_dbt_runs import log_of
@@ -54,7 +57,22 @@ def test_a_secret_reaches_no_log_and_no_revision(engine, tmp_path):
     assert "the token [MASKED] is here" in log_of(run.task_runs.get())
     assert not [path for path in store.root().rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
     assert not [row for row in Revision.objects.all() if CANARY in str(row.variables)]
-    assert redactor_of_flow(flow).whole(f"token {CANARY}") == "token [MASKED]"
+    assert redactor_of_environment(flow.environment).whole(f"token {CANARY}") == "token [MASKED]"
+
+
+def test_what_is_said_of_a_flow_or_of_a_run_hides_the_same_secrets(engine, tmp_path, settings):
+    flow = make_flow(write_project(tmp_path / "p", {"a": "select 1 as found"}))
+    run = run_to_end(flow)
+    project = flow.environment.project
+    keep(flow, "TOKEN", "a-secret-of-the-environment", of=flow.environment, secret=True)
+    credentials.keep(project, "token", "a-token-of-the-repository")
+    row = Connection(project=project, name="PG", connector="sql_database", dataset="raw")
+    typed = {"system": "postgresql", "host": "db.example", "database": "shop", "user": "dex"}
+    save_connection(row, {**typed, "password": "a-password-of-a-connection"})
+    settings.SECRET_ENVIRONMENT = {"DBT_ENV_SECRET_KEY": "a-key-of-the-process"}
+    words = "a-secret-of-the-environment a-token-of-the-repository a-password-of-a-connection a-key-of-the-process"
+    for redactor in (redactor_of(run.pk), redactor_of_environment(Environment.objects.get(pk=flow.environment_id))):
+        assert redactor.whole(words) == " ".join(["[MASKED]"] * 4)
 
 
 def test_a_secret_that_cannot_be_read_keeps_no_run_from_its_log(engine, tmp_path):

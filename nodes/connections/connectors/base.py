@@ -12,7 +12,7 @@ from pydantic import Field as _Field
 from nodes.connections.connectors.streams import MODES, StreamSettings
 
 if TYPE_CHECKING:
-    from nodes.connections.connectors.network import Guard
+    from flows.infra.network.guard import Guard
 
 Group = Literal["Databases", "Files", "APIs", "Custom"]
 GROUPS: tuple[Group, ...] = ("Databases", "Files", "APIs", "Custom")

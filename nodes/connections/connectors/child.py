@@ -14,10 +14,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from flows.infra.network.guard import Guard
+from flows.infra.network.policy import Policy
 from flows.infra.redaction import Redactor
 from nodes.connections.connectors.base import Connector, Context
 from nodes.connections.connectors.failures import SourceError, chain, explain
-from nodes.connections.connectors.network import Guard, Policy
 
 ACTIONS = ("test", "discover", "load")
 
@@ -56,9 +57,9 @@ class Order:
         password = (order.get("destination") or {}).get("password")
         self.secrets += [password] if password else []
         self._masker = Redactor(self.secrets)
-        project = order.get("project_dir")
+        project, network = order.get("project_dir"), order.get("network") or {}
         self.context = Context(
-            guard=Guard(Policy.of(order.get("network"))),
+            guard=Guard(Policy(bool(network.get("private")), tuple(network.get("allow") or ()))),
             scratch=scratch,
             project_dir=Path(project) if project else None,
             roots=[Path(root) for root in (order.get("files") or {}).get("roots") or ()],

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from flows.infra.network.policy import AddressError, HostNotFound
 from flows.infra.redaction import Redactor
 
 KINDS = ("name", "port", "auth", "permission", "timeout", "config", "schema", "data", "http", "busy", "other")
@@ -118,6 +119,8 @@ def _explain(error: BaseException) -> tuple[str, str]:
     for link in links:
         if isinstance(link, SourceError):
             return link.kind, str(link)
+        if isinstance(link, AddressError):
+            return "name" if isinstance(link, HostNotFound) else "config", str(link)
     if said := _of_dlt(links):
         return said
     for link in reversed(links):

@@ -1,6 +1,7 @@
 """HTTP as connectors speak it: patient with busy servers, short with broken ones, and silent about secrets."""
 
 import hashlib
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from email.utils import parsedate_to_datetime
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit
 
 import requests
 
+from flows.infra.network.guard import Guard
+from flows.infra.network.session import Session, TooLarge, blocks
 from nodes.connections.connectors.failures import SourceError
 
 TIMEOUT = (10, 60)  # seconds to connect, and between bytes
@@ -19,7 +22,7 @@ MOST_BYTES = 256 * 1024 * 1024  # of one answer
 SAME_PAGES = 3  # so many equal answers one after the other mean that there is no end
 
 
-class Web(requests.Session):
+class Web(Session):
     """A session that waits and tries again, and turns everything that goes wrong into a sentence.
 
     In: `secret_headers`, left out once a redirect leads to another host; `home`, the only host and port that requests
@@ -29,6 +32,7 @@ class Web(requests.Session):
 
     def __init__(
         self,
+        guard: Guard,
         *,
         attempts: int = 5,
         most_pages: int = 10_000,
@@ -38,11 +42,9 @@ class Web(requests.Session):
         say: Callable[[str], None] = print,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__()
-        self.trust_env = False  # no proxies and no .netrc of the machine
-        self.max_redirects = 5
+        super().__init__(guard)
         self._attempts, self._most_pages, self._expects_json = attempts, most_pages, expects_json
-        self._home = urlsplit(home).netloc.lower()
+        self._home = urlsplit(requests.Request("GET", home).prepare().url or "").netloc.lower() if home else ""
         self._secret_headers = [name.lower() for name in secret_headers]
         self._say, self._sleep = say, sleep
         self._pages: dict[str, int] = {}
@@ -102,12 +104,11 @@ class Web(requests.Session):
         """
         with self.get(url, stream=True, **options) as answer, to.open("wb") as file:
             look(answer)
-            size = 0
-            for block in answer.iter_content(1024 * 1024):
-                size += len(block)
-                if size > most:
-                    raise SourceError("data", f"{_place(answer.request)} is larger than {most // 1024 // 1024:,} MiB.")
-                file.write(block)
+            try:
+                file.writelines(blocks(answer, most))
+            except TooLarge as error:
+                limit = f"{most // 1024 // 1024:,} MiB"
+                raise SourceError("data", f"{_place(answer.request)} is larger than {limit}.") from error
 
     def _pause(self, seconds: float, why: str) -> None:
         seconds = min(seconds, LONGEST_WAIT)
@@ -136,13 +137,11 @@ class Web(requests.Session):
     def _read(self, request: Any, answer: Any) -> None:
         """The whole body, within limits, looked at before anybody parses it."""
         place = _place(request)
-        blocks, size = [], 0
-        for block in answer.iter_content(256 * 1024):
-            blocks.append(block)
-            size += len(block)
-            if size > MOST_BYTES:
-                raise SourceError("http", f"{place} answered with more than {MOST_BYTES // 1024 // 1024} MiB at once.")
-        body = answer._content = b"".join(blocks)
+        try:
+            body = answer._content = b"".join(blocks(answer, MOST_BYTES))
+        except TooLarge as error:
+            limit = f"{MOST_BYTES // 1024 // 1024} MiB"
+            raise SourceError("http", f"{place} answered with more than {limit} at once.") from error
         if not self._expects_json:
             return
         if answer.headers.get("Content-Type", "").startswith("text/html") or body.lstrip()[:1] == b"<":
@@ -180,11 +179,10 @@ def _place(request: Any) -> str:
 
 
 def _final(error: BaseException) -> bool:
-    """Whether trying again cannot help: a refused address, an unknown host, a bad certificate."""
+    """Whether trying again cannot help: a bad certificate."""
     from nodes.connections.connectors.failures import chain
 
-    names = ("NameResolutionError", "SSLError", "SSLCertVerificationError")
-    return any(isinstance(link, SourceError) or type(link).__name__ in names for link in chain(error))
+    return any(isinstance(link, ssl.SSLError) for link in chain(error))
 
 
 def _retry_after(text: str | None) -> float | None:

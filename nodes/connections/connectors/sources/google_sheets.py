@@ -92,28 +92,21 @@ def _session(config: Settings, context: Context) -> Any:
     from google.auth.transport.requests import Request
     from google.oauth2 import service_account
 
+    from flows.infra.network.session import Session
     from nodes.connections.connectors.web import Web
 
     # Where tokens are fetched is ours to say, not the key file's.
     key = {**json.loads(config.service_account), "token_uri": TOKENS}
     try:
         credentials = service_account.Credentials.from_service_account_info(key, scopes=[SCOPE])
-        credentials.refresh(Request(session=_plain_session()))
+        credentials.refresh(Request(session=Session(context.guard)))
     except exceptions.RefreshError as error:
         raise SourceError("auth", "Google does not accept this service account: is its key still valid?") from error
     except ValueError as error:
         raise SourceError("config", "The private key of the service account cannot be read.") from error
-    web = Web(say=context.say, home=SHEETS)
+    web = Web(context.guard, say=context.say, home=SHEETS)
     web.headers["Authorization"] = f"Bearer {credentials.token}"
     return web
-
-
-def _plain_session() -> Any:
-    import requests
-
-    session = requests.Session()
-    session.trust_env = False
-    return session
 
 
 def _names(config: Settings, web: Any) -> list[str]:

@@ -74,7 +74,9 @@ class HttpFile(Connector):
 def _session(config: Settings, context: Context) -> Any:
     from nodes.connections.connectors.web import Web
 
-    web = Web(attempts=config.attempts, expects_json=False, secret_headers=config.headers, say=context.say)
+    web = Web(
+        context.guard, attempts=config.attempts, expects_json=False, secret_headers=config.headers, say=context.say
+    )
     web.headers.update(config.headers)
     if config.token:
         web.headers["Authorization"] = f"Bearer {config.token}"

@@ -226,6 +226,7 @@ def _session(config: Settings, context: Context, *, token: bool = False) -> Any:
     from nodes.connections.connectors.web import Web
 
     return Web(
+        context.guard,
         attempts=config.attempts,
         most_pages=config.most_pages,
         secret_headers=[*config.headers, config.api_key_name or "", "Authorization"],

@@ -4,7 +4,6 @@ The timeout of a socket is one for each read: who sends a byte now and then is n
 is left of the deadline as the timeout of each step.
 """
 
-import smtplib
 import socket
 import ssl
 import threading
@@ -97,17 +96,3 @@ def tls_context(deadline: Deadline) -> ssl.SSLContext:
     context.load_default_certs()
     context.deadline = deadline
     return context
-
-
-def smtp_class(deadline: Deadline, *, secure: bool) -> type[smtplib.SMTP]:
-    """The class of connections to a mail server, encrypted from the start or not, that keep to a deadline."""
-
-    class Plain(smtplib.SMTP):
-        def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-            return connect((host, port), deadline)
-
-    class Secure(smtplib.SMTP_SSL):
-        def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-            return tls_context(deadline).wrap_socket(connect((host, port), deadline), server_hostname=host)
-
-    return Secure if secure else Plain
