@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.installed
 
-.PHONY: setup demo test test-levels test-stress check format bench chaos screens lock clean
+.PHONY: setup demo test test-fast test-levels test-stress check format bench chaos screens lock clean
 
 setup: $(MARK)
 
@@ -16,6 +16,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(ARGS)
+
+# What needs neither processes nor a browser: for the minute between two edits.
+test-fast: setup
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "(unit or database) and not exhaustive" $(ARGS)
 
 # Scripts, the demo and `up` at the levels of isolation below this machine's own.
 test-levels: setup

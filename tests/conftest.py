@@ -51,6 +51,27 @@ def leases_without_a_thread(request, monkeypatch):
         monkeypatch.setattr(keeper, "renew", lambda: None)
 
 
+#: Fixtures that start processes, or need them.
+PROCESSES = {"engine", "postgres", "postgres_profile", "redis", "distributed", "embedded", "live_server", "machine"}
+DATABASES = {"db", "transactional_db"}
+
+
+def tier_of(item):
+    """Which of the tiers a test belongs to: chaos, browser, process, database or unit; see CONTRIBUTING.md."""
+    folder, fixtures = item.path.parent.name, set(item.fixturenames)
+    if folder in ("chaos", "journeys"):
+        return "chaos" if folder == "chaos" else "browser"
+    if folder == "connectors" or PROCESSES & fixtures or item.get_closest_marker("process"):
+        return "process"
+    return "database" if item.get_closest_marker("django_db") or DATABASES & fixtures else "unit"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item):
+    """Every test has the mark of its tier, so that `-m` chooses by it."""
+    item.add_marker(tier_of(item))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     """Long tests first, dealt out among the processes: one that begins last keeps a single processor busy at the end.

@@ -39,7 +39,7 @@ from runs.planning.reruns import rerun
 from runs.scheduling.planned import plan_start, withdraw_start
 from tests.pages import sample_flow
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.exhaustive, pytest.mark.django_db]
 
 NOBODY, ANYBODY, NO = "nobody", "anybody", "not allowed"
 TOKEN = "a token"  # a session, whoever's, is 401 there: tests/runs/test_api.py asks with tokens

@@ -15,7 +15,7 @@ from flows.models import Flow
 from runs.models import Run
 from tests.pages import Person, sample_flow
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.exhaustive, pytest.mark.django_db]
 HOSTILE = "(a+)+$"  # takes 2^30 steps on 30 letters a
 
 

@@ -9,7 +9,7 @@ from nodes.models import Node
 from nodes.services import save_node
 from tests.pages import Person, sample_flow
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.exhaustive, pytest.mark.django_db]
 
 PAYLOADS = [
     "<img src=x onerror=alert(1)>",

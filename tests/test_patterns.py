@@ -18,6 +18,8 @@ from nodes.dbt.selectors.grammar import read as read_selector
 from nodes.scripts.requirements import RequirementsError, read
 from runs.alerts.failure_groups.normalise import first_error_line, normalise
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(
     path for app in ("dexsite", "flows", "nodes", "runs") for path in (ROOT / app).rglob("*.py")

@@ -16,6 +16,8 @@ from dexsite.configuration import Reader, broker_tls
 from flows.infra.private_files import key_file
 from tests.waiting import patience
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parent.parent
 GOOD_KEY = "jV3xkq0Zt9-WmLr5_yB7nHc2EoP8sUdFa4TgXi6K1v-0qLz8Rb"
 SAY = (

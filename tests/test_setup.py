@@ -11,6 +11,8 @@ import pytest
 from tests.chaos.servers import REPOSITORY
 from tests.waiting import patience
 
+pytestmark = pytest.mark.process
+
 NEEDED = ("sh", "dirname", "id", "grep", "awk", "cat", "date", "touch", "make", "git", "mkdir", "cp")
 OLD = '#!/bin/sh\n[ "$1" != -V ] || { echo Python 3.9.18; exit 0; }\necho old\n'
 NEW = '#!/bin/sh\n[ "$1" != -V ] || { echo Python 3.12.1; exit 0; }\necho new\n'

@@ -19,6 +19,8 @@ import pytest
 from tests.chaos.servers import FAST, REPOSITORY, free_port
 from tests.waiting import patience, until, within
 
+pytestmark = pytest.mark.process
+
 PASSWORD = "correct horse battery"
 SLOW = "{{ config(materialized='table') }} select sum(a.range * b.range) as n from range(100000) a, range(30000) b"
 SET_UP = f"""

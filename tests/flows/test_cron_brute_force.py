@@ -16,6 +16,8 @@ from cronsim import CronSim
 
 from flows.scheduling.cron import due_slots, normalize
 
+pytestmark = pytest.mark.exhaustive
+
 FIRST, LAST = datetime(2026, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC)
 ZONES = [
     *("America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Chatham"),

@@ -4,9 +4,12 @@ import random
 import re
 from datetime import date, datetime, timedelta
 
+import pytest
 from cronsim import CronSim
 
 from flows.scheduling.cron import CronError, describe, normalize
+
+pytestmark = pytest.mark.exhaustive
 
 MONTHS = [
     *("January", "February", "March", "April", "May", "June", "July"),

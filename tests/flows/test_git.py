@@ -10,6 +10,8 @@ import pytest
 from flows.projects.git import Access, GitError, Repository, check_branch, check_subfolder, check_url
 from tests.flows.git_hosts import TOKEN, USER, Clone, git, https_host, ssh_host
 
+pytestmark = pytest.mark.process
+
 FILES = {"dbt_project.yml": "name: shop\n", "models/a.sql": "select 1", "run.sh": "#!/bin/sh\n"}
 
 

@@ -9,7 +9,7 @@ from flows.infra.process import lend, let_pass, users
 from flows.infra.process.configuration import current
 from tests.levels import needs_root
 
-pytestmark = needs_root()
+pytestmark = [pytest.mark.process, needs_root()]
 UID = 65470
 
 

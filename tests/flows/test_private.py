@@ -13,6 +13,8 @@ from runs.models import Heartbeat
 from runs.operations import heartbeats
 from tests.pages import Person
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

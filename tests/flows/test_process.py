@@ -16,6 +16,8 @@ from tests.levels import needs_level
 from tests.processes import with_command
 from tests.waiting import comes, patience, within
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 
 needs_namespace = needs_level(3)

@@ -18,7 +18,7 @@ from flows.infra.process import users
 print(users.take_uid(range({UIDS.start}, {UIDS.stop})), flush=True)
 input()
 """
-pytestmark = needs_root()
+pytestmark = [pytest.mark.process, needs_root()]
 
 
 @pytest.fixture

@@ -7,16 +7,18 @@ broke the Content-Security-Policy or raised an error. With DEX_SCREENSHOTS=folde
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from tests.chaos.servers import require
 from tests.waiting import patience
@@ -58,6 +60,10 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+#: What each page asked the server and has no answer to yet.
+_unanswered: WeakKeyDictionary[Page, set[Request]] = WeakKeyDictionary()
+
+
 @dataclass
 class Window:
     """Opens pages, and remembers what went wrong on any of them."""
@@ -86,6 +92,10 @@ class Window:
         page.on("pageerror", lambda error: self.troubles.append(f"{page.url}: {error}"))
         page.on("console", lambda said: self._heard(page, said))
         page.on("response", lambda response: self._answered(response))
+        waits = _unanswered[page] = set()
+        page.on("request", lambda asked: waits.add(asked))
+        page.on("requestfinished", lambda asked: waits.discard(asked))
+        page.on("requestfailed", lambda asked: waits.discard(asked))
         if user is not None:
             log_in(page, user)
         return page
@@ -157,15 +167,63 @@ def sideways(page: Page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
+#: What a page still waits for, a line each: answers of the server, fonts, pictures, and the cards of its graphs.
+UNFINISHED = """() => {
+  const shown = (element) => element.checkVisibility({visibilityProperty: true, opacityProperty: true});
+  const name = (element) => element.id ? `#${element.id}` : `<${element.localName} class="${element.className}">`;
+  const waits = [...document.querySelectorAll(".canvas-wait, [data-loading], [aria-busy=true], .htmx-request")];
+  const lines = waits.filter(shown).map((element) => `${name(element)} is loading: ${element.innerText.slice(0, 60)}`);
+  if (/^Loading\\b.*(…|\\.\\.\\.)$/m.test(document.body.innerText)) lines.push("a text says Loading…");
+  if (document.fonts.status !== "loaded") lines.push("fonts are loading");
+  for (const image of document.images) if (shown(image) && !image.complete) lines.push(`${image.src} is loading`);
+  const boards = [...document.querySelectorAll("#canvas[data-url], [data-graph-url]")].filter(shown);
+  for (const board of boards) {
+    const viewport = board.querySelector(".react-flow__viewport");
+    if (board.id !== "canvas" && viewport && new DOMMatrix(getComputedStyle(viewport).transform).a < 0.45) {
+      // From afar the cards are drawn on a bitmap (frontend/graph/lineage/graph.jsx, FAR).
+      const bitmap = board.querySelector("canvas.bitmap");
+      const pixels = bitmap?.width && bitmap.getContext("2d").getImageData(0, 0, bitmap.width, bitmap.height).data;
+      if (!pixels || pixels.every((value) => value === 0)) lines.push(`${name(board)} has nothing on its bitmap`);
+      continue;
+    }
+    const cards = [...board.querySelectorAll(".react-flow__node")].filter(shown);
+    const wanted = board.id === "canvas" ? document.querySelectorAll("#steps [data-node-id]").length : 1;
+    if (cards.length < wanted) lines.push(`${name(board)} has ${cards.length} of ${wanted} cards`);
+    const frame = board.getBoundingClientRect();
+    const inside = ({left, right, top, bottom}) =>
+      right > frame.left && left < frame.right && bottom > frame.top && top < frame.bottom;
+    if (wanted && !cards.some((card) => inside(card.getBoundingClientRect())))
+      lines.push(`${name(board)} shows none of its cards`);
+  }
+  return lines;
+}"""
+
+
+def unfinished(page: Page) -> list[str]:
+    """What the page still loads, a line each; empty when it is ready for a picture."""
+    return page.evaluate(UNFINISHED) + [f"{asked.url} is not answered" for asked in _unanswered[page]]
+
+
+def wait_until_ready(page: Page, seconds: float = 15) -> None:
+    """Return when nothing on the page loads any more. Raises AssertionError that names what never came."""
+    end = time.monotonic() + patience(seconds)
+    quiet = 0
+    while quiet < 2:  # an answer that has come is drawn a moment later
+        waits = unfinished(page)
+        assert not waits or time.monotonic() < end, f"{page.url} is not ready: {'; '.join(waits)}"
+        quiet = 0 if waits else quiet + 1
+        page.wait_for_timeout(50)
+
+
 @pytest.fixture
 def seen() -> Callable[..., None]:
-    """Keep what is on screen as name.png where DEX_SCREENSHOTS names a folder."""
+    """Keep what is on screen as name.png where DEX_SCREENSHOTS names a folder, once the page is ready."""
     folder, everything = os.environ.get("DEX_SCREENSHOTS"), os.environ.get("DEX_SCREENSHOTS_ALL")
 
     def keep(page: Page, name: str, *, gallery: bool = True) -> None:
+        wait_until_ready(page)
         if folder and (gallery or everything):
             Path(folder).mkdir(parents=True, exist_ok=True)
-            page.evaluate("document.fonts.ready")
             page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", caret="initial")
 
     return keep

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from nodes.dbt.manifest import decode
 from nodes.dbt.selectors import select
 from runs.bench.select import VALUE, bench_select, synthetic_manifest, synthetic_project
+
+pytestmark = pytest.mark.exhaustive
 
 
 def test_the_benchmark_gives_its_figures_and_says_what_it_left_out() -> None:

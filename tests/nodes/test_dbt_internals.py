@@ -19,6 +19,8 @@ from dbt_common.exceptions import base as exceptions
 from nodes.dbt.execution import Execution
 from nodes.dbt.internals import project, task
 
+pytestmark = pytest.mark.process
+
 
 def test_the_version_is_the_one_that_was_read():
     assert version("dbt-core").startswith("1.11.")

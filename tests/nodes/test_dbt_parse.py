@@ -12,6 +12,8 @@ from nodes.dbt import parse, profiles, working_copy
 from tests.nodes.dbt_lab import SAMPLE
 from tests.waiting import within
 
+pytestmark = pytest.mark.process
+
 # --- the copy -----------------------------------------------------------------------------------------------
 
 

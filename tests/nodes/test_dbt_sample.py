@@ -11,6 +11,8 @@ from nodes.dbt.parse import parse_project
 from tests.nodes.dbt_lab import SAMPLE, Talk, environment
 from tests.waiting import until
 
+pytestmark = pytest.mark.process
+
 STAGING = [f"model.shop.stg_{name}" for name in ("customers", "orders", "payments")]
 SEEDS = [f"seed.shop.raw_{name}" for name in ("customers", "orders", "payments")]
 MARTS = [f"model.shop.mart_{name}" for name in ("orders", "customers", "revenue")]

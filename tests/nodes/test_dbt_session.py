@@ -9,6 +9,8 @@ import pytest
 from tests.nodes.dbt_lab import Talk, checks_of, parsed_lab
 from tests.waiting import patience, within
 
+pytestmark = pytest.mark.process
+
 MODEL = "model.lab."
 
 

@@ -21,6 +21,8 @@ from tests.levels import needs_level
 from tests.runs.wheels import publish
 from tests.waiting import patience, within
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

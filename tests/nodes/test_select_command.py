@@ -12,6 +12,8 @@ from django.core.management import call_command
 
 from tests.nodes.conftest import PROJECTS
 
+pytestmark = pytest.mark.process
+
 
 def _select(*arguments: str | Path, manifest: Path | None = None) -> tuple[Any, str, int]:
     """(what stdout holds as JSON, stderr, exit code)."""

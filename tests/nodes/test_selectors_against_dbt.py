@@ -17,6 +17,8 @@ from tests.nodes.conftest import PROJECTS
 from tests.nodes.dbt_oracle import Oracle
 from tests.nodes.random_selectors import Vocabulary
 
+pytestmark = pytest.mark.process
+
 QUESTIONS_AN_EXAMPLE = 10
 RELAXED = settings(
     max_examples=120,

@@ -11,6 +11,8 @@ from nodes.dbt.selectors import LIMITS, select
 from runs.bench.select import synthetic_manifest
 from tests.waiting import within
 
+pytestmark = pytest.mark.exhaustive
+
 #: Generous: a hang takes minutes, and the machine that runs the tests may be busy.
 SECONDS = 20
 

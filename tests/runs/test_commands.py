@@ -19,6 +19,8 @@ from tests.runs.engines import make_flow, write_project
 from tests.runs.graphs import drain, open_graph
 from tests.waiting import patience
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 TASK_KEYS = {"identifier", "resource_type", "state", "reason", "started_at", "finished_at", "attempts"}
 

@@ -11,6 +11,8 @@ from nodes.dbt import working_copy
 from nodes.services.sync import sync
 from tests.runs.engines import write_project
 
+pytestmark = pytest.mark.process
+
 
 def git(folder, *words):
     who = ("-c", "user.name=Ada", "-c", "user.email=ada@localhost", "-c", "init.defaultBranch=main")

@@ -13,6 +13,8 @@ from flows.infra.redaction import Redactor
 from runs.logs import store
 from runs.logs.store import LogWriter
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, settings):

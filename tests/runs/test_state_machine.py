@@ -12,7 +12,7 @@ from runs.operations import rounds
 from runs.states import MOVES, OVER, TaskState
 from tests.runs.machine import EngineMachine
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.exhaustive, pytest.mark.django_db]
 
 
 def explore(examples, start=0):

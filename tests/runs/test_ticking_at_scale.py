@@ -18,6 +18,8 @@ from runs.models import Run
 from runs.scheduling.ticking import tick, tick_all
 from tests.pages import Person, sample_flow
 
+pytestmark = pytest.mark.exhaustive
+
 START = datetime(2026, 11, 22, 0, 0, tzinfo=UTC)
 SCALE = int(os.environ.get("DEX_TEST_SCALE", "1"))
 GRACE = timedelta(seconds=300)
