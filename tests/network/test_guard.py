@@ -65,6 +65,7 @@ print("held")
 """
 
 
+@pytest.mark.process
 def test_every_socket_of_the_child_is_held_to_it():
     done = subprocess.run(
         [sys.executable, "-c", INSTALLED], cwd=CODE, capture_output=True, text=True, timeout=patience(60)

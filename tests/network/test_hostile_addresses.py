@@ -106,6 +106,7 @@ def connectors_say(hosts, names=OURS, **network):
     return [(host, name, *told) for host, said in json.loads(done.stdout).items() for name, told in said.items()]
 
 
+@pytest.mark.process
 def test_no_connector_reaches_a_hostile_address():
     expected = {**HOSTS, **UNICODE}
     said = connectors_say(expected)
@@ -116,17 +117,20 @@ def test_no_connector_reaches_a_hostile_address():
     assert len(letters) == 6 and not [each for each in said if (each[2], SAID[expected[each[0]]] in each[3]) != REFUSED]
 
 
+@pytest.mark.process
 def test_no_connector_reaches_metadata_where_private_networks_are_allowed():
     said = connectors_say(METADATA, private=True, allow=["metadata.example.org", "169.254.0.0/16", "::/0"])
     assert not [each for each in said if (each[2], SAID["metadata"] in each[3]) != REFUSED]
 
 
+@pytest.mark.process
 def test_a_library_that_connects_itself_is_held_to_the_same():
     for host, private in (("inside.example.org", False), ("169.254.169.254", True)):
         ((_, _, kind, message),) = connectors_say([host], names=["S3"], private=private)
         assert (kind, SAID[HOSTS[host]] in message) == REFUSED
 
 
+@pytest.mark.process
 def test_connectors_reach_a_private_address_that_is_named_by_its_host_a_network_or_itself():
     for host, allow in (("inside.example.org", "Inside.Example.org."), ("127.1", "127.0.0.0/8"), ("[::1]", "::1")):
         said = connectors_say([host], allow=[allow])
