@@ -28,10 +28,7 @@ def orders(host: str) -> dict[str, tuple[str, dict]]:
         "PostgreSQL": ("sql_database", {"system": "postgresql", **sql}),
         "MySQL": ("sql_database", {"system": "mysql", **sql}),
         "SFTP": ("files", {**server, "place": "sftp", "folder": "/"}),
-        "S3": (
-            "files",
-            {"place": "s3", "endpoint": f"http://{host}:9", "folder": "b", "key_id": "k", "key_secret": "s"},
-        ),
+        "S3": ("files", s3),
     }
 
 
