@@ -20,6 +20,7 @@ def orders(host: str) -> dict[str, tuple[str, dict]]:
     """What is ordered to be tested at a host; without the brackets that only a URL has."""
     server = {"host": host.strip("[]"), "port": 9, "user": "u", "password": "p4ssw0rd"}
     sql = {**server, "database": "d", "connect_timeout": 1}
+    s3 = {"place": "s3", "endpoint": f"http://{host}:9", "folder": "b", "key_id": "k", "key_secret": "s"}
     rest = {"base_url": f"http://{host}:9/v1/", "endpoints": [{"name": "orders", "path": "orders"}], "attempts": 1}
     return {
         "REST API": ("rest_api", rest),
