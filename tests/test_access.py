@@ -283,7 +283,7 @@ def allowed(role, least):
     return least == ANYBODY or (role != "visitor" and PEOPLE.index(role) >= PEOPLE.index(least))
 
 
-def verdict(response, path):
+def decision(response, path):
     """What an answer says about leave: "in", "login", "refused", "no token" or "no method"."""
     if response.status_code == 302 and response["Location"].startswith("/admin/login/"):
         return "login"
@@ -313,7 +313,7 @@ def test_every_address_opens_for_whom_the_table_says(world, role, method):
         if method in ("post", "put", "delete") and name == "admin:logout" and role != "visitor":
             continue  # it would end the session of the walk; it has a test of its own
         answer = getattr(client, method)(paths[name])
-        said = verdict(answer, paths[name])
+        said = decision(answer, paths[name])
         least = {"get": get, "head": get, "post": post}.get(method, NO)
         if method in ("put", "delete"):
             # No page takes these; the admin's treat them as looking.

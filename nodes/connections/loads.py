@@ -10,7 +10,7 @@ from typing import Any
 from flows.infra import process
 from nodes.connections.connectors.client import CODE, Event, Outcome, run_order
 from nodes.connections.connectors.streams import identifier
-from nodes.kinds.base import Context, Ended, Stopped
+from nodes.kinds.base import AttemptOutcome, Context, Stopped
 
 #: Kinds of failures that may pass by themselves.
 PASSING = ("port", "timeout", "http", "busy", "other")
@@ -105,14 +105,14 @@ def load(
     loaded: Callable[[str, dict[str, Any]], None],
     *,
     sandboxed: bool = False,
-) -> Ended:
+) -> AttemptOutcome:
     """Carry out a load order; rows, cursor and changed columns of its tables are the result.
 
     In: `loaded`, is called with name and result of each table as soon as it is in the warehouse; `sandboxed`, whether
     code of the project runs in it. Raises Stopped when the worker ends.
     """
     if tables.are_loaded:  # an earlier attempt did, and died before it could say so
-        return Ended("succeeded", result=tables.result())
+        return AttemptOutcome("succeeded", result=tables.result())
     untold: dict[str, dict[str, Any]] = {}
 
     def on_event(event: Event) -> None:
@@ -148,21 +148,21 @@ def load(
     return _ended(context, outcome, tables)
 
 
-def _ended(context: Context, outcome: Outcome, tables: Tables) -> Ended:
+def _ended(context: Context, outcome: Outcome, tables: Tables) -> AttemptOutcome:
     if context.cancelled.is_set():
-        return Ended("cancelled", "cancelled", result=tables.result(), exit_code=outcome.exit_code)
+        return AttemptOutcome("cancelled", "cancelled", result=tables.result(), exit_code=outcome.exit_code)
     if context.must_end:
         raise Stopped
     result = tables.result()
     if outcome.ok and tables.are_loaded:
         changed = any(row.get("schema_changes") for row in result.get("tables", [result]))
-        return Ended("succeeded", "columns changed" if changed else "", result=result)
+        return AttemptOutcome("succeeded", "columns changed" if changed else "", result=result)
     if outcome.state == "timeout":
-        return Ended("failed", f"timeout after {context.timeout:g} s", result=result)
+        return AttemptOutcome("failed", f"timeout after {context.timeout:g} s", result=result)
     message = tables.sentence() or outcome.message or "the load failed; its log says why"
     kinds = [str(row["kind"]) for row in tables.failed] or [outcome.kind or "other"]
     passing = outcome.state == "died" or any(kind in PASSING for kind in kinds)
-    return Ended("failed", message, result={"kind": kinds[0], **result}, retryable=passing)
+    return AttemptOutcome("failed", message, result={"kind": kinds[0], **result}, retryable=passing)
 
 
 def _watch(context: Context, stop: threading.Event) -> None:

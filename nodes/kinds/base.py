@@ -56,7 +56,7 @@ class Expanded:
 
 
 @dataclass(frozen=True)
-class Ended:
+class AttemptOutcome:
     """How an attempt ended: the closed set that whatever an execution does is reduced to.
 
     `retryable` False: trying again cannot help (a resource that is gone); `exit_code` where there was a process.

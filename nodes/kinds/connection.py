@@ -16,7 +16,7 @@ from nodes.connections.loads import Tables, load
 from nodes.connections.services import ConnectionProblem, destination_of, order_for
 from nodes.dbt.manifest import Manifest
 from nodes.dbt.profiles import ProfileError
-from nodes.kinds.base import Context, Ended, Expanded, Problem, TaskSpec
+from nodes.kinds.base import AttemptOutcome, Context, Expanded, Problem, TaskSpec
 from nodes.models import Connection, Load, Node
 
 
@@ -64,14 +64,14 @@ def _settings(connection: Connection, stream: str, *, refresh: bool) -> dict[str
     return settings
 
 
-def execute(context: Context) -> Ended:
+def execute(context: Context) -> AttemptOutcome:
     """Load the tables that this task run has not loaded yet. Raises Stopped when the worker ends."""
     spec, revision = context.spec, context.revision
     connection = Connection.objects.select_related("project").filter(pk=spec["connection"]).first()
     if connection is None:
-        return Ended("failed", f"The connection {spec['connection_name']} was deleted.", retryable=False)
+        return AttemptOutcome("failed", f"The connection {spec['connection_name']} was deleted.", retryable=False)
     if revision is None or not revision.exists_on_disk:
-        return Ended("failed", "The revision that this run was planned on is gone.", retryable=False)
+        return AttemptOutcome("failed", "The revision that this run was planned on is gone.", retryable=False)
     loads = Load.objects.filter(connection=connection, environment=revision.environment)
     done = {load.table: load.result for load in loads.filter(loaded_by=context.task_run_id)}
     left = [stream for stream in spec["streams"] if identifier(stream["name"]) not in done]
@@ -84,7 +84,7 @@ def execute(context: Context) -> Ended:
             "project_dir": revision.project_dir,
         }
     except (ConnectionProblem, VariableError, Unreadable, ProfileError) as error:
-        return Ended("failed", str(error), retryable=False)
+        return AttemptOutcome("failed", str(error), retryable=False)
 
     def loaded(stream: str, result: dict[str, Any]) -> None:
         """At once: an attempt that dies later has this table behind it."""

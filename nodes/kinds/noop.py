@@ -1,9 +1,9 @@
 """A task that ends as it is told: what benchmarks and tests of the engine execute. No form offers it."""
 
-from nodes.kinds.base import Context, Ended
+from nodes.kinds.base import AttemptOutcome, Context
 
 
-def execute(context: Context) -> Ended:
+def execute(context: Context) -> AttemptOutcome:
     """Do what the spec says: {"end": "succeed" | "fail" | "raise", "seconds": s, "print": text}.
 
     Sleeps `seconds` first, and ends as cancelled when that happens meanwhile.
@@ -12,11 +12,11 @@ def execute(context: Context) -> Ended:
     if text := spec.get("print"):
         context.log(f"{text}\n".encode())
     if (seconds := float(spec.get("seconds") or 0)) and context.cancelled.wait(seconds):
-        return Ended("cancelled", "cancelled while it slept")
+        return AttemptOutcome("cancelled", "cancelled while it slept")
     match spec.get("end", "succeed"):
         case "raise":
             raise RuntimeError("told to raise")
         case "fail":
-            return Ended("failed", "told to fail")
+            return AttemptOutcome("failed", "told to fail")
         case _:
-            return Ended("succeeded")
+            return AttemptOutcome("succeeded")

@@ -11,7 +11,7 @@ from flows.variables.values import VariableError, environment_of, secret_names, 
 from nodes.dbt.manifest import Manifest
 from nodes.dbt.profiles import ProfileError
 from nodes.dbt.warehouse import profile_of, variables_of
-from nodes.kinds.base import Context, Ended, Expanded, Problem, TaskSpec
+from nodes.kinds.base import AttemptOutcome, Context, Expanded, Problem, TaskSpec
 from nodes.models import Node
 from nodes.scripts import FOLDER, packages_of
 from nodes.scripts.running import Given, run_package
@@ -40,11 +40,11 @@ def options_of(node: Node) -> dict[str, Any]:
     }
 
 
-def execute(context: Context) -> Ended:
+def execute(context: Context) -> AttemptOutcome:
     """Run the package with its parameters filled in. Raises Stopped when the worker ends."""
     spec, revision = context.spec, context.revision
     if revision is None or not revision.exists_on_disk:
-        return Ended("failed", "The revision that this run was planned on is gone.", retryable=False)
+        return AttemptOutcome("failed", "The revision that this run was planned on is gone.", retryable=False)
     try:
         values = environment_of(revision.environment)
         secrets = secret_names(revision.environment)
@@ -54,9 +54,9 @@ def execute(context: Context) -> Ended:
         ]
         profile = profile_of(revision) if spec["uses_warehouse"] else None
     except (ReferenceProblem, VariableError, ProfileError) as error:
-        return Ended("failed", str(error), retryable=False)
+        return AttemptOutcome("failed", str(error), retryable=False)
     if wrong := list(argument_problems([{"key": key, "value": value} for key, value in arguments])):
-        return Ended("failed", wrong[0], retryable=False)
+        return AttemptOutcome("failed", wrong[0], retryable=False)
     given = Given(
         arguments=arguments,
         variables=values,

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from flows.infra import process
-from nodes.kinds.base import Context, Ended, Stopped
+from nodes.kinds.base import AttemptOutcome, Context, Stopped
 from nodes.scripts import children
 from nodes.scripts.packages import FOLDER
 from nodes.scripts.renewal import prepare
@@ -37,38 +37,38 @@ class Given:
     network: bool = True
 
 
-def run_package(context: Context, project_dir: Path, package: str, given: Given) -> Ended:
+def run_package(context: Context, project_dir: Path, package: str, given: Given) -> AttemptOutcome:
     """Run dex-custom-scripts/<package> of a project. Raises Stopped when the worker ends."""
     folder = project_dir / FOLDER / package
     if not (folder / "__main__.py").is_file():
         said = f"The script package {package} is gone: this revision has no {FOLDER}/{package}/__main__.py."
-        return Ended("failed", said, retryable=False)
+        return AttemptOutcome("failed", said, retryable=False)
     level = process.isolation().level
     if level < settings.ISOLATION:
         said = (
             f"This machine isolates scripts at level {level}, and DEX_ISOLATION asks for {settings.ISOLATION}: "
             f"{process.isolation().missing} See docs/isolation.md."
         )
-        return Ended("failed", said, retryable=False)
+        return AttemptOutcome("failed", said, retryable=False)
     if not given.network and level < 3:
-        return Ended(
+        return AttemptOutcome(
             "failed", "This machine cannot keep a script from the network: that needs bubblewrap.", retryable=False
         )
     try:
         requirements = read_requirements(folder / "requirements.txt", anything=settings.SCRIPT_ANY_REQUIREMENT)
         place = prepare(requirements, told=context.log, stop=lambda: context.must_end)
     except RequirementsError as error:
-        return Ended("failed", str(error), retryable=False)
+        return AttemptOutcome("failed", str(error), retryable=False)
     except SetupFailed as error:
         if context.cancelled.is_set():
-            return Ended("cancelled", "cancelled while its environment was built")
+            return AttemptOutcome("cancelled", "cancelled while its environment was built")
         if context.must_end:
             raise Stopped from error
-        return Ended("failed", f"its environment cannot be built: {error}", retryable=error.passing)
+        return AttemptOutcome("failed", f"its environment cannot be built: {error}", retryable=error.passing)
     return _run(context, folder, place, given)
 
 
-def _run(context: Context, folder: Path, place: Path, given: Given) -> Ended:
+def _run(context: Context, folder: Path, place: Path, given: Given) -> AttemptOutcome:
     uid = process.take_user(settings.SCRIPT_UIDS)
     work, database = context.work, given.database
     try:
@@ -102,7 +102,7 @@ def _run(context: Context, folder: Path, place: Path, given: Given) -> Ended:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _follow(context: Context, child: process.Child, work: Path) -> Ended:
+def _follow(context: Context, child: process.Child, work: Path) -> AttemptOutcome:
     """Wait for the end of the script, or bring it about."""
     deadline = time.monotonic() + context.timeout
     late = False
@@ -116,18 +116,18 @@ def _follow(context: Context, child: process.Child, work: Path) -> Ended:
     if context.stopping.is_set() and not context.cancelled.is_set() and code != 0:
         raise Stopped
     if context.cancelled.is_set():
-        return Ended("cancelled", "cancelled", exit_code=code)
+        return AttemptOutcome("cancelled", "cancelled", exit_code=code)
     if late:
-        return Ended("failed", f"timeout after {context.timeout:g} s", exit_code=code)
+        return AttemptOutcome("failed", f"timeout after {context.timeout:g} s", exit_code=code)
     if code != 0:
-        return Ended("failed", _how(child, code), exit_code=code)
+        return AttemptOutcome("failed", _how(child, code), exit_code=code)
     if lost := _lost_children(work / CHILDREN):
-        return Ended("failed", lost, exit_code=code)
+        return AttemptOutcome("failed", lost, exit_code=code)
     try:
         output = read_output(work / "output.json")
     except ValueError as error:
-        return Ended("failed", f"DEX_OUTPUT {error}", exit_code=code)
-    return Ended("succeeded", result={"output": output} if output else {}, exit_code=code)
+        return AttemptOutcome("failed", f"DEX_OUTPUT {error}", exit_code=code)
+    return AttemptOutcome("succeeded", result={"output": output} if output else {}, exit_code=code)
 
 
 def read_output(path: Path) -> dict[str, Any]:

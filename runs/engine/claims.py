@@ -10,7 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 
 from flows.retry_policy import is_worth_a_try
-from nodes.kinds.base import Ended
+from nodes.kinds.base import AttemptOutcome
 from runs.clock import after
 from runs.engine import alarms
 from runs.engine.recorded import messages
@@ -103,7 +103,7 @@ def claim(
     )
 
 
-def finish(claim: Claim, ended: Ended, *, wake: bool = True) -> Released | None:
+def finish(claim: Claim, ended: AttemptOutcome, *, wake: bool = True) -> Released | None:
     """Write how an attempt ended and release what waited for it; None when the claim was lost meanwhile.
 
     Safe to repeat: the second call finds the task run no longer RUNNING under this fence.
@@ -156,7 +156,7 @@ def _after_a_start_hook(claim: Claim, what: str) -> None:
         TaskRun.objects.filter(run=claim.run_id, waits_for="end", state=TaskState.PENDING).update(waits_for="success")
 
 
-def _next_state(claim: Claim, ended: Ended) -> tuple[TaskState, dict[str, Any]]:
+def _next_state(claim: Claim, ended: AttemptOutcome) -> tuple[TaskState, dict[str, Any]]:
     if ended.state == "succeeded":
         return TaskState.SUCCEEDED, {"output_fence": claim.fence}
     retries = int(claim.spec.get("retries") or 0)
@@ -171,7 +171,7 @@ def _delay(claim: Claim) -> float:
     return min(seconds, LONGEST_DELAY_S)
 
 
-def _is_worth_a_try(claim: Claim, ended: Ended) -> bool:
+def _is_worth_a_try(claim: Claim, ended: AttemptOutcome) -> bool:
     tests = (str(test.get("message") or "") for test in ended.result.get("tests", ()))
     batches = messages(ended.result.get("batches"))
     said = "\n".join([ended.reason, str(ended.result.get("message") or ""), *tests, *batches])

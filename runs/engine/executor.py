@@ -12,7 +12,7 @@ from django.conf import settings
 from flows.infra.log_context import about
 from flows.infra.process import Child, boot_id
 from nodes.kinds import connection, noop, script
-from nodes.kinds.base import Context, Ended, Stopped
+from nodes.kinds.base import AttemptOutcome, Context, Stopped
 from nodes.models import Node
 from runs import dispatch
 from runs.engine import pools, work_folders
@@ -26,7 +26,7 @@ from runs.models import Attempt, Run, TaskRun
 from runs.states import DONE, TaskState
 
 log = logging.getLogger("dex.engine")
-EXECUTORS: dict[str, Callable[[Context], Ended]] = {
+EXECUTORS: dict[str, Callable[[Context], AttemptOutcome]] = {
     "noop": noop.execute,
     Node.Kind.SCRIPT.value: script.execute,
     Node.Kind.CONNECTION.value: connection.execute,
@@ -80,10 +80,10 @@ class _Attempt:
         try:
             ended = EXECUTORS[claimed.kind](self._context(held))
         except Stopped:
-            broken_off, ended = True, Ended("failed")
+            broken_off, ended = True, AttemptOutcome("failed")
         except Exception as error:  # whatever the code of a kind raises is an end of this attempt
             log.exception("task run %s", claimed.task_run_id)
-            ended = Ended("failed", f"{type(error).__name__}: {error}")
+            ended = AttemptOutcome("failed", f"{type(error).__name__}: {error}")
         dropped = self._writer.close() if self._writer is not None else 0
         held.closing = True
         if broken_off:
@@ -137,7 +137,7 @@ class _Attempt:
             rows = TaskRun.objects.filter(pk=self.claim.task_run_id, fence=self.claim.fence, ended_at=None)
             rows.update(result=dict(result))
 
-    def _masked(self, ended: Ended, dropped: int) -> Ended:
+    def _masked(self, ended: AttemptOutcome, dropped: int) -> AttemptOutcome:
         """The end without secrets in it; a failed process is told by its last words too."""
         if self.claim.kind == "noop":
             return ended
@@ -146,7 +146,7 @@ class _Attempt:
         if ended.state == "failed" and ended.exit_code and (words := self._last_words()):
             reason = f"{reason}: {words}"
         result = masked_in(ended.result, redactor.whole)
-        return Ended(ended.state, redactor.whole(reason), result, ended.exit_code, ended.retryable, dropped)
+        return AttemptOutcome(ended.state, redactor.whole(reason), result, ended.exit_code, ended.retryable, dropped)
 
     def _last_words(self) -> str:
         with suppress(OSError, ValueError):

@@ -13,7 +13,7 @@ from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
 from nodes.dbt.client import SessionClosed
-from nodes.kinds.base import Ended
+from nodes.kinds.base import AttemptOutcome
 from nodes.ordering import HOOK, ON_RUN_END
 from runs.engine import pools
 from runs.engine.claims import Claim, claim, finish, hand_over, mark_lost
@@ -165,7 +165,7 @@ class Flights:
         self._close(flight, ended)
         del self._flying[task]
 
-    def _close(self, flight: Flight, ended: Ended) -> None:
+    def _close(self, flight: Flight, ended: AttemptOutcome) -> None:
         """Write the end of a flight, however long the database takes to come back while the lease is ours."""
         dropped = flight.log.close()
         result = {**ended.result, "batches": flight.batches.kept} if flight.batches.rows else ended.result
@@ -173,7 +173,7 @@ class Flights:
         if self._secrets:  # what a warehouse says may hold one
             mask = Redactor(self._secrets).whole
             reason, result = mask(reason), masked_in(result, mask)
-        whole = Ended(**{**vars(ended), "log_dropped": dropped, "result": result, "reason": reason})
+        whole = AttemptOutcome(**{**vars(ended), "log_dropped": dropped, "result": result, "reason": reason})
         flight.held.closing = True
         retry_until_committed(lambda: finish(flight.claim, whole), flight.held.lost)
         self._free(flight)
@@ -214,9 +214,9 @@ class Flights:
             flight.log.line(f"the dbt session ended: {message}")
             if flight.timed_out:
                 limit = flight.claim.spec.get("timeout")
-                self._close(flight, Ended("failed", f"timeout after {limit:g} s" if limit else "timeout"))
+                self._close(flight, AttemptOutcome("failed", f"timeout after {limit:g} s" if limit else "timeout"))
             elif flight.held.cancelled.is_set():
-                self._close(flight, Ended("cancelled", "cancelled; its session was ended"))
+                self._close(flight, AttemptOutcome("cancelled", "cancelled; its session was ended"))
             else:
                 self._take_back(flight, message, in_order=in_order)
 

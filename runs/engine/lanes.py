@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
-from nodes.kinds.base import Ended
+from nodes.kinds.base import AttemptOutcome
 from nodes.ordering import HOOK
 from runs import dispatch
 from runs.clock import after
@@ -199,7 +199,7 @@ class Driver:
                 writer = LogWriter(claimed.log_path, Redactor(self._secrets or ()))
                 writer.line(reason)
                 writer.close()
-                finish(claimed, Ended("failed", first, retryable=retryable))
+                finish(claimed, AttemptOutcome("failed", first, retryable=retryable))
 
     def _abandon(self) -> None:
         """The lane was lost: its session must not touch the warehouse any more."""

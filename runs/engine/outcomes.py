@@ -4,14 +4,14 @@ import json
 from typing import Any
 
 from flows.infra.redaction import Redactor
-from nodes.kinds.base import After, Ended
+from nodes.kinds.base import After, AttemptOutcome
 from runs.engine.claims import Claim
 from runs.logs.store import LogWriter
 
 TESTS_KEPT = 500
 
 
-def outcome_of(event: dict[str, Any], *, timed_out: bool, limit: float | None) -> Ended:
+def outcome_of(event: dict[str, Any], *, timed_out: bool, limit: float | None) -> AttemptOutcome:
     """The end of an attempt from a session's result event; a cancel that a timeout asked for is a timeout."""
     status = event.get("status", "error")
     tests = event.get("tests") or []
@@ -27,12 +27,12 @@ def outcome_of(event: dict[str, Any], *, timed_out: bool, limit: float | None) -
     if after:
         result["after"] = after
     if status == "success":
-        return Ended("succeeded", _tested(tests), result=result)
+        return AttemptOutcome("succeeded", _tested(tests), result=result)
     if status == "cancelled":
         if timed_out:
-            return Ended("failed", f"timeout after {limit:g} s" if limit else "timeout", result=result)
-        return Ended("cancelled", "cancelled", result=result)
-    return Ended("failed", _first_line(event.get("message")) or status, result=result, after=after)
+            return AttemptOutcome("failed", f"timeout after {limit:g} s" if limit else "timeout", result=result)
+        return AttemptOutcome("cancelled", "cancelled", result=result)
+    return AttemptOutcome("failed", _first_line(event.get("message")) or status, result=result, after=after)
 
 
 def _tested(tests: list[dict[str, Any]]) -> str:

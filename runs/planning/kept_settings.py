@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from nodes.expansion import FlowPlan
 from runs.models import Run
-from runs.planning.rerun_decisions import Verdict
+from runs.planning.rerun_decisions import Decision
 from runs.states import DONE
 
 FullRefresh = Literal["same", "yes", "no"]
@@ -50,7 +50,7 @@ class Repeated:
         return {**found, "batches": self.batches[key]} if key in self.batches else found
 
 
-def repeated(basis: Run, plan: FlowPlan, found: Mapping[str, Verdict], choice: Choice) -> Repeated:
+def repeated(basis: Run, plan: FlowPlan, found: Mapping[str, Decision], choice: Choice) -> Repeated:
     """What a rerun of `basis` keeps. In: what it does with each task."""
     made = Repeated()
     rows = {
@@ -83,13 +83,13 @@ def repeated(basis: Run, plan: FlowPlan, found: Mapping[str, Verdict], choice: C
     return made
 
 
-def _rebuilt_above(plan: FlowPlan, found: Mapping[str, Verdict], done: set[str]) -> set[str]:
+def _rebuilt_above(plan: FlowPlan, found: Mapping[str, Decision], done: set[str]) -> set[str]:
     """What is below something that had succeeded and runs again: batches that were built of it are old."""
     below: dict[str, list[str]] = {}
     for up, down in plan.order.edges:
         below.setdefault(up, []).append(down)
     hooks = {row.key for row in plan.order.rows if row.spec.resource_type == "hook"}
-    wave = [key for key, verdict in found.items() if verdict.runs and key in done and key not in hooks]
+    wave = [key for key, decision in found.items() if decision.runs and key in done and key not in hooks]
     reached: set[str] = set()
     while wave:
         for down in below.get(wave.pop(), ()):

@@ -31,7 +31,7 @@ from runs.engine.shutdown import draining
 from runs.models import Lane, Run, TaskRun
 from runs.planning import reruns
 from runs.planning.kept_settings import Choice, Repeated, repeated
-from runs.planning.rerun_decisions import Wish
+from runs.planning.rerun_decisions import Scope
 from runs.states import DONE, RUN_OVER, RunState, TaskState
 from runs.transitions import move_run, open_task_runs
 
@@ -225,7 +225,7 @@ def _reused(run: Run, plan: FlowPlan) -> tuple[dict[str, dict[str, Any]], Repeat
     """
     if run.retry_of is None:
         return {}, Repeated()
-    found = reruns.decide(run.retry_of, plan, Wish.of(run.scope))
+    found = reruns.decide(run.retry_of, plan, Scope.of(run.scope))
     basis = reruns.basis_of(run.retry_of)
     kept = repeated(basis, plan, found, Choice.of(run.scope))
     earlier = basis.task_runs.filter(state__in=DONE).exclude(kind=ordering.HOOK)

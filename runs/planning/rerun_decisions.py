@@ -14,15 +14,15 @@ NOT_DONE = "it did not succeed"
 
 
 @dataclass(frozen=True)
-class Wish:
+class Scope:
     """What shall run again: what did not succeed, and besides `keys` (and all below them, "here"), or everything."""
 
     mode: Mode = "failed"
     keys: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, scope: Mapping[str, object]) -> "Wish":
-        """The wish that a run's scope keeps."""
+    def of(cls, scope: Mapping[str, object]) -> "Scope":
+        """The scope as the run keeps it."""
         keys = scope.get("keys") or ()
         assert isinstance(keys, Iterable)
         found = frozenset(str(key) for key in keys)
@@ -31,56 +31,56 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """Whether a task runs again, and why or why not."""
 
     runs: bool
     why: str
 
 
-def verdicts(
+def decisions(
     keys: Iterable[str],
     edges: Iterable[tuple[str, str]],
     done: Mapping[str, str],
-    wish: Wish,
+    scope: Scope,
     changed: Collection[str] = (),
     always: Collection[str] = (),
-) -> dict[str, Verdict]:
+) -> dict[str, Decision]:
     """Decide for each task of a plan.
 
     In: `keys` of the tasks; `edges` as (up, down); `done`, why a task counts as done in the run that is repeated
     ("succeeded in run 7"), by key; `changed`, keys whose code is another now; `always`, keys of hooks, which run every
-    time. Out: a verdict for each key.
+    time. Out: a decision for each key.
     """
     ordered = list(keys)
     below: dict[str, list[str]] = {}
     for up, down in edges:
         below.setdefault(up, []).append(down)
-    made: dict[str, Verdict] = {}
+    made: dict[str, Decision] = {}
     spreading: list[str] = []
     for key in ordered:
-        if wish.mode == "all":
-            made[key] = Verdict(True, "everything runs again")
-        elif key in wish.keys:
-            made[key] = Verdict(True, "chosen")
-            if wish.mode == "here":
+        if scope.mode == "all":
+            made[key] = Decision(True, "everything runs again")
+        elif key in scope.keys:
+            made[key] = Decision(True, "chosen")
+            if scope.mode == "here":
                 spreading.append(key)
         elif key in changed:
-            made[key] = Verdict(True, "its code has changed")
+            made[key] = Decision(True, "its code has changed")
             spreading.append(key)
         elif key in always:
-            made[key] = Verdict(True, "hooks run every time")
+            made[key] = Decision(True, "hooks run every time")
         elif key not in done:
-            made[key] = Verdict(True, NOT_DONE)
+            made[key] = Decision(True, NOT_DONE)
         else:
-            made[key] = Verdict(False, done[key])
+            made[key] = Decision(False, done[key])
     while spreading:
         up = spreading.pop()
         for down in below.get(up, ()):
             if down in made and not made[down].runs and down not in always:
-                made[down] = Verdict(True, "it is below what runs again")
+                made[down] = Decision(True, "it is below what runs again")
                 spreading.append(down)
             elif down not in made:
-                made[down] = Verdict(False, "")  # a gate between nodes only passes on
+                made[down] = Decision(False, "")  # a gate between nodes only passes on
                 spreading.append(down)
     return {key: made[key] for key in ordered}

@@ -1,4 +1,4 @@
-"""Repeating a run: what would run again and what is taken over, and the new run that does it."""
+"""Repeating a run: what would run again and what is reused, and the new run that does it."""
 
 import statistics
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from runs.engine.recorded import Batch, batches_of
 from runs.models import Dependency, Run, TaskRun, Trigger
 from runs.planning.estimates import expected_seconds
 from runs.planning.kept_settings import Choice
-from runs.planning.rerun_decisions import MODES, NOT_DONE, Mode, Verdict, Wish, verdicts
+from runs.planning.rerun_decisions import MODES, NOT_DONE, Decision, Mode, Scope, decisions
 from runs.planning.usual import usual_seconds
 from runs.services import RunError, start_run
 from runs.states import DONE, RUN_ACTIVE, TaskState
@@ -40,7 +40,7 @@ def basis_of(run: Run) -> Run:
 
 
 def done_in(run: Run) -> dict[str, str]:
-    """key -> why it counts as done: what succeeded in a run, or was taken over by it."""
+    """key -> why it counts as done: what succeeded in a run, or was reused by it."""
     rows = run.task_runs.filter(state__in=DONE).exclude(kind=ordering.HOOK)
     return {
         key: reason if state == TaskState.REUSED and reason else f"succeeded in run {run.pk}"
@@ -78,13 +78,13 @@ def changed_tasks(basis: Run, plan: FlowPlan) -> set[str]:
     }
 
 
-def decide(run: Run, plan: FlowPlan, wish: Wish) -> dict[str, Verdict]:
+def decide(run: Run, plan: FlowPlan, scope: Scope) -> dict[str, Decision]:
     """What a rerun of `run` does with each task of a plan, by key."""
     basis = basis_of(run)
     rows = plan.order.rows
     keys = changed_tasks(basis, plan)
     hooks = {row.key for row in rows if row.spec.resource_type == ordering.HOOK}
-    return verdicts((row.key for row in rows), plan.order.edges, done_in(basis), wish, keys, hooks)
+    return decisions((row.key for row in rows), plan.order.edges, done_in(basis), scope, keys, hooks)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Preview:
 
     @property
     def reused(self) -> list[Foreseen]:
-        """What is taken over."""
+        """What is reused."""
         return [task for task in self.tasks if not task.runs]
 
     @property
@@ -124,7 +124,7 @@ class Preview:
         return sum(task.seconds is None for task in self.running)
 
 
-def preview(run: Run, wish: Wish, *, revision: str = SAME, plans: dict[int, FlowPlan] | None = None) -> Preview:
+def preview(run: Run, scope: Scope, *, revision: str = SAME, plans: dict[int, FlowPlan] | None = None) -> Preview:
     """What a rerun of a run that is over would do: the same revision, or the newest that is known now.
 
     In: `plans`, where the plan of a flow is kept for further runs of it.
@@ -138,7 +138,7 @@ def preview(run: Run, wish: Wish, *, revision: str = SAME, plans: dict[int, Flow
         rows = list(basis.task_runs.exclude(kind=ordering.GATE))
         edges = list(Dependency.objects.filter(run=basis).values_list("up__unique_id", "down__unique_id"))
         hooks = {row.unique_id for row in rows if row.kind == ordering.HOOK}
-        found = verdicts((row.unique_id for row in rows), edges, done_in(basis), wish, (), hooks)
+        found = decisions((row.unique_id for row in rows), edges, done_in(basis), scope, (), hooks)
         usual = usual_seconds(run.flow, [row.unique_id for row in rows])
         ended = _endings(basis)
         made.tasks = [
@@ -167,7 +167,7 @@ def preview(run: Run, wish: Wish, *, revision: str = SAME, plans: dict[int, Flow
     except FlowError as error:
         made.problem = str(error)
         return made
-    found = decide(run, plan, wish)
+    found = decide(run, plan, scope)
     usual, ended = usual_seconds(run.flow, list(found)), _endings(basis)
     made.tasks = [
         Foreseen(
@@ -195,9 +195,9 @@ def _ending(state: str, why: str, batches: list[Batch]) -> str:
     return f"{state}: {left} of {len(batches)} batches not built" if left else state
 
 
-def _why(verdict: Verdict, key: str, ended: Mapping[str, str]) -> str:
+def _why(decision: Decision, key: str, ended: Mapping[str, str]) -> str:
     """Why a task runs again; of what did not succeed, how it ended, if it was there at all."""
-    return ended.get(key, "it is new") if verdict.why == NOT_DONE else verdict.why
+    return ended.get(key, "it is new") if decision.why == NOT_DONE else decision.why
 
 
 def _takes(flow: Flow, made: Preview, edges: Iterable[tuple[str, str]]) -> float | None:
@@ -232,9 +232,9 @@ def rerun(
     choice: Choice = AS_IT_WAS,
     key: str | None = None,
 ) -> Run:
-    """Open a run that repeats `run`: what succeeded is reused unless the wish says otherwise.
+    """Open a run that repeats `run`: what succeeded is reused unless the scope says otherwise.
 
-    In: `keys` and `mode` as in `rerun_decisions.Wish` (keys alone: "selected"); `revision`, SAME or NEWEST;
+    In: `keys` and `mode` as in `rerun_decisions.Scope` (keys alone: "selected"); `revision`, SAME or NEWEST;
     `parameters`, if not those of `run`; `choice`, full refresh and window, if not those of `run`; `key`, an
     idempotency key. Raises RunError when the run is not over, has no flow any more, is being repeated already, or has
     nothing to repeat;
@@ -242,11 +242,11 @@ def rerun(
     """
     require("runs.add_run")
     chosen = sorted(set(keys))
-    wish = Wish(mode or ("selected" if chosen else "failed"), frozenset(chosen))
-    check_rerun(run, wish, revision)
-    scope = {"mode": wish.mode, "keys": chosen, "revision": revision}
+    scope = Scope(mode or ("selected" if chosen else "failed"), frozenset(chosen))
+    check_rerun(run, scope, revision)
+    kept = {"mode": scope.mode, "keys": chosen, "revision": revision}
     if choice != AS_IT_WAS:
-        scope |= {"full_refresh": choice.full_refresh, "window": choice.window}
+        kept |= {"full_refresh": choice.full_refresh, "window": choice.window}
     with transaction.atomic():
         # Takes the row of the run: of many who ask at once, one opens the rerun and the others are told of it.
         Run.objects.select_for_update().get(pk=run.pk)
@@ -263,7 +263,7 @@ def rerun(
             key=key,
             parameters=run.parameters if parameters is None else parameters,
             retry_of=run,
-            scope=scope,
+            scope=kept,
         )
 
 
@@ -271,9 +271,9 @@ def _by(run: Run) -> str:
     return f", started by {run.triggered_by}" if run.triggered_by else ""
 
 
-def check_rerun(run: Run, wish: Wish, revision: str) -> None:
+def check_rerun(run: Run, scope: Scope, revision: str) -> None:
     """Refuse what cannot be repeated, or not so. Raises RunError, which says why."""
-    if wish.mode not in MODES or revision not in (SAME, NEWEST):
+    if scope.mode not in MODES or revision not in (SAME, NEWEST):
         raise RunError("Choose what to run again, and on which revision.")
     if not run.is_over:
         raise RunError("This run is not over; cancel it or wait for its end.")
@@ -281,10 +281,10 @@ def check_rerun(run: Run, wish: Wish, revision: str) -> None:
         raise RunError("The flow of this run was deleted.")
     basis = basis_of(run)
     known = set(basis.task_runs.values_list("unique_id", flat=True))
-    if wish.mode in ("here", "selected") and not wish.keys:
+    if scope.mode in ("here", "selected") and not scope.keys:
         raise RunError("Choose the tasks that shall run again.")
-    if unknown := sorted(wish.keys - known):
+    if unknown := sorted(scope.keys - known):
         raise RunError(f"This run has no task {', '.join(unknown)}.")
     failed = basis.task_runs.exclude(state__in=DONE).exists()
-    if wish.mode == "failed" and revision == SAME and known and not failed:
+    if scope.mode == "failed" and revision == SAME and known and not failed:
         raise RunError("Everything in this run succeeded; name the tasks that shall run again.")

@@ -52,7 +52,7 @@ def test_many_reruns_show_their_plan_for_the_chosen_code_before_anything_starts(
     expect(needless).not_to_be_checked()
     expect(needed).to_be_checked()
     expect(page.locator("li", has=needless)).to_contain_text(f"has succeeded since, in run #{by.pk}")
-    expect(page.locator("li", has=needed)).to_contain_text("2 tasks run again, 1 is taken over")
+    expect(page.locator("li", has=needed)).to_contain_text("2 tasks run again, 1 is reused")
     judge(page, "runs-repeating")
     page.get_by_label("The newest").check()
     expect(page.locator("li", has=needed)).not_to_contain_text("2 tasks run again")  # Customers has other tasks today
@@ -61,7 +61,7 @@ def test_many_reruns_show_their_plan_for_the_chosen_code_before_anything_starts(
     expect(needed).to_be_checked()
     judge(page, "runs-repeating-newest")
     assert Run.objects.count() == 3
-    page.get_by_role("button", name="Rerun the chosen").click()
+    page.get_by_role("button", name="Rerun selected").click()
     expect(page.get_by_text("1 run is repeated from failure")).to_be_visible()
     assert [run.scope["revision"] for run in Run.objects.filter(retry_of=broken)] == ["newest"]
     assert not Run.objects.filter(retry_of=mended).exists()

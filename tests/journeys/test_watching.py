@@ -99,7 +99,7 @@ def test_a_broken_model_is_seen_first_mended_and_rerun_from_the_failure(engine, 
     (folder / "models" / "mart.sql").write_text(MODELS["mart"])
     page.get_by_role("link", name="Rerun from failure").click()
     foreseen = page.locator("#foreseen")
-    expect(foreseen).to_contain_text("2 tasks run, 2 are taken over")
+    expect(foreseen).to_contain_text("2 tasks run, 2 are reused")
     page.get_by_label("The newest").check()
     expect(foreseen).to_contain_text("read again when the rerun starts")
     page.get_by_role("button", name="Rerun").click()

@@ -7,7 +7,7 @@ test_state_machine.py are not found.
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nodes.kinds.base import Ended
+from nodes.kinds.base import AttemptOutcome
 from runs.clock import ago
 from runs.engine import recovery
 from runs.engine.claims import claim, finish
@@ -20,7 +20,11 @@ from runs.states import RUN_OVER, TaskState
 from tests.runs.graphs import open_graph
 
 WORKERS = ("w1", "w2", "w3")
-ENDS = {"ok": Ended("succeeded"), "no": Ended("failed", "no"), "stop": Ended("cancelled", "stopped")}
+ENDS = {
+    "ok": AttemptOutcome("succeeded"),
+    "no": AttemptOutcome("failed", "no"),
+    "stop": AttemptOutcome("cancelled", "stopped"),
+}
 
 
 class EngineMachine(RuleBasedStateMachine):

@@ -1,6 +1,6 @@
 import pytest
 
-from nodes.kinds.base import Ended
+from nodes.kinds.base import AttemptOutcome
 from runs.engine.claims import claim, finish
 from runs.operations.invariants import check
 from runs.operations.rounds import sweep
@@ -22,7 +22,7 @@ def test_cancelling_stops_what_has_not_started_at_once():
 
 def test_a_finished_task_stays_finished_when_its_run_is_cancelled():
     run = open_graph({"a": (), "b": ("a",)})
-    finish(claim(run.task_runs.get(identifier="a").pk, "w1"), Ended("succeeded"))
+    finish(claim(run.task_runs.get(identifier="a").pk, "w1"), AttemptOutcome("succeeded"))
     cancel_run(run.pk, actor="ada")
     assert states(run) == {"a": "succeeded", "b": "cancelled"}
 
@@ -33,7 +33,7 @@ def test_a_running_task_decides_when_the_run_is_over():
     cancel_run(run.pk, actor="ada")
     run.refresh_from_db()
     assert run.state == "running"
-    finish(held, Ended("cancelled", "stopped"))
+    finish(held, AttemptOutcome("cancelled", "stopped"))
     run.refresh_from_db()
     assert run.state == "cancelled"
     assert check(run.pk) == []
@@ -43,7 +43,7 @@ def test_a_retry_that_slips_past_a_cancel_is_cancelled_by_the_sweeper():
     run = open_graph({"a": ()}, {"a": {"retries": 3, "retry_delay": 0}})
     held = claim(run.task_runs.get().pk, "w1")
     cancel_run(run.pk, actor="ada")
-    finish(held, Ended("failed", "no"))
+    finish(held, AttemptOutcome("failed", "no"))
     sweep(force=True)
     run.refresh_from_db()
     assert run.state == "cancelled"

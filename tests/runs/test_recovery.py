@@ -7,7 +7,7 @@ from celery import current_app
 from django.db import connection
 from django.db.models.functions import Now
 
-from nodes.kinds.base import Ended
+from nodes.kinds.base import AttemptOutcome
 from runs import dispatch, jobs
 from runs.clock import after, ago
 from runs.engine import alarms, lanes, pools, recovery
@@ -249,7 +249,7 @@ def test_an_engine_that_starts_again_rings_at_once_for_what_the_last_one_had_fet
         recovery.release(run.pk)
     # Other attempts begin all the time: a ring is not taken for lost before a minute is over.
     busy = open_graph({"d": ()})
-    finish(claim(busy.task_runs.get().pk, "w1"), Ended("succeeded"))
+    finish(claim(busy.task_runs.get().pk, "w1"), AttemptOutcome("succeeded"))
     engine = Engine()
     engine.start()
     try:

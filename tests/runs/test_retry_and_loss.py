@@ -1,7 +1,7 @@
 import pytest
 from django.db.models.functions import Now
 
-from nodes.kinds.base import Ended
+from nodes.kinds.base import AttemptOutcome
 from runs.clock import ago
 from runs.engine import recovery
 from runs.engine.claims import claim, finish, mark_lost
@@ -29,7 +29,7 @@ def test_a_failed_task_is_tried_again_as_often_as_its_owner_wished():
 
 def test_a_retry_waits_before_it_starts():
     run = open_graph({"a": ()}, {"a": {"retries": 1, "retry_delay": 60}})
-    finish(claim(only_task(run).pk, "w1"), Ended("failed", "no"))
+    finish(claim(only_task(run).pk, "w1"), AttemptOutcome("failed", "no"))
     assert only_task(run).state == "waiting"
     drain(run)
     assert only_task(run).state == "waiting"
@@ -60,9 +60,9 @@ def test_a_worker_that_wakes_after_its_lease_publishes_nothing():
     expire(only_task(run))
     recovery.reap()
     second = claim(only_task(run).pk, "w2")
-    assert finish(late, Ended("succeeded")) is None
+    assert finish(late, AttemptOutcome("succeeded")) is None
     assert only_task(run).state == "running"
-    finish(second, Ended("failed", "really"))
+    finish(second, AttemptOutcome("failed", "really"))
     assert only_task(run).state == "failed"
     assert check(run.pk) == []
 
@@ -99,8 +99,8 @@ def test_a_doorbell_for_something_that_is_gone_is_answered_with_a_shrug():
 def test_a_finish_that_is_repeated_counts_once():
     run = open_graph({"a": ()})
     held = claim(only_task(run).pk, "w1")
-    assert finish(held, Ended("succeeded")) is not None
-    assert finish(held, Ended("succeeded")) is None
+    assert finish(held, AttemptOutcome("succeeded")) is not None
+    assert finish(held, AttemptOutcome("succeeded")) is None
     assert check(run.pk) == []
 
 
@@ -116,6 +116,6 @@ def test_only_failures_that_fit_the_policy_are_tried_again():
         run = open_graph({"a": []}, specs={"a": spec})
         row = run.task_runs.get()
         claimed = claim(row.pk, "w")
-        finish(claimed, Ended("failed", said))
+        finish(claimed, AttemptOutcome("failed", said))
         row.refresh_from_db()
         assert row.state == ("waiting" if goes_on else "failed"), said

@@ -127,7 +127,7 @@ def test_a_failed_run_is_repeated_from_its_failure(ada):
     run = open_graph({"a": (), "b": ()}, {"a": {"end": "fail"}})
     drain(run)
     plan = ada.press(ada.open(f"{RUNS}{run.pk}/change/"), "rerun_from_failure")
-    assert "1 task runs again, 1 is taken over" in plan.html and Run.objects.count() == 1
+    assert "1 task runs again, 1 is reused" in plan.html and Run.objects.count() == 1
     repeat(ada, plan)
     again = Run.objects.exclude(pk=run.pk).get()
     assert (again.retry_of, again.trigger, again.triggered_by) == (run, "rerun", ada.user)

@@ -20,7 +20,7 @@ from runs.pages.run_detail.comparing import Line, compare, sql_difference
 from runs.pages.run_detail.picture import picture_of, step_state
 from runs.pages.run_detail.summary import family_of, summary_of
 from runs.pages.run_detail.timeline import timeline_of
-from runs.planning.rerun_decisions import Verdict, Wish, verdicts
+from runs.planning.rerun_decisions import Decision, Scope, decisions
 from runs.planning.reruns import basis_of, preview, rerun
 from runs.services import RunError, cancel_run, cancel_task_run, start_run
 from runs.states import RunState
@@ -44,33 +44,33 @@ DONE = {"a": "succeeded in run 1", "c": "succeeded in run 1"}
 
 
 @pytest.mark.parametrize(
-    ("wish", "done", "changed", "runs"),
+    ("scope", "done", "changed", "runs"),
     [
-        (Wish(), DONE, (), "bd"),
-        (Wish(), dict.fromkeys(KEYS, "x"), (), ""),
-        (Wish("all"), DONE, (), "abcd"),
-        (Wish("selected", frozenset("c")), DONE, (), "bcd"),
-        (Wish("selected", frozenset("a")), dict.fromkeys(KEYS, "x"), (), "a"),
-        (Wish("here", frozenset("a")), dict.fromkeys(KEYS, "x"), (), "abcd"),
-        (Wish("here", frozenset("b")), dict.fromkeys(KEYS, "x"), (), "bd"),
-        (Wish(), dict.fromkeys(KEYS, "x"), ("c",), "cd"),
-        (Wish(), {}, (), "abcd"),
+        (Scope(), DONE, (), "bd"),
+        (Scope(), dict.fromkeys(KEYS, "x"), (), ""),
+        (Scope("all"), DONE, (), "abcd"),
+        (Scope("selected", frozenset("c")), DONE, (), "bcd"),
+        (Scope("selected", frozenset("a")), dict.fromkeys(KEYS, "x"), (), "a"),
+        (Scope("here", frozenset("a")), dict.fromkeys(KEYS, "x"), (), "abcd"),
+        (Scope("here", frozenset("b")), dict.fromkeys(KEYS, "x"), (), "bd"),
+        (Scope(), dict.fromkeys(KEYS, "x"), ("c",), "cd"),
+        (Scope(), {}, (), "abcd"),
     ],
 )
-def test_what_a_rerun_runs_again_and_what_it_takes_over(wish, done, changed, runs):
-    found = verdicts(KEYS, EDGES, done, wish, changed)
+def test_what_a_rerun_runs_again_and_what_it_takes_over(scope, done, changed, runs):
+    found = decisions(KEYS, EDGES, done, scope, changed)
     assert "".join(key for key in KEYS if found[key].runs) == runs
-    assert all(verdict.why for verdict in found.values())
+    assert all(decision.why for decision in found.values())
 
 
 def test_a_change_reaches_what_is_below_it_through_the_gates_between_nodes():
     edges = [("a", "gate"), ("gate", "b")]
     done = {"a": "x", "b": "x"}
-    assert verdicts(["a", "b"], edges, done, Wish(), ["a"])["b"] == Verdict(True, "it is below what runs again")
+    assert decisions(["a", "b"], edges, done, Scope(), ["a"])["b"] == Decision(True, "it is below what runs again")
 
 
 def test_hooks_run_every_time_and_make_nothing_else_run():
-    found = verdicts(["start", "a"], [("start", "a")], {"a": "x"}, Wish(), (), ["start"])
+    found = decisions(["start", "a"], [("start", "a")], {"a": "x"}, Scope(), (), ["start"])
     assert found["start"].runs and not found["a"].runs
 
 
@@ -366,11 +366,11 @@ def failed(db):
 
 def test_the_dialog_says_what_runs_what_is_taken_over_and_why(failed):
     page = ann().open(f"/runs/{failed.pk}/rerun/")
-    assert "1 task runs, 1 is taken over" in page.html
+    assert "1 task runs, 1 is reused" in page.html
     assert "failed</span>" in page.html and f"succeeded in run {failed.pk}" in page.html
     assert "none of these tasks has succeeded lately" in page.html
     everything = ann().open(f"/runs/{failed.pk}/rerun/?mode=all")
-    assert "2 tasks run, 0 are taken over" in everything.html
+    assert "2 tasks run, 0 are reused" in everything.html
     chosen = ann().open(f"/runs/{failed.pk}/rerun/?mode=selected&key=model.shop.stg_orders")
     assert "2 tasks run" in chosen.html and "chosen" in chosen.html
 
@@ -392,17 +392,17 @@ def test_the_dialog_says_how_long_it_will_probably_take_and_of_which_tasks_nobod
     everything = ann().open(f"/runs/{failed.pk}/rerun/?mode=all").html
     assert "1 m 35 s" in everything  # two at a time, and 5 s to start
     assert "1 of these tasks has not succeeded lately" in everything
-    assert preview(failed, Wish("all")).takes == 95
-    one = preview(failed, Wish())
+    assert preview(failed, Scope("all")).takes == 95
+    one = preview(failed, Scope())
     assert (one.takes, one.unknown) == (None, 1)
 
 
 def test_the_dialog_says_of_each_task_how_it_ended(failed):
     failed.task_runs.filter(identifier="stg_orders").update(state="skipped", reason="upstream raw_orders failed")
-    said = {task.identifier: task.why for task in preview(failed, Wish()).running}
+    said = {task.identifier: task.why for task in preview(failed, Scope()).running}
     assert said == {"stg_payments": "failed", "stg_orders": "skipped: upstream raw_orders failed"}
     failed.task_runs.filter(identifier="stg_payments").delete()
-    newest = {task.identifier: task.why for task in preview(failed, Wish(), revision="newest").running}
+    newest = {task.identifier: task.why for task in preview(failed, Scope(), revision="newest").running}
     assert newest["staging.stg_payments"] == "it is new"
 
 
@@ -451,7 +451,7 @@ def test_a_rerun_after_a_planning_failure_still_takes_over_what_succeeded_before
     move_run(second.pk, RunState.QUEUED, RunState.FAILED, actor="planner", reason="gone", error="gone")
     second.refresh_from_db()
     assert basis_of(second) == failed
-    made = preview(second, Wish())
+    made = preview(second, Scope())
     assert [task.identifier for task in made.reused] == ["stg_orders"]
     third = rerun(second, actor="ann")
     assert third.retry_of == second
@@ -490,5 +490,5 @@ def test_a_run_that_goes_on_or_lost_its_flow_is_not_repeated(failed):
     failed.save(update_fields=["flow"])
     with pytest.raises(RunError, match="deleted"):
         rerun(failed, actor="ann")
-    assert "was deleted" in preview(failed, Wish()).problem
+    assert "was deleted" in preview(failed, Scope()).problem
     assert states(going)["a"] == "queued" and check(going.pk) == []

@@ -33,7 +33,7 @@ from runs.pages.run_detail.waiting import pool_wait
 from runs.pages.run_list.repeating import mended
 from runs.planning import reruns
 from runs.planning.kept_settings import Choice
-from runs.planning.rerun_decisions import MODES, Wish
+from runs.planning.rerun_decisions import MODES, Scope
 from runs.states import DONE, RunState, TaskState
 
 TABS = ("tasks", "graph", "timeline", "log")
@@ -285,7 +285,7 @@ def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
             link = reverse("runs:run", args=[again.pk])
             messages.success(request, format_html('<a href="{}">{}</a> repeats {}.', link, again, run))
             return redirect(link)
-    foreseen = reruns.preview(run, Wish(mode, frozenset(chosen)), revision=revision) if run.is_over else None  # type: ignore[arg-type]
+    foreseen = reruns.preview(run, Scope(mode, frozenset(chosen)), revision=revision) if run.is_over else None  # type: ignore[arg-type]
     names = dict(run.task_runs.filter(unique_id__in=chosen).values_list("unique_id", "identifier"))
     context = {
         "run": run,

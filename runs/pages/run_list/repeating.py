@@ -15,7 +15,7 @@ from nodes.expansion import FlowPlan
 from runs import services
 from runs.models import Run, TaskRun
 from runs.planning import reruns
-from runs.planning.rerun_decisions import Wish
+from runs.planning.rerun_decisions import Scope
 from runs.planning.reruns import NEWEST, SAME, Preview
 from runs.states import DONE, OVER, RUN_ACTIVE, RunState
 
@@ -104,8 +104,8 @@ def candidates(
         problem = _problem(run, wanted, revision)
         preview = Preview()
         if not problem:
-            wish = Wish("selected" if wanted else "failed", frozenset(wanted))
-            preview = reruns.preview(run, wish, revision=revision, plans=plans)
+            scope = Scope("selected" if wanted else "failed", frozenset(wanted))
+            preview = reruns.preview(run, scope, revision=revision, plans=plans)
             problem = preview.problem
         why = "" if problem or wanted else mended(run)
         chosen = not problem and (run.pk in ticked if run.pk in listed else not why)
@@ -121,7 +121,7 @@ def _problem(run: Run, keys: Sequence[str], revision: str) -> str:
     if going is not None:
         return f"It is being repeated already, by run {going.pk}."
     try:
-        reruns.check_rerun(run, Wish("selected" if keys else "failed", frozenset(keys)), revision)
+        reruns.check_rerun(run, Scope("selected" if keys else "failed", frozenset(keys)), revision)
         if run.flow is not None:
             check_values(run.flow.parameters, run.parameters)
     except (services.RunError, ParameterError) as error:
