@@ -13,5 +13,6 @@ class FlowsConfig(AppConfig):
         from django.conf import settings
 
         from flows.infra import process
+        from flows.projects import checks  # noqa: F401 - importing registers the checks
 
         process.configure(home=settings.DEX_HOME, bubblewrap=settings.BUBBLEWRAP)
