@@ -211,7 +211,7 @@ def test_a_model_is_cancelled_in_its_tests_too(run):
 def test_what_waits_for_a_thread_is_cancelled_without_starting(run):
     for number in range(5):
         run.client.execute(f"s{number}", f"{MODEL}slow")
-    for number in range(5):
+    for number in reversed(range(5)):  # the last first: no thread becomes free before it is cancelled
         run.client.cancel(f"s{number}")
     ends = {event["task"]: event["status"] for event in run.until("result", 5)}
     assert ends["s4"] == "cancelled"

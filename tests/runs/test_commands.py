@@ -116,7 +116,7 @@ def test_run_flow_waits_and_its_exit_code_says_how_it_ended(engine, tmp_path):
     for task in answer["tasks"]:
         assert set(task) == TASK_KEYS
         assert (task["state"], task["attempts"]) == ("succeeded", 1)
-        assert re.match(r"\d{4}-\d\d-\d\dT.*\+00:00$", task["started_at"]) and task["started_at"] < task["finished_at"]
+        assert re.match(r"\d{4}-\d\d-\d\dT.*Z$", task["started_at"]) and task["started_at"] < task["finished_at"]
 
     (tmp_path / "p" / "models" / "b.sql").write_text("select nonsense from {{ ref('a') }}")
     code, out, _ = run_flow(flow.name, "--wait", "--format", "table")
