@@ -201,6 +201,7 @@ def admin_pages(person):
     return seen
 
 
+@pytest.mark.exhaustive
 def test_no_page_has_what_the_strict_policy_blocks_and_hostile_names_stay_text():
     hostile = everything_there_is()
     pages = admin_pages(Person("reader", "everything"))
@@ -218,6 +219,7 @@ def test_no_page_has_what_the_strict_policy_blocks_and_hostile_names_stay_text()
             assert hostile not in page.html, path
 
 
+@pytest.mark.exhaustive
 def test_looking_never_writes():
     everything_there_is()
     person = Person("reader", "everything")

@@ -19,6 +19,8 @@ from tests.network.hostile import HOSTS, SAID, UNICODE, ZONED, lookup
 from tests.runs.receivers import Web, serving
 from tests.waiting import patience
 
+pytestmark = pytest.mark.exhaustive
+
 REFUSED = ("config", True)  # the kind of failure, and whether it says what the address is
 METADATA = {host: what for host, what in HOSTS.items() if what == "metadata"}
 
