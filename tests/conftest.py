@@ -9,9 +9,6 @@ from runs.engine.leases import keeper
 from tests import forks, parses
 from tests.chaos.servers import Postgres, postgres_programs, require
 
-#: Folders and files of tests that start whole installations and wait for them.
-SLOW = {"chaos", "test_up.py"}
-
 if settings.DATABASE_FILE is not None:  # a test's database need not survive the machine
     options = settings.DATABASES["default"]["OPTIONS"]
     options["init_command"] = options["init_command"].replace("synchronous=NORMAL", "synchronous=OFF")
@@ -56,6 +53,11 @@ PROCESSES = {"engine", "postgres", "postgres_profile", "redis", "distributed", "
 DATABASES = {"db", "transactional_db"}
 
 
+def is_slow(item):
+    """Whether a test starts a whole installation and waits for it."""
+    return tier_of(item) == "chaos" or item.path.name == "test_up.py"
+
+
 def tier_of(item):
     """Which of the tiers a test belongs to: chaos, browser, process, database or unit; see CONTRIBUTING.md."""
     folder, fixtures = item.path.parent.name, set(item.fixturenames)
@@ -79,9 +81,9 @@ def pytest_collection_modifyitems(config, items):
     A process of the suite begins with an equal part of this list, from its front; what others have left is taken over.
     """
     number = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    slow = [item for item in items if SLOW & {item.path.parent.name, item.path.name}]
+    slow = [item for item in items if is_slow(item)]
     if number > 1 and slow and len(slow) < len(items):
-        others = [item for item in items if not SLOW & {item.path.parent.name, item.path.name}]
+        others = [item for item in items if not is_slow(item)]
         share = len(items) // number + 1
         dealt = []
         for each in range(number):

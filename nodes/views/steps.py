@@ -92,7 +92,8 @@ def _form(request: HttpRequest, flow: Flow, row: Node) -> HttpResponse:
 def _saved(request: HttpRequest, flow: Flow, form: StepForm, before: int) -> HttpResponse:
     fresh = flow_or_404(flow.pk)
     row = fresh.nodes.select_related("connection", "flow__environment__current_revision").get(pk=form.instance.pk)
-    said = what_it_does(row, form.plan.expanded.get(row.pk) if form.plan else None)
+    expanded = form.plan.expanded if form.plan else {}  # a new node had no number yet
+    said = what_it_does(row, expanded.get(row.pk) or expanded.get(0))
     if not _is_fragment(request):
         messages.success(request, f"Saved: {said}.")
         return redirect("nodes:node", flow.pk, row.pk)
