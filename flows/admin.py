@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from flows.infra.object_actions import ObjectActions
 from flows.models import Environment, LogIn, Project, Revision
+from flows.object_actions import ObjectActions
 from flows.projects.forms import EnvironmentForm, ProjectForm
 from flows.scheduling import beat
 from flows.variables.encryption import Unreadable

@@ -10,8 +10,8 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from flows.forms import FlowForm
-from flows.infra.object_actions import ObjectActions
 from flows.models import Environment, Flow
+from flows.object_actions import ObjectActions
 from nodes import expansion, services
 from nodes.forms.admin import LinkForm, NodeForm
 from nodes.forms.environment import NAMES, WarehouseForm, field_names

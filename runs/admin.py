@@ -17,8 +17,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from flows.infra.object_actions import ObjectActions
 from flows.models import Environment, Flow
+from flows.object_actions import ObjectActions
 from flows.parameters import ParameterError
 from nodes.ordering import GATE
 from runs import services
