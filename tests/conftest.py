@@ -6,7 +6,7 @@ from django.db.models.signals import post_migrate
 
 from flows.roles import seed_roles
 from runs.engine.leases import keeper
-from tests import forks, parses
+from tests import parses
 from tests.chaos.servers import Postgres, postgres_programs, require
 
 if settings.DATABASE_FILE is not None:  # a test's database need not survive the machine
@@ -15,16 +15,9 @@ if settings.DATABASE_FILE is not None:  # a test's database need not survive the
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cheap_children():
-    """Children of this process that run dbt or dlt are forked, and what was parsed once is not parsed again."""
-    if os.environ.get("DEX_TEST_FORKS") == "0":
-        yield
-        return
-    started = forks.Forks()
-    forks.install(started)
+def parsed_once():
+    """What was parsed once is not parsed again."""
     parses.install()
-    yield
-    started.close()
 
 
 @pytest.fixture

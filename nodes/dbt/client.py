@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.infra import process
-from nodes.dbt.parse import CODE, ParsedProject
+from nodes.dbt.parse import CODE, PRELOAD, ParsedProject
 
 Event = dict[str, Any]
 # An address space, not memory in use: DuckDB reserves a lot of it.
@@ -50,6 +50,7 @@ class DbtClient:
             limits=limits or _LIMITS,
             stdin=process.PIPE,
             stdout=process.PIPE,
+            preload=PRELOAD,
             on_output=on_output or _to_nobody,
         )
         threading.Thread(target=self._listen, name=f"dbt-session-{self.pid}", daemon=True).start()

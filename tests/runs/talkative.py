@@ -8,18 +8,18 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dbt.flags import get_flag_dict
 from django.conf import settings
 
+from flows.infra import process
+from nodes.dbt.parse import PRELOAD
 from runs.logs import store
 from runs.models import Attempt, Run
-from tests.forks import installed
 from tests.runs.engines import write_project
 
 MARK = "READ|"
@@ -115,16 +115,9 @@ def dbt(folder: Path, *arguments: str) -> str:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("DBT_", "PYTHON"))}
     argv = [sys.executable, "-m", "dbt.cli.main", *arguments]
     env = {**clean, **settings.DBT_ENVIRONMENT}
-    started = installed[0].popen if installed else _popen
-    called = started(argv, subprocess.Popen, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    with called:
-        return called.communicate()[0].decode()
-
-
-def _popen(argv: Sequence[str], real: Any, **options: Any) -> subprocess.Popen[bytes]:
-    """Where nothing is forked."""
-    started: subprocess.Popen[bytes] = real(argv, **options)
-    return started
+    said = bytearray()
+    process.start(argv, cwd=folder, env=env, on_output=said.extend, preload=PRELOAD).wait()
+    return said.decode()
 
 
 TOLD = {

@@ -1,8 +1,10 @@
 """One child process from its start to its end, and the end of everything it started."""
 
+import logging
 import os
 import select
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -10,14 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from flows.infra.process.launch import Limits, limit, wrap
-from flows.infra.process.sandbox import Sandbox
+from flows.infra.process import forking
+from flows.infra.process.launch import Limits, clean_environment, limit, wrap
+from flows.infra.process.sandbox import Sandbox, bubblewrap_program
 from flows.infra.process.table import boot_id, descendants, start_time
 from flows.infra.process.tools import popen
 from flows.infra.process.users import name_child
 
+log = logging.getLogger("dex.processes")
 PIPE = subprocess.PIPE
 Sink = Callable[[bytes], None]
 
@@ -43,7 +47,9 @@ class Finished:
 class Child:
     """A running child process, its pipes, and the thread that empties them and notices its end."""
 
-    def __init__(self, process: subprocess.Popen[bytes], namespace: bool, sinks: Mapping[int, Sink]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes] | forking.Forked, namespace: bool, sinks: Mapping[int, Sink]
+    ) -> None:
         self._process, self._namespace, self._sinks = process, namespace, dict(sinks)
         self.pid = process.pid
         self.pid_start = start_time(process.pid) or 0
@@ -80,7 +86,7 @@ class Child:
         """Signal the command and all that it started; False if there was nobody to hear it."""
         heard = False
         with self._reaping:
-            if self._process.returncode is None:
+            if self._is_ours():
                 below = descendants(self.pid)
                 # In a namespace the first two processes are bubblewrap's own, and end by themselves.
                 for pid in below[1:] if self._namespace else [self.pid, *below]:
@@ -98,7 +104,7 @@ class Child:
     def kill(self) -> None:
         """End all of it at once."""
         with self._reaping:  # as long as it is not reaped, the id is its own
-            if self._process.returncode is None:
+            if self._is_ours():
                 _kill_all(self.pid)
 
     def kill_tree(self, grace_int: float = 10, grace_term: float = 5) -> int | None:
@@ -117,11 +123,9 @@ class Child:
         poller = select.poll()
         for fd in self._sinks:
             poller.register(fd, select.POLLIN)
-        try:
-            ending = os.pidfd_open(self.pid)
+        ending = self._ending()
+        if ending >= 0:
             poller.register(ending, select.POLLIN)
-        except OSError:
-            ending = -1
         deadline: float | None = None
         while deadline is None or (self._sinks and time.monotonic() < deadline):
             patience = _DRAIN_S / 20 if deadline is not None else None if ending >= 0 else _TICK_S
@@ -150,14 +154,54 @@ class Child:
                 self.output_error = error
         return True
 
+    def _is_ours(self) -> bool:
+        """Whether the process id is still that of the child."""
+        return self._process.returncode is None
+
+    def _ending(self) -> int:
+        """A descriptor of our own that can be read once the child has ended; -1 where the kernel has none."""
+        try:
+            return os.pidfd_open(self.pid)
+        except OSError:
+            return -1
+
     def _reap(self) -> bool:
         """Whether the command has ended; if so, nothing that it started is left."""
         with self._reaping:
             if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return False
             _kill_group(self.pid)  # still unreaped, so the number of its group is not somebody else's
-            code = self._process.wait()
+            code = self._process.wait()  # type: ignore[union-attr]
         self._exit_code = 128 - code if code < 0 else code
+        return True
+
+
+class ForkedChild(Child):
+    """A child that a fork server has made; its keeper is the one to wait for it."""
+
+    def __init__(self, forked: forking.Forked, sinks: Mapping[int, Sink]) -> None:
+        self._control = forked.control
+        super().__init__(forked, False, sinks)
+
+    def kill(self) -> None:
+        """End all of it at once; the keeper then ends what came loose from it."""
+        super().kill()
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+
+    def _is_ours(self) -> bool:
+        return self._exit_code is None and start_time(self.pid) == self.pid_start
+
+    def _ending(self) -> int:
+        return os.dup(self._control.fileno())
+
+    def _reap(self) -> bool:
+        if not select.select([self._control], [], [], 0)[0]:
+            return False
+        code = forking.report_of(self._control)
+        with self._reaping:
+            self._exit_code = 128 - code if code < 0 else code
+        self._control.close()
         return True
 
 
@@ -172,26 +216,32 @@ def start(
     on_output: Sink | None = None,
     isolate: bool = True,
     box: Sandbox | None = None,
+    preload: Sequence[str] = (),
+    pass_fds: Sequence[int] = (),
 ) -> Child:
     """Start a command from a list of arguments; in a sandbox, as far as this machine has one.
 
     `on_output` gets what it prints, in pieces, from a thread of its own. `stdout` may be PIPE (the caller
     reads `child.stdout`) or a function of its own; then `on_output` gets standard error alone.
+    `preload`: modules whose imports a command `python -m MODULE ...` shall find done; it is forked from a process that
+    stays for the next one, see flows.infra.process.forking. That process is made with the PYTHONPATH of `env`.
     """
     limits = limits or Limits()
-    command, namespace = wrap(argv, limits, isolate, box)
     nothing = subprocess.DEVNULL
     own_stdout = stdout is not None
-    process = popen(
-        command,
-        env=dict(env),
-        cwd=cwd,
-        umask=0o077,
-        stdin=PIPE if stdin == PIPE else nothing,
-        stdout=PIPE if own_stdout or on_output else nothing,
-        stderr=nothing if on_output is None else PIPE if own_stdout else subprocess.STDOUT,
-    )
-    limit(process.pid, limits)
+    streams = {
+        "stdin": PIPE if stdin == PIPE else nothing,
+        "stdout": PIPE if own_stdout or on_output else nothing,
+        "stderr": nothing if on_output is None else PIPE if own_stdout else subprocess.STDOUT,
+    }
+    process: subprocess.Popen[bytes] | forking.Forked | None = None
+    namespace = False
+    if preload and forking.enabled:
+        process = _forked(argv, env, cwd, limits, isolate, box, preload, streams)
+    if process is None:
+        command, namespace = wrap(argv, limits, isolate, box)
+        process = popen(command, env=dict(env), cwd=cwd, umask=0o077, pass_fds=pass_fds, **streams)
+        limit(process.pid, limits)
     sinks: dict[int, Sink] = {}
     if callable(stdout) and process.stdout:
         sinks[process.stdout.fileno()] = stdout
@@ -199,10 +249,43 @@ def start(
         sinks[process.stdout.fileno()] = on_output
     if on_output and process.stderr:
         sinks[process.stderr.fileno()] = on_output
-    child = Child(process, namespace, sinks)
+    child = ForkedChild(process, sinks) if isinstance(process, forking.Forked) else Child(process, namespace, sinks)
     if box is not None:
         name_child(box.uid, child.pid, child.pid_start)
     return child
+
+
+def _forked(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path | str,
+    limits: Limits,
+    isolate: bool,
+    box: Sandbox | None,
+    preload: Sequence[str],
+    streams: Mapping[str, int],
+) -> forking.Forked | None:
+    """The command as a fork of a process that has imported `preload`; None where that is not possible here."""
+    python, _, module, *arguments = argv
+    path = {"PYTHONPATH": env["PYTHONPATH"]} if "PYTHONPATH" in env else {}
+
+    def server(command: Sequence[str], **options: Any) -> Child:
+        return start(command, env=clean_environment(path), cwd="/", isolate=isolate, box=box, **options)
+
+    order = {
+        "module": module,
+        "arguments": arguments,
+        "env": dict(env),
+        "cwd": str(cwd),
+        "nice": limits.nice,
+        "limits": [(number, value) for _, number, value in limits.settings()],
+    }
+    key = (python, *path.values(), *preload, isolate, box, bubblewrap_program())
+    try:
+        return forking.fork(key, order, start=server, python=python, modules=preload, **streams)
+    except forking.ServerGone as error:
+        log.warning("%s starts without what was to be imported before: %s", module, error)
+        return None
 
 
 def run(

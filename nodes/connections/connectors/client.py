@@ -22,12 +22,15 @@ CODE = Path(__file__).resolve().parents[3]
 TEST_S, DISCOVER_S = 10.0, 60.0
 _TICK_S = 0.2
 # What dlt reads from its environment; the rest is said in code.
+_PACKAGE = "nodes.connections.connectors"
 ENVIRONMENT = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "CRITICAL",  # what fails is told once, by us
     "NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID": "true",
     "PYTHONPATH": str(CODE),
 }
+# Importing these takes more than a second of CPU; loads, tests and discoveries share one process that has done it.
+PRELOAD = (f"{_PACKAGE}.child", f"{_PACKAGE}.catalogue", f"{_PACKAGE}.loading", "dlt", "sqlalchemy")
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def run_order(
     grace: tuple[float, float] = (5.0, 2.0),
     scratch: Path | None = None,
     spawn: Callable[..., process.Child] = process.start,
-    argv: tuple[str, ...] = ("-m", "nodes.connections.connectors.child"),
+    argv: tuple[str, ...] = ("-m", f"{_PACKAGE}.child"),
 ) -> Outcome:
     """Carry out an order in a child process; returns when it has ended, however it ended.
 
@@ -112,6 +115,7 @@ def run_order(
             limits=limits or process.Limits(),
             stdin=process.PIPE,
             stdout=process.PIPE,
+            preload=PRELOAD if argv[0] == "-m" else (),
             on_output=on_log or (lambda data: None),
         )
         listener = _Listener(child, on_event or (lambda event: None))
