@@ -185,6 +185,6 @@ def in_a_box(order: Mapping[str, Any], home: Path) -> Any:
 
     def start(argv: Any, **options: Any) -> process.Child:
         box = process.Sandbox(readable=tuple(readable), writable=tuple(writable), tmp=home)
-        return process.start(argv, box=box, **{**options, "preload": ()})  # nobody else has the same sandbox
+        return process.start(argv, box=box, **{**options, "preload": None})  # nobody else has the same sandbox
 
     return start

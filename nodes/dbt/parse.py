@@ -24,7 +24,10 @@ CODE = Path(__file__).resolve().parents[2]
 # Beside DuckDB's own, threads reserve address space; this stops a runaway, not a large project.
 LIMITS = process.Limits(memory=16 * 1024**3)
 # Importing dbt and its adapters takes 3 s of CPU; sessions and parses share one process that has done it.
-PRELOAD = ("nodes.dbt.internals", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres")
+PRELOAD = process.Preload(
+    ("nodes.dbt.internals", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres", "nodes.dbt.warm.opening"),
+    later=("nodes.dbt.warm.parsing",),
+)
 _KEPT_DAYS = 14
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -19,7 +19,7 @@ from tests.waiting import comes, patience, within
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).resolve().parents[2]
-PRELOAD = ("slow_to_import",)
+PRELOAD = process.Preload(("slow_to_import",))
 
 
 @pytest.fixture
@@ -71,6 +71,14 @@ def test_what_is_slow_to_import_is_imported_once_for_many_children(modules):
     answers = [said(modules, code) for _ in range(3)]
     assert [answer[0][0] for answer in answers] == [True] * 3
     assert (modules.folder / "imports").read_text() == "x"
+
+
+def test_what_can_wait_is_imported_when_there_is_a_moment(modules):
+    modules("can_wait", "")
+    preload = process.Preload(PRELOAD.modules, later=("can_wait",))
+    code = "import json, sys\nprint(json.dumps('can_wait' in sys.modules))"
+    assert said(modules, code, preload=preload)[0] is False
+    assert comes(lambda: said(modules, code, preload=preload)[0] or time.sleep(1), 20)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +192,7 @@ import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from flows.infra import process
 env = process.clean_environment({{"PYTHONPATH": {str(modules.folder)!r}}})
-process.start([sys.executable, "-m", "task"], env=env, cwd="/", preload={PRELOAD!r}, on_output=lambda data: None)
+process.start([sys.executable, "-m", "task"], env=env, cwd="/", preload=process.{PRELOAD!r}, on_output=lambda data: None)
 time.sleep(60)
 """
     dex = subprocess.Popen([sys.executable, "-c", code])

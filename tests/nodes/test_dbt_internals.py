@@ -1,6 +1,8 @@
 """What dex relies on inside dbt, checked against the version that is installed: fails first after an upgrade."""
 
 import inspect
+import shutil
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -16,10 +18,15 @@ from dbt.task.build import BuildTask
 from dbt_common.events import event_manager, event_manager_client
 from dbt_common.exceptions import base as exceptions
 
+from flows.infra import process
 from nodes.dbt.execution import Execution
 from nodes.dbt.internals import project, task
+from nodes.dbt.parse import CODE
+from tests.waiting import patience
 
 pytestmark = pytest.mark.process
+
+SAMPLE = CODE / "tests" / "sample_project"
 
 
 def test_the_version_is_the_one_that_was_read():
@@ -155,3 +162,30 @@ def test_a_status_that_dex_has_no_word_for_keeps_its_name(status):
     Execution(order, lambda execution, work: work(), told.append).start(Project())
     (result,) = [event for event in told if event["event"] == "result"]
     assert result["status"] == "error" and result["message"] == f"dbt ended it as “{status}”: 3 of 4 batches"
+
+
+def test_opening_and_parsing_a_project_find_the_schemas_built_that_dbt_validates_with(tmp_path):
+    """Each takes up to 0.2 s of CPU; the process that sessions and parses are forked from has built them."""
+    code = """
+import sys
+import dbt_common.dataclass_schema as schemas
+import nodes.dbt.warm.opening
+import nodes.dbt.warm.parsing
+from nodes.dbt.internals import Project
+
+def built(cls):
+    sys.exit(f"{cls} is built for each session")
+
+schemas.build_json_schema = built
+folders = {"project_dir": sys.argv[1], "profiles_dir": sys.argv[1]}
+Project(log=lambda *_: None, target_path=sys.argv[2], log_path=sys.argv[2], **folders)
+print("opened")
+"""
+    shutil.copytree(SAMPLE, tmp_path / "project")
+    answer = process.run(
+        [sys.executable, "-c", code, str(tmp_path / "project"), str(tmp_path / "target")],
+        env=process.clean_environment({"PYTHONPATH": str(CODE), "DEX_DUCKDB_PATH": str(tmp_path / "shop.duckdb")}),
+        cwd=tmp_path,
+        timeout=patience(60),
+    )
+    assert answer.output == b"opened\n", answer.errors[-2000:]

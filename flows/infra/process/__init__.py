@@ -5,6 +5,7 @@ docs/decisions/0003-child-processes-in-flows.md.
 """
 
 from flows.infra.process.child import PIPE, Child, Finished, kill_leftover, run, start
+from flows.infra.process.forking import Preload
 from flows.infra.process.launch import Limits, clean_environment, isolation_level
 from flows.infra.process.lending import WAREHOUSES, WORK, lend, let_pass
 from flows.infra.process.sandbox import Isolation, Sandbox, configure, interpreter, isolation, take_user
@@ -19,6 +20,7 @@ __all__ = [
     "Finished",
     "Isolation",
     "Limits",
+    "Preload",
     "Sandbox",
     "boot_id",
     "clean_environment",

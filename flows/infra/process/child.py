@@ -216,14 +216,14 @@ def start(
     on_output: Sink | None = None,
     isolate: bool = True,
     box: Sandbox | None = None,
-    preload: Sequence[str] = (),
+    preload: forking.Preload | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Child:
     """Start a command from a list of arguments; in a sandbox, as far as this machine has one.
 
     `on_output` gets what it prints, in pieces, from a thread of its own. `stdout` may be PIPE (the caller
     reads `child.stdout`) or a function of its own; then `on_output` gets standard error alone.
-    `preload`: modules whose imports a command `python -m MODULE ...` shall find done; it is forked from a process that
+    `preload`: what a command `python -m MODULE ...` shall find imported; it is forked from a process that
     stays for the next one, see flows.infra.process.forking. That process is made with the PYTHONPATH of `env`.
     """
     limits = limits or Limits()
@@ -262,7 +262,7 @@ def _forked(
     limits: Limits,
     isolate: bool,
     box: Sandbox | None,
-    preload: Sequence[str],
+    preload: forking.Preload,
     streams: Mapping[str, int],
 ) -> forking.Forked | None:
     """The command as a fork of a process that has imported `preload`; None where that is not possible here."""
@@ -280,9 +280,9 @@ def _forked(
         "nice": limits.nice,
         "limits": [(number, value) for _, number, value in limits.settings()],
     }
-    key = (python, *path.values(), *preload, isolate, box, bubblewrap_program())
+    key = (python, *path.values(), preload, isolate, box, bubblewrap_program())
     try:
-        return forking.fork(key, order, start=server, python=python, modules=preload, **streams)
+        return forking.fork(key, order, start=server, python=python, preload=preload, **streams)
     except forking.ServerGone as error:
         log.warning("%s starts without what was to be imported before: %s", module, error)
         return None

@@ -22,23 +22,25 @@ import time
 from typing import Any
 
 _SET_PDEATHSIG, _SET_NAME, _SET_CHILD_SUBREAPER = 1, 15, 36
+LATER_S = 0.5  # without an order, after which the rest is imported
 _HEAD = 8  # bytes that say how long an order is
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def main(descriptor: int, idle_s: float, modules: list[str]) -> int:
-    """Serve orders from the socket until its other end is closed, or there was no child for `idle_s` seconds."""
+def main(descriptor: int, idle_s: float, modules: list[str], later: list[str]) -> int:
+    """Serve orders from the socket until its other end is closed, or there was no child for `idle_s` seconds.
+
+    `modules` are imported before the first child is forked, `later` once there is a moment without an order.
+    """
     connection = socket.socket(fileno=descriptor)
-    for name in modules:
-        importlib.import_module(name)
-    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - a count
-    if threads > 1:
-        print(f"{threads - 1} threads were started by imports of {', '.join(modules)}", file=sys.stderr)
+    if not _imported(modules):
         return 1
-    gc.collect()
-    gc.freeze()  # children share these pages as long as nobody counts their references
     keepers: set[int] = set()
     while True:
+        if later and not select.select([connection], [], [], min(idle_s, LATER_S))[0]:
+            if not _imported(later):
+                return 1
+            later = []
         _reap(keepers)
         # With children alive we look often enough to notice that the last one has ended.
         readable, _, _ = select.select([connection], [], [], min(idle_s, 30.0) if keepers else idle_s)
@@ -57,6 +59,19 @@ def main(descriptor: int, idle_s: float, modules: list[str]) -> int:
         keepers.add(pid)
         for each in descriptors:
             os.close(each)
+
+
+def _imported(modules: list[str]) -> bool:
+    """Import them; False if that has started a thread, which a fork would leave behind with all that it holds."""
+    for name in modules:
+        importlib.import_module(name)
+    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - a count
+    if threads > 1:
+        print(f"{threads - 1} threads were started by imports of {', '.join(modules)}", file=sys.stderr)
+        return False
+    gc.collect()
+    gc.freeze()  # children share these pages as long as nobody counts their references
+    return True
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
@@ -238,4 +253,6 @@ def _leave(code: int) -> None:
 
 if __name__ == "__main__":
     del sys.path[0]  # the folder of this file, which is no place to import from
-    sys.exit(main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))
+    sys.exit(
+        main(int(sys.argv[1]), float(sys.argv[2]), *(names.split(",") if names else [] for names in sys.argv[3:5]))
+    )

@@ -40,6 +40,14 @@ class ServerGone(Exception):
 
 
 @dataclass(frozen=True)
+class Preload:
+    """What children shall find imported: `modules` always, `later` if the server had a moment for it."""
+
+    modules: tuple[str, ...]
+    later: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Forked:
     """What was forked: its process id, our ends of its pipes, and its control socket. Looks like a subprocess.Popen."""
 
@@ -54,11 +62,12 @@ class Forked:
 class Server:
     """One fork server. In: `start`, starts `python ARGUMENTS` with what its children are to inherit; see Popen."""
 
-    def __init__(self, start: Callable[..., Any], python: str, modules: Sequence[str], idle_s: float) -> None:
+    def __init__(self, start: Callable[..., Any], python: str, preload: Preload, idle_s: float) -> None:
         ours, theirs = socket.socketpair()
         self._socket, self._lock = ours, threading.Lock()
         self._errors = bytearray()
-        command = [python, str(_PROGRAM), str(theirs.fileno()), str(idle_s), *modules]
+        command = [python, str(_PROGRAM), str(theirs.fileno()), str(idle_s)]
+        command += [",".join(preload.modules), ",".join(preload.later)]
         try:
             self.child = start(command, pass_fds=(theirs.fileno(),), on_output=self._note)
         except BaseException:
@@ -166,7 +175,7 @@ def fork(
     *,
     start: Callable[..., Any],
     python: str,
-    modules: Sequence[str],
+    preload: Preload,
     stdin: int | None,
     stdout: int | None,
     stderr: int | None,
@@ -177,7 +186,7 @@ def fork(
     """
     ours, theirs = pipes(stdin, stdout, stderr)
     try:
-        pid, control = _fork(key, order, theirs, lambda: Server(start, python, modules, IDLE_S))
+        pid, control = _fork(key, order, theirs, lambda: Server(start, python, preload, IDLE_S))
     except BaseException:
         for pipe in ours.values():
             pipe.close()

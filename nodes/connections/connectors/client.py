@@ -30,7 +30,7 @@ ENVIRONMENT = {
     "PYTHONPATH": str(CODE),
 }
 # Importing these takes more than a second of CPU; loads, tests and discoveries share one process that has done it.
-PRELOAD = (f"{_PACKAGE}.child", f"{_PACKAGE}.catalogue", f"{_PACKAGE}.loading", "dlt", "sqlalchemy")
+PRELOAD = process.Preload((f"{_PACKAGE}.child", f"{_PACKAGE}.catalogue", f"{_PACKAGE}.loading", "dlt", "sqlalchemy"))
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def run_order(
             limits=limits or process.Limits(),
             stdin=process.PIPE,
             stdout=process.PIPE,
-            preload=PRELOAD if argv[0] == "-m" else (),
+            preload=PRELOAD if argv[0] == "-m" else None,
             on_output=on_log or (lambda data: None),
         )
         listener = _Listener(child, on_event or (lambda event: None))

@@ -33,7 +33,7 @@ from dbt_common.events.event_manager_client import ctx_set_event_manager, get_ev
 from nodes.dbt.internals.invocation import Commands, Invocation
 from nodes.dbt.internals.microbatch import Tell, own_config, prepare, window_at
 from nodes.dbt.internals.records import record_of, result_of, skipped
-from nodes.dbt.internals.spare import spare_work
+from nodes.dbt.internals.spare import spare_processes, spare_work
 from nodes.dbt.internals.task import Batches, Events, HookReport, Log, Outcome, Supplier, Ticket, fresh
 
 MOST_COLUMNS = 50  # of failing rows
@@ -89,6 +89,7 @@ class Project:
         self.config = RuntimeConfig.from_parts(project, profile, self.flags)
         catalogs = load_catalogs(project_dir, project.project_name, self.flags.VARS)
         integrations = [get_active_write_integration(catalog) for catalog in catalogs]
+        spare_processes()
         self.manifest = parse_manifest(self.config, False, False, False, integrations)
         _anchor(self.config.credentials, database_dir)  # not before: the parse compares what it was made with
         self.adapter = get_adapter(self.config)

@@ -1,11 +1,19 @@
 """Takes out of dbt's way what costs time at every model and what nobody reads here; tested against the pinned dbt."""
 
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import dbt.contracts.graph.nodes
+import dbt.parser.manifest
 import dbt.task.run
 import dbt_common.exceptions.base
 from dbt_common.events.base_types import BaseEvent, DebugLevel
+
+
+def spare_processes() -> None:
+    """The lock of an adapter is one of threads: one of processes starts another process to watch over it."""
+    dbt.parser.manifest.get_mp_context = lambda: SimpleNamespace(RLock=threading.RLock)
 
 
 def spare_work(adapter: Any) -> None:
