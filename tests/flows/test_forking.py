@@ -192,7 +192,7 @@ import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from flows.infra import process
 env = process.clean_environment({{"PYTHONPATH": {str(modules.folder)!r}}})
-process.start([sys.executable, "-m", "task"], env=env, cwd="/", preload=process.{PRELOAD!r}, on_output=lambda data: None)
+process.start([sys.executable, "-m", "task"], env=env, cwd="/", preload=process.{PRELOAD!r}, on_output=bytes)
 time.sleep(60)
 """
     dex = subprocess.Popen([sys.executable, "-c", code])
