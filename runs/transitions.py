@@ -1,6 +1,6 @@
-"""The pen: the only writer of `state`. Every move is a compare-and-swap, and the database keeps a row of it."""
+"""The only writer of `state`. Every move is a compare-and-swap, and the database keeps a row of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from flows.models import Environment, Flow
 from runs.models import Dependency, Run, TaskRun
+from runs.statements import Sql, now, update
 from runs.states import BIRTHS, MOVES, OVER, RUN_MOVES, RUN_OVER, RunState, TaskState
 
 REASON_LENGTH = 1000
@@ -70,6 +71,30 @@ def move(
     if new in OVER:
         changes.setdefault("ended_at", Now())
     return rows.filter(state=old).update(state=new, moved_by=actor, reason=reason[:REASON_LENGTH], **changes)
+
+
+def move_by_id(
+    ids: int | Sequence[int],
+    old: TaskState,
+    new: TaskState,
+    *conditions: Sql,
+    actor: str,
+    reason: str = "",
+    fence: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> int:
+    """As move, for the task runs of these ids, and of one fence where an attempt speaks; in a third of the time.
+
+    In: `conditions` on columns of the task run itself; `changes`, values or Sql (see runs.statements).
+    """
+    if (old, new) not in MOVES:
+        raise IllegalMoveError(f"no task run moves from {old} to {new}")
+    ended = {"ended_at": now(TaskRun)} if new in OVER else {}
+    own: dict[str, Any] = {"id": ids, "state": old.value}
+    if fence is not None:
+        own["fence"] = fence
+    values = {"state": new.value, "moved_by": actor, "reason": reason[:REASON_LENGTH], **ended, **(changes or {})}
+    return update(TaskRun, values, *conditions, **own)
 
 
 def move_run(run_id: int, old: RunState, new: RunState, *, actor: str, reason: str = "", **changes: Any) -> bool:

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models import F
+from django.db.models.functions import Now
 
 from flows.retry_policy import is_worth_a_try
 from nodes.kinds.base import AttemptOutcome
@@ -15,9 +15,10 @@ from runs.clock import after
 from runs.engine import alarms
 from runs.engine.recorded import messages
 from runs.engine.release import Released, dispatch_released, release
-from runs.models import Attempt, Dependency, Run, TaskRun
+from runs.models import Attempt, Dependency, TaskRun
+from runs.statements import Sql, fetch, insert, now, update
 from runs.states import TaskState
-from runs.transitions import move
+from runs.transitions import move, move_by_id
 
 HOST = platform.node()
 LONGEST_DELAY_S = 3600
@@ -40,14 +41,19 @@ class Claim:
 
 
 COLUMNS = (
-    *("run_id", "lane_id", "node_id", "state", "fence", "kind", "unique_id", "identifier"),
+    *("run", "lane", "node", "state", "fence", "kind", "unique_id", "identifier"),
     *("attempts", "not_before", "pool", "warehouse_pool", "spec"),
+)
+
+
+_NOT_CANCELLED = Sql(
+    "NOT EXISTS (SELECT 1 FROM runs_run r WHERE r.id = runs_taskrun.run_id AND r.cancel_requested_at IS NOT NULL)"
 )
 
 
 def waiting(task_run_id: int) -> TaskRun | None:
     """The columns of a task run that a claim needs; None when it is gone."""
-    return TaskRun.objects.only(*COLUMNS).filter(pk=task_run_id).first()
+    return fetch(TaskRun, COLUMNS, task_run_id)
 
 
 def claim(
@@ -62,30 +68,35 @@ def claim(
     if row is None or row.state != TaskState.QUEUED or row.lane_id != lane_id:
         return None
     # One fence has one not_before, so what was read is still true where the fence is.
-    due = Q() if row.not_before is None else Q(not_before__lte=Now())
-    cancelled = Run.objects.filter(pk=OuterRef("run_id"), cancel_requested_at__isnull=False)
+    at = now(TaskRun)
+    conditions = [_NOT_CANCELLED] if row.not_before is None else [_NOT_CANCELLED, Sql(f"not_before <= {at.text}")]
     with transaction.atomic():
         row.fence, row.attempts = row.fence + 1, row.attempts + 1
-        if not move(
-            TaskRun.objects.filter(due, ~Exists(cancelled), pk=task_run_id, fence=row.fence - 1),
+        if not move_by_id(
+            task_run_id,
             TaskState.QUEUED,
             TaskState.RUNNING,
+            *conditions,
             actor=owner,
-            owner=owner,
-            fence=row.fence,
-            attempts=row.attempts,
-            lease_until=after(settings.LEASE_S),
-            started_at=Coalesce("started_at", Now()),
-            not_before=None,
+            fence=row.fence - 1,
+            changes={
+                "owner": owner,
+                "fence": row.fence,
+                "attempts": row.attempts,
+                "lease_until": now(TaskRun, settings.LEASE_S),
+                "started_at": Sql(f"COALESCE(started_at, {at.text})"),
+                "not_before": None,
+            },
         ):
             return None
         log_path = f"{row.run_id}/{task_run_id}.{row.fence}.log"
-        Attempt.objects.create(
-            task_run_id=task_run_id,
+        insert(
+            Attempt,
+            task_run=task_run_id,
             fence=row.fence,
             owner=owner,
             host=HOST,
-            started_at=Now(),
+            started_at=at,
             log_path=log_path,
             **process,
         )
@@ -110,18 +121,15 @@ def finish(claim: Claim, ended: AttemptOutcome, *, wake: bool = True) -> Release
     """
     new, changes = _next_state(claim, ended)
     with transaction.atomic():
-        rows = TaskRun.objects.filter(pk=claim.task_run_id, fence=claim.fence)
         published = bool(
-            move(
-                rows,
+            move_by_id(
+                claim.task_run_id,
                 TaskState.RUNNING,
                 new,
                 actor=claim.owner,
                 reason=ended.reason,
-                owner="",
-                lease_until=None,
-                result=ended.result,
-                **changes,
+                fence=claim.fence,
+                changes={"owner": "", "lease_until": None, "result": ended.result, **changes},
             )
         )
         if published and new == TaskState.FAILED and ended.after in ("proceed", "abort"):
@@ -162,7 +170,7 @@ def _next_state(claim: Claim, ended: AttemptOutcome) -> tuple[TaskState, dict[st
     retries = int(claim.spec.get("retries") or 0)
     if ended.state == "failed" and ended.retryable and claim.attempts <= retries and _is_worth_a_try(claim, ended):
         # A cancel that comes just now finds this row WAITING, or the sweeper does.
-        return TaskState.WAITING, {"not_before": after(_delay(claim))}
+        return TaskState.WAITING, {"not_before": now(TaskRun, _delay(claim))}
     return TaskState(ended.state), {}
 
 
@@ -180,9 +188,8 @@ def _is_worth_a_try(claim: Claim, ended: AttemptOutcome) -> bool:
 
 def close_attempt(task_run_id: int, fence: int, *, outcome: str, reason: str = "", **fields: Any) -> None:
     """Write the end of one attempt, unless it has one already."""
-    Attempt.objects.filter(task_run_id=task_run_id, fence=fence, ended_at__isnull=True).update(
-        ended_at=Now(), outcome=outcome, reason=reason[:1000], **fields
-    )
+    values = {"ended_at": now(Attempt), "outcome": outcome, "reason": reason[:1000], **fields}
+    update(Attempt, values, task_run=task_run_id, fence=fence, ended_at=None)
 
 
 def mark_lost(task_run_id: int, fence: int, *, actor: str, reason: str, wake: bool = True) -> Released | None:

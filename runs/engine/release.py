@@ -11,8 +11,9 @@ from flows.models import Follow
 from nodes.ordering import GATE
 from runs import dispatch
 from runs.models import Lane, Run, TaskRun
+from runs.statements import now
 from runs.states import ACTIVE, DONE, OVER, RunState, TaskState, outcome
-from runs.transitions import move, move_run
+from runs.transitions import move, move_by_id, move_run
 
 ACTOR = "release"
 
@@ -94,14 +95,10 @@ def _one_wave(run_id: int, wave: list[int] | None, done: Released) -> list[int]:
             over += pks
     if ready:
         pks = [pk for pk, _ in ready]
-        move(
-            TaskRun.objects.filter(pk__in=pks),
-            TaskState.PENDING,
-            TaskState.QUEUED,
-            actor=ACTOR,
-            queued_at=Now(),
-            dispatched_at=Now(),
-        )
+        at = now(TaskRun)
+        changes = {"queued_at": at, "dispatched_at": at}
+        for start in range(0, len(pks), 500):
+            move_by_id(pks[start : start + 500], TaskState.PENDING, TaskState.QUEUED, actor=ACTOR, changes=changes)
         done.tasks += [pk for pk, lane_id in ready if lane_id is None]
         done.lanes |= {lane_id for _, lane_id in ready if lane_id is not None}
     for pk in gates:

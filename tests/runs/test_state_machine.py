@@ -9,6 +9,7 @@ from runs import services, transitions
 from runs.engine import claims, recovery, release
 from runs.models import TaskRun
 from runs.operations import rounds
+from runs.statements import update
 from runs.states import MOVES, OVER, TaskState
 from tests.runs.machine import EngineMachine
 
@@ -49,15 +50,13 @@ def patch_everywhere(monkeypatch, name, replacement):
 
 def blind_move(monkeypatch):
     """A claim that does not look whether the task run is still queued."""
-    real = transitions.move
+    real = transitions.move_by_id
 
-    def move(rows, old, new, **changes):
+    def move_by_id(ids, old, new, *conditions, actor, changes, **options):
         if new != TaskState.RUNNING:
-            return real(rows, old, new, **changes)
-        changes.pop("not_before", None)
-        return TaskRun.objects.filter(pk__in=rows.values("pk")).update(
-            state=new, moved_by=changes.pop("actor"), reason="", ended_at=None, **changes
-        )
+            return real(ids, old, new, *conditions, actor=actor, changes=changes, **options)
+        values = {"state": new.value, "moved_by": actor, "reason": "", "ended_at": None, **changes}
+        return update(TaskRun, {**values, "not_before": None}, id=ids)
 
     waiting = claims.waiting
 
@@ -67,7 +66,7 @@ def blind_move(monkeypatch):
             row.state = TaskState.QUEUED
         return row
 
-    patch_everywhere(monkeypatch, "move", move)
+    patch_everywhere(monkeypatch, "move_by_id", move_by_id)
     monkeypatch.setattr(claims, "waiting", always_waiting)
 
 
@@ -167,3 +166,5 @@ def test_the_table_refuses_what_it_does_not_list():
     for old, new in illegal:
         with pytest.raises(transitions.IllegalMoveError):
             transitions.move(TaskRun.objects.none(), old, new, actor="x")
+        with pytest.raises(transitions.IllegalMoveError):
+            transitions.move_by_id(0, old, new, actor="x")
