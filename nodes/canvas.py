@@ -13,6 +13,7 @@ from django.urls import reverse
 from flows.access import acting
 from flows.models import Flow
 from nodes import services
+from nodes.catalogue import model_url
 from nodes.document import document_of
 from nodes.editing import Base, edit
 from nodes.expansion import FlowError, plan_flow
@@ -89,14 +90,6 @@ def _picture(flow: Flow) -> dict[str, Any]:
         "links": [{"up": up, "down": down} for up, down in flow.links.order_by("id").values_list("up_id", "down_id")],
         "implied": implied,
     }
-
-
-def model_url(unique_id: str, environment: int | None = None) -> str:
-    """The page of a resource of the manifest, as an environment has it; empty for tasks that are none."""
-    if unique_id.partition(".")[0] in ("script", "stream") or unique_id.startswith("tests:"):
-        return ""
-    address = reverse("nodes:model", args=[unique_id])
-    return f"{address}?environment={environment}" if environment is not None else address
 
 
 def detail_of(node: Node) -> str:

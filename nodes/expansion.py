@@ -16,8 +16,8 @@ from nodes.dbt.selectors.state import Comparison
 from nodes.dbt.stored_manifests import manifest_of
 from nodes.kinds import connection as connections
 from nodes.kinds import script, transformation
-from nodes.kinds.base import Expanded, TaskSpec
 from nodes.models import Connection, Expansion, Node, Task
+from nodes.tasks import Expanded, TaskSpec
 
 #: What each kind of node besides Transformation does with a manifest and the project's folder.
 KINDS: dict[Node.Kind, Callable[[Node, Manifest, Path], Expanded]] = {

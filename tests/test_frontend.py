@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from nodes.dbt import catalogue
+from nodes import catalogue
 from nodes.models import Node
 from nodes.services import steps
 from nodes.views.editor import KIND_ICONS

@@ -14,10 +14,10 @@ from nodes.connections.connectors.catalogue import CATALOGUE
 from nodes.connections.connectors.streams import identifier
 from nodes.connections.loads import Tables, load
 from nodes.connections.services import ConnectionProblem, destination_of, order_for
-from nodes.dbt.manifest import Manifest
+from nodes.dbt.manifest import Manifest, sources_of
 from nodes.dbt.profiles import ProfileError
-from nodes.kinds.base import AttemptOutcome, Context, Expanded, Problem, TaskSpec
 from nodes.models import Connection, Load, Node
+from nodes.tasks import AttemptOutcome, Context, Expanded, Problem, TaskSpec
 
 
 def expand(node: Node, manifest: Manifest, project_dir: Path) -> Expanded:
@@ -106,18 +106,6 @@ def _record(connection: Connection, environment: Environment, stream: str, resul
             table=identifier(stream),
             defaults={"at": timezone.now(), "rows": result.get("rows_affected"), "result": result, "loaded_by": by},
         )
-
-
-def sources_of(manifest: Manifest) -> dict[tuple[str, str], str]:
-    """(schema or name of the source, table) -> unique id, for every source that the project declares."""
-    made: dict[tuple[str, str], str] = {}
-    for row in manifest.rows:
-        if row.resource_type == "source":
-            made.setdefault((row.source_name or "", row.name), row.unique_id)
-            parts = (row.relation_name or "").replace('"', "").replace("`", "").split(".")
-            if len(parts) >= 2:
-                made[parts[-2], parts[-1]] = row.unique_id
-    return made
 
 
 def _problems(node: Node) -> Iterator[Problem]:

@@ -11,10 +11,10 @@ from flows.variables.values import VariableError, environment_of, secret_names, 
 from nodes.dbt.manifest import Manifest
 from nodes.dbt.profiles import ProfileError
 from nodes.dbt.warehouse import profile_of, variables_of
-from nodes.kinds.base import AttemptOutcome, Context, Expanded, Problem, TaskSpec
 from nodes.models import Node
 from nodes.scripts import FOLDER, packages_of
 from nodes.scripts.running import Given, run_package
+from nodes.tasks import AttemptOutcome, Context, Expanded, Problem, TaskSpec
 
 MOST_ARGUMENTS = 256
 LONGEST_ARGUMENT = 32 * 1024  # bytes; one argument of a Linux process may have 128 KiB

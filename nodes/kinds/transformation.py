@@ -8,8 +8,8 @@ from flows.variables.references import ReferenceProblem, fill
 from nodes.dbt.manifest import Manifest
 from nodes.dbt.selectors import Selection, Selector, SelectorError, select
 from nodes.dbt.selectors.state import Comparison
-from nodes.kinds.base import Expanded, Problem, TaskSpec
 from nodes.models import Node
+from nodes.tasks import Expanded, Problem, TaskSpec
 
 # What `dbt build` executes besides tests (dbt/task/build.py); exposures and saved queries do no work.
 BUILT = ("seed", "model", "snapshot", "function")

@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from flows.models import Revision
-from nodes.canvas import model_url
+from nodes.catalogue import model_url
 from nodes.dbt.manifest import Manifest
 from nodes.dbt.selectors import Reason, Selection, explain, obstacles
 from nodes.expansion import expand, selection_of
-from nodes.kinds.base import Expanded, TaskSpec
 from nodes.kinds.transformation import BUILT, TESTS
 from nodes.models import Node, Task
+from nodes.tasks import Expanded, TaskSpec
 
 SHOWN = 200
 NOTHING = "This matches nothing."

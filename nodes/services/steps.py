@@ -10,8 +10,8 @@ from flows.models import Flow
 from nodes import graph
 from nodes.editing import Base, edit
 from nodes.expansion import FlowError, FlowPlan, expand, plan_flow
-from nodes.kinds.base import Problem
 from nodes.models import Link, Node
+from nodes.tasks import Problem
 
 LONGEST_LIST = 100
 LONGEST_VALUE = 2000

@@ -11,11 +11,11 @@ from django.conf import settings
 
 from flows.infra.log_context import about
 from flows.infra.process import Child, boot_id
-from nodes.kinds import connection, noop, script
-from nodes.kinds.base import AttemptOutcome, Context, Stopped
+from nodes.kinds import connection, script
 from nodes.models import Node
+from nodes.tasks import AttemptOutcome, Context, Stopped
 from runs import dispatch
-from runs.engine import pools, work_folders
+from runs.engine import noop, pools, work_folders
 from runs.engine.claims import Claim, claim, finish, hand_over, waiting
 from runs.engine.leases import Held, keeper, retry_until_committed
 from runs.engine.shutdown import draining, working

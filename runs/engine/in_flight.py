@@ -13,8 +13,8 @@ from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
 from nodes.dbt.client import SessionClosed
-from nodes.kinds.base import AttemptOutcome
 from nodes.ordering import HOOK, ON_RUN_END
+from nodes.tasks import AttemptOutcome
 from runs.engine import pools
 from runs.engine.claims import Claim, claim, finish, hand_over, mark_lost
 from runs.engine.leases import Held, keeper, retry_until_committed

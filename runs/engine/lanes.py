@@ -13,8 +13,8 @@ from django.db.models.functions import Now
 from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
-from nodes.kinds.base import AttemptOutcome
 from nodes.ordering import HOOK
+from nodes.tasks import AttemptOutcome
 from runs import dispatch
 from runs.clock import after
 from runs.engine import pools, sessions

@@ -7,9 +7,9 @@ from django.db.models.functions import Now
 
 from flows.access import require
 from flows.parameters import ParameterError, check_values
-from nodes.kinds.base import Problem
 from nodes.kinds.script import options_of, problems_of
 from nodes.models import Node
+from nodes.tasks import Problem
 from runs.engine.release import release
 from runs.models import Run, TaskRun, Trigger
 from runs.planning.planner import warehouse_pool_of

@@ -18,9 +18,9 @@ from nodes import ordering
 from nodes.connections.freshness import stale
 from nodes.expansion import FlowError, FlowPlan, plan_flow, write_tasks
 from nodes.kinds import connection, script
-from nodes.kinds.base import TaskSpec
 from nodes.models import Node
 from nodes.services import sync
+from nodes.tasks import TaskSpec
 from runs import dispatch
 from runs.clock import after
 from runs.engine import pools

@@ -1,4 +1,4 @@
-"""What every kind of node shares: what it will do, said as data."""
+"""What a node will do and how that ended, as data: shared by kinds of nodes, what runs for them, and the engine."""
 
 import threading
 from collections.abc import Callable, Mapping
