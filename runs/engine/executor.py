@@ -1,9 +1,9 @@
-"""Executes one task run that has no lane, a script or a connection: claim, run, say how it ended."""
+"""Executes one task run that has no lane, such as a script or a load: claim, run, say how it ended."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,8 +11,7 @@ from django.conf import settings
 
 from flows.infra.log_context import about
 from flows.infra.process import Child, boot_id
-from nodes.kinds import connection, script
-from nodes.models import Node
+from nodes import kinds
 from nodes.tasks import AttemptOutcome, Context, Stopped
 from runs import dispatch
 from runs.engine import noop, pools, work_folders
@@ -26,11 +25,6 @@ from runs.models import Attempt, Run, TaskRun
 from runs.states import DONE, TaskState
 
 log = logging.getLogger("dex.engine")
-EXECUTORS: dict[str, Callable[[Context], AttemptOutcome]] = {
-    "noop": noop.execute,
-    Node.Kind.SCRIPT.value: script.execute,
-    Node.Kind.CONNECTION.value: connection.execute,
-}
 PROGRESS_S = 1.0
 
 
@@ -78,7 +72,7 @@ class _Attempt:
         held = keeper.hold(Held("task", claimed.task_run_id, claimed.fence, on_lost=lambda: None, holder=self.holder))
         broken_off = False
         try:
-            ended = EXECUTORS[claimed.kind](self._context(held))
+            ended = self._run(held)
         except Stopped:
             broken_off, ended = True, AttemptOutcome("failed")
         except Exception as error:  # whatever the code of a kind raises is an end of this attempt
@@ -96,10 +90,13 @@ class _Attempt:
             retry_until_committed(lambda: finish(claimed, whole), held.lost)
         keeper.drop(held)
 
+    def _run(self, held: Held) -> AttemptOutcome:
+        if self.claim.kind == noop.KIND:
+            return noop.execute(Context(self.claim.spec, self._write, held.cancelled, held.lost, self.stopping))
+        return kinds.of(self.claim.kind).execute(self._context(held))
+
     def _context(self, held: Held) -> Context:
         claimed = self.claim
-        if claimed.kind == "noop":
-            return Context(claimed.spec, self._write, held.cancelled, held.lost, self.stopping)
         run = Run.objects.select_related("revision__environment__project").get(pk=claimed.run_id)
         return Context(
             spec=claimed.spec,
@@ -139,7 +136,7 @@ class _Attempt:
 
     def _masked(self, ended: AttemptOutcome, dropped: int) -> AttemptOutcome:
         """The end without secrets in it; a failed process is told by its last words too."""
-        if self.claim.kind == "noop":
+        if self.claim.kind == noop.KIND:
             return ended
         redactor = redactor_of(self.claim.run_id)
         reason = ended.reason
@@ -156,7 +153,8 @@ class _Attempt:
 
 
 def _output_of(run_id: int, node_name: str) -> Mapping[str, Any] | None:
-    """What a script of this run, or of the run whose success it took over, wrote to DEX_OUTPUT."""
-    rows = TaskRun.objects.filter(run=run_id, node_name=node_name, state__in=DONE, kind=Node.Kind.SCRIPT)
+    """What a node of this run, or of the run whose success it took over, wrote as its output (DEX_OUTPUT)."""
+    writers = [kind.name for kind in kinds.all_kinds() if kind.writes_output]
+    rows = TaskRun.objects.filter(run=run_id, node_name=node_name, state__in=DONE, kind__in=writers)
     row = rows.values_list("result", flat=True).first()
     return None if row is None else row.get("output", {})

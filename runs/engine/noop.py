@@ -2,6 +2,8 @@
 
 from nodes.tasks import AttemptOutcome, Context
 
+KIND = "noop"
+
 
 def execute(context: Context) -> AttemptOutcome:
     """Do what the spec says: {"end": "succeed" | "fail" | "raise", "seconds": s, "print": text}.
