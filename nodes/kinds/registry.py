@@ -33,6 +33,7 @@ class _Unknown(Kind):
     """Stands for the kind of a stored node that is registered no more, so that its flow can still be shown."""
 
     icon = "circle-alert"
+    template = "nodes/kinds/unknown.html"
 
     def __init__(self, name: str) -> None:
         self.name, self.label, self.says = name, f"Unknown ({name})", str(UnknownKind(name))
