@@ -33,27 +33,22 @@ def execute_task_run(task_run_id: int) -> None:
     row = waiting(task_run_id)
     if row is None:
         return
-    wanted = [name for name in (row.pool, row.warehouse_pool) if name]
+    holder = pools.holder_of_task(task_run_id)
+    slots = pools.Slots((row.pool, row.warehouse_pool), holder, keeper.owner)
     if row.state != TaskState.QUEUED:  # another was first, or it was cancelled
-        for name in wanted:
-            pools.wake_next(name)  # it may have been woken for a slot that nobody took then
+        slots.wake()  # it may have been woken for a slot that nobody took then
         return
     if draining.is_set():
         dispatch.hand_back("execute_task_run", task_run_id)
         return
-    holder = pools.holder_of_task(task_run_id)
-    if not pools.acquire_all(wanted, holder, keeper.owner):
-        return  # who frees a slot sends for it again
-    try:
+    with slots:
+        if not slots.are_held:
+            return  # who frees a slot sends for it again
         with working() as stopping:
             claimed = claim(task_run_id, keeper.owner, row=row)
             if claimed is not None:
                 with about(run=claimed.run_id, task=claimed.task_run_id):
                     _Attempt(claimed, stopping, holder).execute()
-    finally:
-        for name in wanted:
-            pools.give_back(name, holder, keeper.owner)
-            pools.wake_next(name)
 
 
 class _Attempt:
