@@ -60,6 +60,12 @@ def note():
         unregister("note")
 
 
+@pytest.fixture(autouse=True)
+def logs_of_its_own(monkeypatch, tmp_path):
+    """The next test has runs with the same ids, and so with the same files."""
+    monkeypatch.setattr(store, "root", lambda: tmp_path)
+
+
 @pytest.fixture
 def ada():
     return Person("ada", "everything")
