@@ -11,15 +11,14 @@ from typing import Any, Literal, get_args
 When = Literal["any", "transient", "matching"]
 MOST_RETRIES = 20
 LONGEST_S = 2**31 - 1
-#: Kinds of tasks that may have a policy of their own, in the words of forms and files.
+#: Kinds of tasks that may have a policy of their own, in the words of forms and files: dbt's types of resources, and
+#: the kinds of nodes that `add_kind` adds.
 KINDS = {
     "model": "Models",
     "seed": "Seeds",
     "snapshot": "Snapshots",
     "function": "Functions",
     "test": "Tests",
-    "connection": "Connections",
-    "script": "Scripts",
 }
 MOST_PATTERNS = 50
 LONGEST_PATTERN = 200
@@ -82,9 +81,19 @@ def is_worth_a_try(message: str, when: str, patterns: Iterable[str]) -> bool:
     return True
 
 
+def add_kind(name: str, label: str) -> None:
+    """Let the tasks of a kind of node have a policy of their own; `label` is for people: "Scripts"."""
+    KINDS[name] = label
+
+
+def remove_kind(name: str) -> None:
+    """Take that back; a kind that was never added is no error."""
+    KINDS.pop(name, None)
+
+
 def kind_of(node_kind: str, resource_type: str) -> str:
     """The kind of a task, a key of KINDS, from what its node is and what dbt calls it; empty for any other."""
-    if node_kind in ("connection", "script"):
+    if node_kind in KINDS:
         return node_kind
     kind = "test" if resource_type == "unit_test" else resource_type
     return kind if kind in KINDS else ""

@@ -68,6 +68,8 @@ def canvas(steps: int, arrows: int) -> dict[str, Any]:
             "id": n,
             "name": f"Step number {n} of this flow",
             "kind": kinds[n % 3],
+            "kind_label": kinds[n % 3].capitalize(),
+            "kind_icon": "boxes",
             "tasks": n % 30,
             "x": places[n][0],
             "y": places[n][1],
@@ -87,7 +89,7 @@ def canvas(steps: int, arrows: int) -> dict[str, Any]:
         "nodes": nodes,
         "links": [{"up": up, "down": down} for up, down in drawn],
         "implied": [{"up": up, "down": down, "count": 1, "reason": "b <- a"} for up, down in implied],
-        "add_urls": {},
+        "kinds": [],
     }
 
 

@@ -12,7 +12,8 @@ from django.urls import reverse
 
 from flows.access import acting
 from flows.models import Flow
-from nodes import services
+from nodes import kinds, services
+from nodes.catalogue import model_url
 from nodes.document import document_of
 from nodes.editing import Base, edit
 from nodes.expansion import FlowError, plan_flow
@@ -38,12 +39,17 @@ def picture(flow: Flow) -> dict[str, Any]:
         found = _known[key] = _picture(flow)
         while len(_known) > _KEPT:
             _known.popitem(last=False)
-    kinds = [kind.value for kind in Node.Kind]
-    return {
-        **found,
-        "may_edit": acting().may("flows.change_flow"),
-        "add_urls": {kind: reverse("nodes:new", args=[flow.pk, kind]) for kind in kinds},
-    }
+    offered = [
+        {
+            "kind": kind.name,
+            "label": kind.label,
+            "icon": kind.icon,
+            "says": kind.says,
+            "url": reverse("nodes:new", args=[flow.pk, kind.name]),
+        }
+        for kind in kinds.all_kinds()
+    ]
+    return {**found, "may_edit": acting().may("flows.change_flow"), "kinds": offered}
 
 
 def _state(flow: Flow) -> str:
@@ -68,11 +74,13 @@ def _picture(flow: Flow) -> dict[str, Any]:
             "id": node.pk,
             "name": node.name,
             "kind": node.kind,
+            "kind_label": kinds.of(node.kind).label,
+            "kind_icon": kinds.of(node.kind).icon,
             "tasks": counts.get(node.pk, 0),
             "x": node.x,
             "y": node.y,
             "problem": problems.get(node.pk, ""),
-            "detail": detail_of(node),
+            "detail": kinds.of(node.kind).detail(kinds.of(node.kind).settings(node)),
             "url": reverse("nodes:node", args=[flow.pk, node.pk]),
             "models": [
                 {"id": unique_id, "name": identifier, "type": kind, "url": model_url(unique_id, flow.environment_id)}
@@ -89,25 +97,6 @@ def _picture(flow: Flow) -> dict[str, Any]:
         "links": [{"up": up, "down": down} for up, down in flow.links.order_by("id").values_list("up_id", "down_id")],
         "implied": implied,
     }
-
-
-def model_url(unique_id: str, environment: int | None = None) -> str:
-    """The page of a resource of the manifest, as an environment has it; empty for tasks that are none."""
-    if unique_id.partition(".")[0] in ("script", "stream") or unique_id.startswith("tests:"):
-        return ""
-    address = reverse("nodes:model", args=[unique_id])
-    return f"{address}?environment={environment}" if environment is not None else address
-
-
-def detail_of(node: Node) -> str:
-    """What a node does, in one line: "tag:mart, without tag:revenue"."""
-    match node.kind:
-        case Node.Kind.SCRIPT:
-            return node.package
-        case Node.Kind.CONNECTION:
-            return node.connection.name if node.connection else ""
-    include = ", ".join(node.include) or "all models"
-    return include + (f", without {', '.join(node.exclude)}" if node.exclude else "")
 
 
 def _plan(flow: Flow) -> tuple[dict[int, str], list[dict[str, Any]]]:

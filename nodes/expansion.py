@@ -1,29 +1,17 @@
 """From nodes to tasks: how a flow is expanded and ordered on a revision, and its Task rows are written."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from django.db import transaction
 
 from flows.models import Environment, Flow, Revision
-from flows.variables.references import references_in
-from flows.variables.values import plain_values
-from nodes import ordering
+from nodes import kinds, ordering
 from nodes.dbt.manifest import Manifest
-from nodes.dbt.selectors import Selection
-from nodes.dbt.selectors.state import Comparison
 from nodes.dbt.stored_manifests import manifest_of
-from nodes.kinds import connection as connections
-from nodes.kinds import script, transformation
-from nodes.kinds.base import Expanded, TaskSpec
+from nodes.kinds.transformation import TESTS
 from nodes.models import Connection, Expansion, Node, Task
-
-#: What each kind of node besides Transformation does with a manifest and the project's folder.
-KINDS: dict[Node.Kind, Callable[[Node, Manifest, Path], Expanded]] = {
-    Node.Kind.CONNECTION: connections.expand,
-    Node.Kind.SCRIPT: script.expand,
-}
+from nodes.tasks import Expanded, TaskSpec
 
 
 class FlowError(Exception):
@@ -52,48 +40,9 @@ class FlowPlan:
         return [f"{self.nodes[pk].name}: {p.message}" for pk, result in self.expanded.items() for p in result.errors]
 
 
-def expand(
-    node: Node,
-    revision: Revision,
-    results: Mapping[str, str] | None = None,
-    selection: Selection | None = None,
-) -> Expanded:
-    """What a node does on a revision, by the same path for preview, save and run.
-
-    `state:` compares with the revision before; `result:` looks into `results` (unique_id -> dbt's status of an
-    earlier run), and finds nothing without them. A `selection` that was made for the node saves making it again.
-    Raises FileNotFoundError when the revision's files are gone.
-    """
-    if node.kind == Node.Kind.TRANSFORMATION:
-        if problems := transformation.reference_problems(node, _values(node, revision)):
-            return Expanded(errors=tuple(problems))
-        return transformation.expand(node, selection or selection_of(node, revision, results))
-    return KINDS[Node.Kind(node.kind)](node, manifest_of(revision), Path(revision.project_dir))
-
-
-def selection_of(node: Node, revision: Revision, results: Mapping[str, str] | None = None) -> Selection:
-    """What the values of a Transformation select on a revision; see `expand`."""
-    previous = None
-    values = [value for value in [*node.include, *node.exclude] if isinstance(value, str)]
-    if any(value.lstrip("@+0123456789").startswith("state:") for value in values):
-        previous = _comparison(revision)
-    filled = transformation.filled(node, _values(node, revision))
-    return transformation.select_of(
-        node, manifest_of(revision), Path(revision.project_dir), previous, results or {}, filled
-    )
-
-
-def _values(node: Node, revision: Revision) -> dict[str, str]:
-    """The variables that selectors may name; asked for only where one does. Secrets have no business there."""
-    return plain_values(revision.environment) if references_in([*node.include, *node.exclude]) else {}
-
-
-def _comparison(revision: Revision) -> Comparison | None:
-    earlier = Revision.objects.filter(environment=revision.environment_id, pk__lt=revision.pk, variables={})
-    for candidate in earlier.order_by("-pk")[:5]:
-        if candidate.exists_on_disk:
-            return Comparison(Path(revision.manifest_path).read_bytes(), Path(candidate.manifest_path).read_bytes())
-    return None
+def expand(node: Node, revision: Revision, results: Mapping[str, str] | None = None) -> Expanded:
+    """What a node does on a revision, by the same path for preview, save and run; see Kind.expand."""
+    return kinds.of(node.kind).expand(node, revision, results)
 
 
 def plan_flow(
@@ -139,10 +88,10 @@ def plan_flow(
 
 
 def _read_outputs(nodes: Mapping[int, Node]) -> set[tuple[int, int]]:
-    """An arrow from each script to those whose parameters name its output."""
-    by_name = {node.name: pk for pk, node in nodes.items() if node.kind == Node.Kind.SCRIPT}
-    scripts = {pk: script.nodes_read_by(nodes[pk]) for pk in by_name.values()}
-    return {(by_name[name], pk) for pk, names in scripts.items() for name in names if by_name.get(name, pk) != pk}
+    """An arrow from each node that writes an output to those that read it."""
+    writers = {node.name: pk for pk, node in nodes.items() if kinds.of(node.kind).writes_output}
+    read = {pk: kinds.of(node.kind).reads(node) for pk, node in nodes.items()}
+    return {(writers[name], pk) for pk, names in read.items() for name in names if writers.get(name, pk) != pk}
 
 
 def refresh_flow(
@@ -227,7 +176,7 @@ def _beside(
     direct: list[str] = []
     if spec.builds:
         rows = (manifest.resources[other] for other in related.get(spec.unique_id, ()) if other in manifest.resources)
-        direct = sorted(row.identifier for row in rows if row.resource_type not in transformation.TESTS)
+        direct = sorted(row.identifier for row in rows if row.resource_type not in TESTS)
     return list(dict.fromkeys([*direct, *in_flow]))
 
 
@@ -239,11 +188,7 @@ def _shown(plan: FlowPlan, pk: int, placed: dict[tuple[int, str], ordering.Row])
         if step == pk and row.spec.resource_type not in (ordering.GATE, ordering.HOOK)
     ]
     keys = {spec.key for spec in own}
-    others = [
-        spec
-        for spec in plan.expanded[pk].specs
-        if spec.key not in keys and spec.resource_type not in transformation.TESTS
-    ]
+    others = [spec for spec in plan.expanded[pk].specs if spec.key not in keys and spec.resource_type not in TESTS]
     return own + others
 
 

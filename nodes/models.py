@@ -135,13 +135,6 @@ class ScriptEnvironment(models.Model):
 class Node(models.Model):
     """A step of a flow: what it selects, and how that is executed."""
 
-    class Kind(models.TextChoices):
-        """What a node does; nodes.expansion has one entry for each."""
-
-        CONNECTION = "connection", "Connection"
-        TRANSFORMATION = "transformation", "Transformation"
-        SCRIPT = "script", "Custom Script"
-
     class Command(models.TextChoices):
         """What happens to the selected models."""
 
@@ -159,7 +152,7 @@ class Node(models.Model):
 
     flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="nodes")
     name = models.CharField(max_length=200)
-    kind = models.CharField(max_length=20, choices=Kind, default=Kind.TRANSFORMATION)
+    kind = models.CharField(max_length=20, default="transformation", help_text="What it does: a name of nodes.kinds")
     position = models.PositiveIntegerField(default=0, help_text="Of two nodes with the same model, the first builds it")
     x = models.FloatField(default=0, editable=False)
     y = models.FloatField(default=0, editable=False)
@@ -214,6 +207,7 @@ class Node(models.Model):
     pool = models.CharField(
         max_length=100, blank=True, help_text="Name of a pool of which every task of this node takes one slot"
     )
+    options = models.JSONField(default=dict, blank=True, help_text="Settings that its kind alone has, by their names")
 
     class Meta:
         ordering: ClassVar = ["flow", "position", "id"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from nodes import graph
 from nodes.dbt.manifest import Manifest
-from nodes.kinds.base import TaskSpec
+from nodes.tasks import TaskSpec
 
 GATE, HOOK = "gate", "hook"
 ON_RUN_START, ON_RUN_END = "on-run-start", "on-run-end"

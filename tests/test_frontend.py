@@ -1,13 +1,10 @@
 """What the pictures say twice, in Python and in JavaScript, is the same."""
 
-import json
 import re
 from pathlib import Path
 
-from nodes.dbt import catalogue
-from nodes.models import Node
+from nodes import catalogue, kinds
 from nodes.services import steps
-from nodes.views.editor import KIND_ICONS
 from runs.templatetags.dex import STATE_ICONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,13 +20,13 @@ def test_every_state_has_the_icon_that_the_pages_use() -> None:
     assert shown == {str(state): icon for state, icon in STATE_ICONS.items()}
 
 
-def test_every_kind_of_node_has_its_name_and_icon() -> None:
-    kinds = (GRAPH / "editor/kinds.js").read_text()
-    assert pairs(kinds, r'(\w+): \{ name: "([\w ]+)"') == {kind.value: kind.label for kind in Node.Kind}
-    icons = {kind.value: icon for kind, icon in KIND_ICONS.items()}
-    assert pairs(kinds, r'(\w+): \{ name: "[\w ]+", icon: "([\w-]+)"') == icons
-    listed = re.search(r"const ICONS = (\{.*?\});", (ROOT / "static/js/steps.js").read_text())
-    assert listed and json.loads(re.sub(r"(\w+):", r'"\1":', listed[1])) == icons
+def test_the_pictures_learn_of_kinds_of_nodes_from_the_server() -> None:
+    """Their names, icons and what they do are said once, in nodes/kinds."""
+    for file in [*GRAPH.rglob("*.js*"), *(ROOT / "static/js").glob("*.js")]:
+        text = file.read_text()
+        assert not [kind.name for kind in kinds.all_kinds() if kind.says in text or f"{kind.name}:" in text], file
+    sprite = set(re.findall(r'<symbol id="([\w-]+)"', (ROOT / "static/vendor/icons.svg").read_text()))
+    assert {kind.icon for kind in kinds.all_kinds()} <= sprite
 
 
 def test_cards_are_drawn_of_the_size_that_the_server_keeps_them_apart_by() -> None:

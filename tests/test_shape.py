@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 from django.core.checks import run_checks
 from django.db import connection
+from django.template.loader import get_template
 from django.urls import get_resolver
 
 from dexsite.celery import app
-from nodes.document import FIELDS
-from nodes.expansion import KINDS
-from nodes.forms.node import FORMS
+from nodes import kinds
+from nodes.forms.node import StepForm, form_of
+from nodes.kinds.base import Kind
 from nodes.models import Node
-from nodes.views.editor import KIND_ICONS
 from runs import dispatch, jobs, states
-from runs.engine.executor import EXECUTORS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [
@@ -71,15 +70,30 @@ def test_every_doorbell_has_its_job():
         assert getattr(jobs, name).name in app.tasks
 
 
-def test_every_kind_of_node_has_its_expansion_its_form_and_its_fields():
-    everything = set(Node.Kind)
-    assert set(KINDS) | {Node.Kind.TRANSFORMATION} == set(FORMS) == set(FIELDS) == set(KIND_ICONS) == everything
-    assert set(EXECUTORS) == {"noop", "script", "connection"}
+def test_every_kind_of_node_has_its_tasks_its_form_its_icon_and_its_words():
+    sprite = (ROOT / "frontend/icons.txt").read_text().split()
+    assert [kind.name for kind in kinds.all_kinds()] == ["connection", "transformation", "script"]
+    for kind in kinds.all_kinds():
+        assert issubclass(form_of(Node(kind=kind.name)), StepForm) and get_template(kind.template)
+        assert kind.label and kind.says.endswith(".") and kind.icon in sprite
+        assert kind.main and set(kind.main) <= set(kind.fields)
+        assert type(kind).expand is not Kind.expand
+        assert kind.runs_dbt == (type(kind).execute is Kind.execute)
 
 
 def test_every_setting_of_a_node_is_in_the_form_and_in_the_export_of_its_kind():
-    for kind, form in FORMS.items():
-        assert set(form._meta.fields) - {"name"} == set(FIELDS[kind])
+    for kind in kinds.all_kinds():
+        form = form_of(Node(kind=kind.name))
+        assert set(form._meta.fields) - {"name"} == set(kind.fields) == set(kind.settings(Node(kind=kind.name)))
+
+
+def test_nothing_but_its_own_file_asks_for_a_kind_by_its_name():
+    """A new kind is one file: whatever is different about it is asked of the registry."""
+    asks = re.compile(r"""kind\w*\)? (?:==|!=|in|not in) [^\n]*["'](?:connection|transformation|script)["']""")
+    files = [path for path in SOURCES if "kinds" not in path.parts]
+    files += [*(ROOT / "templates").rglob("*.html"), *(ROOT / "static/js").glob("*.js")]
+    files += (ROOT / "frontend/graph").rglob("*.js*")
+    assert [path for path in files if asks.search(path.read_text())] == []
 
 
 def test_every_state_is_in_a_table():

@@ -11,8 +11,7 @@ from django.urls import reverse
 from dexsite.navigation import Entry, entries_for, may_open
 from flows.models import Environment, Flow
 from flows.projects.current_environment import chosen_environment, environments
-from nodes.canvas import model_url
-from nodes.dbt.catalogue import LISTED
+from nodes.catalogue import LISTED, model_url
 from nodes.dbt.manifest import Manifest
 from nodes.dbt.stored_manifests import manifest_of
 from runs.models import Run

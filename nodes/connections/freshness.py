@@ -11,9 +11,8 @@ import msgspec
 
 from flows.models import Environment, Revision
 from nodes.connections.connectors.streams import identifier
-from nodes.dbt.manifest import Manifest
+from nodes.dbt.manifest import Manifest, sources_of
 from nodes.dbt.stored_manifests import manifest_of
-from nodes.kinds.connection import sources_of
 from nodes.models import Connection, Load
 
 _PERIODS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}

@@ -10,7 +10,7 @@ from typing import Any
 from flows.infra import process
 from nodes.connections.connectors.client import CODE, Event, Outcome, run_order
 from nodes.connections.connectors.streams import identifier
-from nodes.kinds.base import AttemptOutcome, Context, Stopped
+from nodes.tasks import AttemptOutcome, Context, Stopped
 
 #: Kinds of failures that may pass by themselves.
 PASSING = ("port", "timeout", "http", "busy", "other")

@@ -7,8 +7,8 @@ import yaml
 
 from flows.models import Environment
 from nodes.connections.connectors.streams import column_identifier, identifier
+from nodes.dbt.manifest import sources_of
 from nodes.dbt.stored_manifests import manifest_of
-from nodes.kinds.connection import sources_of
 from nodes.models import Connection
 
 

@@ -6,11 +6,10 @@ Nothing in it is secret.
 from nodes.document.comparing import Difference, differences
 from nodes.document.reading import DocumentError, read
 from nodes.document.text import from_yaml, to_yaml
-from nodes.document.value import FIELDS, Document, document_of, exported
+from nodes.document.value import Document, document_of, exported
 from nodes.document.writing import save_settings, write
 
 __all__ = [
-    "FIELDS",
     "Difference",
     "Document",
     "DocumentError",

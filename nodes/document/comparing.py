@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nodes.document.value import FIELDS, FLOW_FIELDS, Document, completed
-from nodes.models import Node
+from nodes import kinds
+from nodes.document.value import FLOW_FIELDS, Document, completed
 
 _SAID = {"cron": "schedule", "spread": "start within minutes", "after": "starts after the flows"}
 
@@ -42,7 +42,13 @@ def differences(before: Document | None, after: Document) -> list[Difference]:
     for key, node in new.items():
         if key not in old:
             after_these = f", running after {', '.join(node['runs_after'])}" if node["runs_after"] else ""
-            made.append(Difference(f"added the node {node['name']} ({_summary(node)}){after_these}", key, "existence"))
+            made.append(
+                Difference(
+                    f"added the node {node['name']} ({kinds.of(node['type']).summary(node)}){after_these}",
+                    key,
+                    "existence",
+                )
+            )
         else:
             made += _node_differences(
                 key, old[key], node, {n["name"] for n in old.values()} | {n["name"] for n in new.values()}
@@ -61,8 +67,8 @@ def _node_differences(key: Any, old: Document, new: Document, names: set[str]) -
     if old["name"] != new["name"]:
         yield Difference(f"renamed the node {old['name']} to {new['name']}", key)
     if old["type"] != new["type"]:
-        yield Difference(f"{new['name']}: made it a {Node.Kind(new['type']).label}", key)
-    for name in FIELDS[new["type"]]:
+        yield Difference(f"{new['name']}: made it a {kinds.of(new['type']).label}", key)
+    for name in kinds.of(new["type"]).fields:
         if old.get(name) != new[name]:
             yield Difference(f"{new['name']}: {_changed(name, old.get(name), new[name])}", key)
     for up in sorted(set(new["runs_after"]) - set(old["runs_after"])):
@@ -71,15 +77,6 @@ def _node_differences(key: Any, old: Document, new: Document, names: set[str]) -
         yield Difference(f"removed the link from {up} to {new['name']}", key, "link")
     if new["at"] is not None and list(old["at"] or ()) != list(new["at"]):
         yield Difference(f"moved {new['name']}", key, "place")
-
-
-def _summary(node: Document) -> str:
-    match node["type"]:
-        case Node.Kind.SCRIPT:
-            return f"runs {node['package']}"
-        case Node.Kind.CONNECTION:
-            return f"loads {node['connection']}"
-    return ", ".join(node["include"]) or "all models"
 
 
 def _changed(name: str, old: Any, new: Any) -> str:

@@ -8,15 +8,14 @@ from typing import Any
 
 from flows.models import Flow
 from flows.retry_policy import problem_of_kinds
+from nodes import kinds
 from nodes.document.value import (
     AFTER,
-    FIELDS,
     FLOW_FIELDS,
     FORMAT,
     SCHEDULE_FIELDS,
     Document,
     flow_defaults,
-    node_defaults,
 )
 from nodes.models import Node
 
@@ -78,19 +77,27 @@ def _read_node(given: Any, number: int, problems: list[str]) -> Document:
     if not isinstance(given, dict):
         problems.append(f"{where}: must be a mapping with name: and type:.")
         return {}
-    name, kind = given.get("name"), given.get("type", Node.Kind.TRANSFORMATION)
+    name, type_name = given.get("name"), given.get("type", Node._meta.get_field("kind").get_default())
     if not isinstance(name, str) or not name.strip():
         problems.append(f"{where}: name: is missing, or is no text.")
         name = where
     where = f"node {name[:60]}"
-    if not isinstance(kind, str) or kind not in FIELDS:
-        problems.append(f"{where}: type: is one of {', '.join(FIELDS)}.")
+    try:
+        kind = kinds.get(type_name)
+    except kinds.UnknownKind as error:
+        known = ", ".join(each.name for each in kinds.all_kinds())
+        problems.append(f"{where}: type: is one of {known}, not {str(type_name)[:60]}.{error.hint}")
         return {"name": name}
-    problems += _unknown(where, given, ("name", "type", *FIELDS[kind], "runs_after", "at"))
-    defaults = node_defaults(kind)
-    made: Document = {"name": name, "type": str(kind)}
-    made |= {field: given.get(field, defaults[field]) for field in FIELDS[kind]}
-    problems += _wrong_types(where, made, Node, FIELDS[kind])
+    problems += _unknown(where, given, ("name", "type", *kind.fields, "runs_after", "at"))
+    made: Document = {"name": name, "type": kind.name}
+    made |= {field: given.get(field, default) for field, default in kind.defaults.items()}
+    own = {option.name for option in kind.options}
+    problems += _wrong_types(where, made, Node, tuple(field for field in kind.fields if field not in own))
+    problems += [
+        f"{where}: {option.name}: must be {option.wanted}."
+        for option in kind.options
+        if not option.fits(made[option.name])
+    ]
     made["runs_after"] = given.get("runs_after") or []
     if not _texts(made["runs_after"]):
         problems.append(f"{where}: runs_after: must be a list of the names of nodes.")

@@ -3,7 +3,8 @@
 from typing import Any
 
 from flows.models import Flow
-from nodes.models import Connection, Node
+from nodes import kinds
+from nodes.models import Node
 
 FORMAT = 1
 Document = dict[str, Any]
@@ -14,15 +15,6 @@ FLOW_FIELDS = (
     *("description", "tags", "retries", "retry_delay", "retry_on", "retry_patterns", "timeout"),
     *("by_kind", "allow_empty", "parameters"),
 )
-_COMMON = ("retries", "retry_delay", "retry_on", "retry_patterns", "timeout", "pool")
-FIELDS: dict[str, tuple[str, ...]] = {
-    Node.Kind.TRANSFORMATION: (
-        *("include", "exclude", "command", "indirect_selection", "full_refresh", "allow_empty", "threads"),
-        *_COMMON,
-    ),
-    Node.Kind.CONNECTION: ("connection", "streams", "one_task", "full_refresh", *_COMMON),
-    Node.Kind.SCRIPT: ("package", "arguments", "uses_warehouse", "network", *_COMMON),
-}
 
 
 def document_of(flow: Flow) -> Document:
@@ -45,10 +37,7 @@ def document_of(flow: Flow) -> Document:
 
 
 def _node(node: Node, after: list[str]) -> Document:
-    made: Document = {"id": node.pk, "name": node.name, "type": node.kind}
-    for name in FIELDS[node.kind]:
-        value = getattr(node, name)
-        made[name] = value.name if isinstance(value, Connection) else value
+    made: Document = {"id": node.pk, "name": node.name, "type": node.kind, **kinds.of(node.kind).settings(node)}
     return {**made, "runs_after": after, "at": [node.x, node.y]}
 
 
@@ -63,7 +52,7 @@ def exported(document: Document) -> Document:
 
 
 def _exported_node(node: Document) -> Document:
-    defaults = {**node_defaults(node["type"]), "runs_after": []}
+    defaults = {**kinds.of(node["type"]).defaults, "runs_after": []}
     kept = {name: value for name, value in node.items() if name != "id"}
     kept["at"] = [round(value) for value in node["at"]]
     return _without_defaults(kept, defaults, keep=("name", "type"))
@@ -75,7 +64,8 @@ def _without_defaults(fields: Document, defaults: Document, keep: tuple[str, ...
 
 def flow_defaults() -> Document:
     """What each setting of a flow is when nobody sets it."""
-    return {name: _default(Flow, name) for name in (*FLOW_FIELDS, *SCHEDULE_FIELDS)} | {AFTER: []}
+    fields: dict[str, Any] = {name: Flow._meta.get_field(name) for name in (*FLOW_FIELDS, *SCHEDULE_FIELDS)}
+    return {name: field.get_default() for name, field in fields.items()} | {AFTER: []}
 
 
 def completed(document: Document) -> Document:
@@ -83,15 +73,5 @@ def completed(document: Document) -> Document:
     defaults = flow_defaults()
     made = {**{name: defaults[name] for name in FLOW_FIELDS}, **document}
     made["schedule"] = {name: document["schedule"].get(name, defaults[name]) for name in (*SCHEDULE_FIELDS, AFTER)}
-    made["nodes"] = [{**node_defaults(node["type"]), **node} for node in document["nodes"]]
+    made["nodes"] = [{**kinds.of(node["type"]).defaults, **node} for node in document["nodes"]]
     return made
-
-
-def node_defaults(kind: str) -> Document:
-    """What each setting of a node of this kind is when nobody sets it."""
-    return {name: _default(Node, name) for name in FIELDS[kind]}
-
-
-def _default(row: type[Flow] | type[Node], name: str) -> Any:
-    field: Any = row._meta.get_field(name)
-    return field.get_default()

@@ -5,7 +5,8 @@ from django.core.exceptions import ValidationError
 from flows.models import Environment, Flow
 from flows.scheduling.follows import follow
 from flows.scheduling.unattended import refusal, refusal_of_planned
-from nodes.document.value import AFTER, FLOW_FIELDS, SCHEDULE_FIELDS, Document, completed, node_defaults
+from nodes import kinds
+from nodes.document.value import AFTER, FLOW_FIELDS, SCHEDULE_FIELDS, Document, completed
 from nodes.models import Connection, Link, Node
 
 
@@ -70,11 +71,14 @@ def write(flow: Flow, document: Document) -> None:
 
 def _write_node(flow: Flow, node: Node, entry: Document, position: int) -> None:
     node.name, node.kind, node.position, node.flow = entry["name"], entry["type"], position, flow
-    for name, default in node_defaults(entry["type"]).items():
-        value = entry.get(name, default)
-        if name == "connection" and value is not None:
-            value = _connection(flow, entry)
-        setattr(node, name, value)
+    try:
+        kind = kinds.get(entry["type"])
+    except kinds.UnknownKind as error:
+        raise ValidationError([f"node {node.name}: type: {error}"]) from error
+    settings = {name: entry[name] for name in kind.fields if name in entry}
+    if settings.get("connection") is not None:
+        settings["connection"] = _connection(flow, entry)
+    kind.set(node, settings)
     if entry.get("at") is not None:
         node.x, node.y = entry["at"]
     try:

@@ -6,6 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from flows.forms import DeclarationsField
+from nodes import kinds
 from nodes.forms.node import ChipsField, check_step
 from nodes.models import Link, Node
 from nodes.services import check_link
@@ -14,6 +15,10 @@ from nodes.services import check_link
 class NodeForm(forms.ModelForm):
     """A node of any kind, as a row of the admin."""
 
+    kind = forms.ChoiceField(
+        choices=lambda: [(kind.name, kind.label) for kind in kinds.all_kinds()],
+        initial=Node._meta.get_field("kind").get_default(),
+    )
     include = ChipsField(
         required=False,
         help_text="One selector a line: a name, tag:staging, path:models/core, +x, x+; a comma means AND. "
@@ -43,6 +48,7 @@ class NodeForm(forms.ModelForm):
             "one_task",
             "package",
             "arguments",
+            "options",
             "retries",
             "retry_delay",
             "retry_on",
@@ -60,6 +66,10 @@ class NodeForm(forms.ModelForm):
     def clean_arguments(self) -> list[Any]:
         """The parameters; nothing typed means none."""
         return self.cleaned_data["arguments"] or []
+
+    def clean_options(self) -> dict[str, Any]:
+        """The settings that its kind alone has; nothing typed means the defaults."""
+        return self.cleaned_data["options"] or {}
 
     def clean(self) -> dict[str, Any]:
         """Expands and orders the flow as it would be: what does not work is said before anything is written."""

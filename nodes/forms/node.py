@@ -1,16 +1,21 @@
 """The forms of a flow's steps: chips as lines, errors at the field."""
 
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms import modelform_factory
+from django.utils.module_loading import import_string
 
 from flows.access import acting
 from flows.models import Flow
 from flows.variables.values import secret_names, variable_names
+from nodes import kinds
 from nodes.dbt.selectors import split_values
 from nodes.expansion import FlowPlan
+from nodes.kinds.base import COMMON, Kind, Option
 from nodes.kinds.script import argument_problems
 from nodes.models import Connection, Node
 from nodes.scripts import packages_of
@@ -104,8 +109,7 @@ class StepForm(forms.ModelForm):
     )
     #: The flow as it would be, once the form was found valid.
     plan: FlowPlan | None = None
-    #: The fields that a kind's form shows first; those of `COMMON` follow under "More".
-    main: ClassVar[tuple[str, ...]] = ()
+    kind: ClassVar[Kind]  # `form_of` sets it
 
     def __init__(self, *args: Any, flow: Flow, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,6 +119,9 @@ class StepForm(forms.ModelForm):
         self.fields["runs_after"].queryset = others  # type: ignore[attr-defined]
         self.initial.setdefault("version", flow.version)
         self.fields["retry_patterns"].widget.attrs["rows"] = 2
+        for option in self.kind.options:
+            self.fields[option.name] = _field_of(option)
+            self.initial.setdefault(option.name, self.instance.options.get(option.name, option.default))
         if self.instance.pk:
             self.initial["runs_after"] = list(self.instance.links_up.values_list("up_id", flat=True))
 
@@ -130,7 +137,9 @@ class StepForm(forms.ModelForm):
         cleaned = super().clean() or {}
         if not self.errors:
             after = list(cleaned.pop("runs_after"))
+            options = {option.name: cleaned[option.name] for option in self.kind.options}
             node = self.unsaved(cleaned)
+            node.options = self.instance.options = options
             self.plan = check_step(self, node, after)
             cleaned["runs_after"] = after
         return cleaned
@@ -143,9 +152,14 @@ class StepForm(forms.ModelForm):
         return node
 
     @property
+    def first(self) -> list[forms.BoundField]:
+        """The fields that are shown first."""
+        return [self[name] for name in self.kind.main]
+
+    @property
     def more(self) -> list[forms.BoundField]:
         """The fields below "More"."""
-        return [self[name] for name in (self._meta.fields or ()) if name != "name" and name not in self.main]
+        return [self[name] for name in self.kind.fields if name not in self.kind.main]
 
     @property
     def more_has_errors(self) -> bool:
@@ -153,7 +167,17 @@ class StepForm(forms.ModelForm):
         return any(field.errors for field in self.more)
 
 
-COMMON = ("retries", "retry_delay", "retry_on", "retry_patterns", "timeout", "pool")
+def _field_of(option: Option) -> forms.Field:
+    """The field of a setting that has no column."""
+    said: dict[str, Any] = {"label": option.label or None, "help_text": option.help, "required": option.required}
+    match option.default:
+        case bool():
+            return forms.BooleanField(**{**said, "required": False})
+        case int():
+            return forms.IntegerField(**{**said, "required": True})
+        case list():
+            return ChipsField(**said)
+    return forms.CharField(**said)
 
 
 class TransformationForm(StepForm):
@@ -165,14 +189,6 @@ class TransformationForm(StepForm):
         "tag:a & tag:b for models that have both. Enter or a comma ends a value. Empty means all models.",
     )
     exclude = ChipsField(required=False, help_text="What is left out; exclude always wins.")
-    main: ClassVar = ("include", "exclude", "command")
-
-    class Meta:
-        model = Node
-        fields: ClassVar = [
-            *("name", "include", "exclude", "command", "indirect_selection", "full_refresh", "allow_empty", "threads"),
-            *COMMON,
-        ]
 
 
 class ConnectionStepForm(StepForm):
@@ -181,11 +197,6 @@ class ConnectionStepForm(StepForm):
     streams = ChipsField(
         label="Tables", required=False, at_commas=True, help_text="Enter or a comma ends a name. Empty means all."
     )
-    main: ClassVar = ("connection", "streams")
-
-    class Meta:
-        model = Node
-        fields: ClassVar = ["name", "connection", "streams", "one_task", "full_refresh", *COMMON]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -195,6 +206,12 @@ class ConnectionStepForm(StepForm):
         field.empty_label, field.required = "Choose a connection", True
         field.error_messages["required"] = "Choose the connection to load."
         self.fields["full_refresh"].help_text = "Load all tables from nothing, also those that go on where they were"
+
+    @property
+    def has_connections(self) -> bool:
+        """Whether there is one to choose."""
+        known: Any = self.fields["connection"]
+        return bool(known.queryset.exists())
 
     @property
     def told(self) -> list[tuple[str, str, bool]]:
@@ -216,11 +233,6 @@ class ScriptForm(StepForm):
         help_text="The values arrive in this order, as sys.argv[1], sys.argv[2] ..., and by their keys. They may hold "
         "{{ VARIABLE }}, {{ params.NAME }} and {{ nodes.STEP.output.KEY }}.",
     )
-    main: ClassVar = ("package", "arguments")
-
-    class Meta:
-        model = Node
-        fields: ClassVar = ["name", "package", "arguments", "uses_warehouse", "network", *COMMON]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -261,8 +273,13 @@ class ScriptForm(StepForm):
         return [(name, name in secrets) for name in sorted(variable_names(self.flow.environment))]
 
 
-FORMS: dict[str, type[StepForm]] = {
-    Node.Kind.TRANSFORMATION: TransformationForm,
-    Node.Kind.CONNECTION: ConnectionStepForm,
-    Node.Kind.SCRIPT: ScriptForm,
-}
+def form_of(node: Node) -> type[StepForm]:
+    """The form of a node: that of its kind, with the columns that the kind uses."""
+    return _form_of(kinds.of(node.kind))
+
+
+@cache
+def _form_of(kind: Kind) -> type[StepForm]:
+    base = type(f"{type(kind).__name__}Form", (import_string(kind.form),), {"kind": kind})
+    made: Any = modelform_factory(Node, form=base, fields=["name", *kind.columns, *COMMON])
+    return cast(type[StepForm], made)

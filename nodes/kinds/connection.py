@@ -1,60 +1,127 @@
 """The Connection kind: a task for each table that it loads into the warehouse, or one for all of them."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from flows.models import Environment
+from flows.models import Environment, Revision
 from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError
 from nodes.connections.connectors.catalogue import CATALOGUE
 from nodes.connections.connectors.streams import identifier
 from nodes.connections.loads import Tables, load
 from nodes.connections.services import ConnectionProblem, destination_of, order_for
-from nodes.dbt.manifest import Manifest
+from nodes.dbt.manifest import sources_of
 from nodes.dbt.profiles import ProfileError
-from nodes.kinds.base import AttemptOutcome, Context, Expanded, Problem, TaskSpec
+from nodes.dbt.stored_manifests import manifest_of
+from nodes.kinds.base import Kind, NeededPool
+from nodes.kinds.registry import register
 from nodes.models import Connection, Load, Node
+from nodes.tasks import AttemptOutcome, Context, Expanded, Problem, TaskSpec
 
 
-def expand(node: Node, manifest: Manifest, project_dir: Path) -> Expanded:
-    """A task for each table of the node, or one for all; all tables of its connection when it names none.
+class ConnectionKind(Kind):
+    """Loads tables of a connection into the warehouse."""
 
-    A table that the project declares as a source has the source's id, so that models which read it wait for it.
-    """
-    errors = list(_problems(node))
-    connection = node.connection
-    if connection is None or errors:
-        return Expanded(errors=tuple(errors))
-    sources = sources_of(manifest)
-    specs = []
-    for stream in node.streams or connection.streams:
-        table = identifier(stream)
-        unique_id = sources.get((connection.dataset, table)) or sources.get((connection.dataset, stream))
-        key = unique_id or f"stream.{connection.pk}.{stream}"
-        name = f"{connection.dataset}.{table}"
-        specs.append(TaskSpec(key=key, unique_id=key, identifier=name, resource_type="stream", path=stream))
-    if node.one_task:
-        key, name = f"stream.node.{node.pk or 0}", f"{connection.dataset}.*"
-        one = TaskSpec(key=key, unique_id=key, identifier=name, resource_type="stream", parts=tuple(specs))
-        return Expanded(specs=(one,))
-    return Expanded(specs=tuple(specs))
+    name = "connection"
+    label = "Connection"
+    plural = "Connections"
+    icon = "plug"
+    says = "Loads tables from a source into the warehouse."
+    order = 10
+    columns = ("connection", "streams", "one_task", "full_refresh")
+    main = ("connection", "streams")
+    more = "all tables in one task, full refresh, retries, time-outs"
+    template = "nodes/kinds/connection.html"
+    form = "nodes.forms.node.ConnectionStepForm"
+
+    def detail(self, settings: Mapping[str, Any]) -> str:
+        """The connection."""
+        return settings["connection"] or ""
+
+    def summary(self, settings: Mapping[str, Any]) -> str:
+        """That it loads the connection."""
+        return f"loads {settings['connection']}"
+
+    def expand(self, node: Node, revision: Revision, results: Mapping[str, str] | None = None) -> Expanded:
+        """A task for each table of the node, or one for all; all tables of its connection when it names none.
+
+        A table that the project declares as a source has the source's id, so that models which read it wait for it.
+        """
+        errors = list(_problems(node))
+        connection = node.connection
+        if connection is None or errors:
+            return Expanded(errors=tuple(errors))
+        sources = sources_of(manifest_of(revision))
+        specs = []
+        for stream in node.streams or connection.streams:
+            table = identifier(stream)
+            unique_id = sources.get((connection.dataset, table)) or sources.get((connection.dataset, stream))
+            key = unique_id or f"stream.{connection.pk}.{stream}"
+            name = f"{connection.dataset}.{table}"
+            specs.append(TaskSpec(key=key, unique_id=key, identifier=name, resource_type="stream", path=stream))
+        if node.one_task:
+            key, name = f"stream.node.{node.pk or 0}", f"{connection.dataset}.*"
+            one = TaskSpec(key=key, unique_id=key, identifier=name, resource_type="stream", parts=tuple(specs))
+            return Expanded(specs=(one,))
+        return Expanded(specs=tuple(specs))
+
+    def run_spec(self, node: Node, spec: TaskSpec) -> dict[str, Any]:
+        """The tables of one task, and how each is loaded."""
+        connection = node.connection
+        assert connection is not None
+        streams = [_settings(connection, made.path, refresh=node.full_refresh) for made in spec.makes]
+        return {
+            "connection": connection.pk,
+            "connection_name": connection.name,
+            "streams": streams,
+            "makes": [made.unique_id for made in spec.makes],
+        }
+
+    def pool(self, node: Node) -> NeededPool | None:
+        """How many tables of the connection are loaded at once, by whichever nodes and flows."""
+        if node.connection is None:
+            return None
+        return NeededPool(f"connection:{node.connection.pk}", node.connection.parallel)
+
+    def opens_warehouse(self, node: Node) -> bool:
+        """It writes the tables."""
+        return True
+
+    def execute(self, context: Context) -> AttemptOutcome:
+        """Load the tables that this task run has not loaded yet. Raises Stopped when the worker ends."""
+        spec, revision = context.spec, context.revision
+        connection = Connection.objects.select_related("project").filter(pk=spec["connection"]).first()
+        if connection is None:
+            return AttemptOutcome("failed", f"The connection {spec['connection_name']} was deleted.", retryable=False)
+        if revision is None or not revision.exists_on_disk:
+            return AttemptOutcome("failed", "The revision that this run was planned on is gone.", retryable=False)
+        loads = Load.objects.filter(connection=connection, environment=revision.environment)
+        done = {load.table: load.result for load in loads.filter(loaded_by=context.task_run_id)}
+        left = [stream for stream in spec["streams"] if identifier(stream["name"]) not in done]
+        try:
+            order = {
+                **order_for(connection, revision.environment),
+                "action": "load",
+                "streams": left,
+                "destination": destination_of(revision),
+                "project_dir": revision.project_dir,
+            }
+        except (ConnectionProblem, VariableError, Unreadable, ProfileError) as error:
+            return AttemptOutcome("failed", str(error), retryable=False)
+
+        def loaded(stream: str, result: dict[str, Any]) -> None:
+            """At once: an attempt that dies later has this table behind it."""
+            _record(connection, revision.environment, stream, result, context.task_run_id)
+
+        tables = Tables([stream["name"] for stream in spec["streams"]], done)
+        return load(context, order, tables, loaded, sandboxed=connection.connector == "custom")
 
 
-def options_of(node: Node, spec: TaskSpec) -> dict[str, Any]:
-    """What a run needs to know of the tables of one task, as it was when the run was planned."""
-    connection = node.connection
-    assert connection is not None
-    streams = [_settings(connection, made.path, refresh=node.full_refresh) for made in spec.makes]
-    return {
-        "connection": connection.pk,
-        "connection_name": connection.name,
-        "streams": streams,
-        "makes": [made.unique_id for made in spec.makes],
-    }
+CONNECTION = ConnectionKind()
+register(CONNECTION)
 
 
 def _settings(connection: Connection, stream: str, *, refresh: bool) -> dict[str, Any]:
@@ -62,36 +129,6 @@ def _settings(connection: Connection, stream: str, *, refresh: bool) -> dict[str
     if stream in connection.accepted:
         settings["schema_policy"] = "evolve"  # this once: somebody has seen what changed
     return settings
-
-
-def execute(context: Context) -> AttemptOutcome:
-    """Load the tables that this task run has not loaded yet. Raises Stopped when the worker ends."""
-    spec, revision = context.spec, context.revision
-    connection = Connection.objects.select_related("project").filter(pk=spec["connection"]).first()
-    if connection is None:
-        return AttemptOutcome("failed", f"The connection {spec['connection_name']} was deleted.", retryable=False)
-    if revision is None or not revision.exists_on_disk:
-        return AttemptOutcome("failed", "The revision that this run was planned on is gone.", retryable=False)
-    loads = Load.objects.filter(connection=connection, environment=revision.environment)
-    done = {load.table: load.result for load in loads.filter(loaded_by=context.task_run_id)}
-    left = [stream for stream in spec["streams"] if identifier(stream["name"]) not in done]
-    try:
-        order = {
-            **order_for(connection, revision.environment),
-            "action": "load",
-            "streams": left,
-            "destination": destination_of(revision),
-            "project_dir": revision.project_dir,
-        }
-    except (ConnectionProblem, VariableError, Unreadable, ProfileError) as error:
-        return AttemptOutcome("failed", str(error), retryable=False)
-
-    def loaded(stream: str, result: dict[str, Any]) -> None:
-        """At once: an attempt that dies later has this table behind it."""
-        _record(connection, revision.environment, stream, result, context.task_run_id)
-
-    tables = Tables([stream["name"] for stream in spec["streams"]], done)
-    return load(context, order, tables, loaded, sandboxed=connection.connector == "custom")
 
 
 def _record(connection: Connection, environment: Environment, stream: str, result: dict[str, Any], by: int) -> None:
@@ -106,18 +143,6 @@ def _record(connection: Connection, environment: Environment, stream: str, resul
             table=identifier(stream),
             defaults={"at": timezone.now(), "rows": result.get("rows_affected"), "result": result, "loaded_by": by},
         )
-
-
-def sources_of(manifest: Manifest) -> dict[tuple[str, str], str]:
-    """(schema or name of the source, table) -> unique id, for every source that the project declares."""
-    made: dict[tuple[str, str], str] = {}
-    for row in manifest.rows:
-        if row.resource_type == "source":
-            made.setdefault((row.source_name or "", row.name), row.unique_id)
-            parts = (row.relation_name or "").replace('"', "").replace("`", "").split(".")
-            if len(parts) >= 2:
-                made[parts[-2], parts[-1]] = row.unique_id
-    return made
 
 
 def _problems(node: Node) -> Iterator[Problem]:

@@ -4,16 +4,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.variables.references import ReferenceProblem, fill
+from flows.models import Revision
+from flows.variables.references import ReferenceProblem, fill, references_in
+from flows.variables.values import plain_values
 from nodes.dbt.manifest import Manifest
 from nodes.dbt.selectors import Selection, Selector, SelectorError, select
 from nodes.dbt.selectors.state import Comparison
-from nodes.kinds.base import Expanded, Problem, TaskSpec
+from nodes.dbt.stored_manifests import manifest_of
+from nodes.kinds.base import Kind
+from nodes.kinds.registry import register
 from nodes.models import Node
+from nodes.tasks import Expanded, Problem, TaskSpec
 
 # What `dbt build` executes besides tests (dbt/task/build.py); exposures and saved queries do no work.
 BUILT = ("seed", "model", "snapshot", "function")
 RUN = ("model",)
+LONGEST_LIST = 100
+LONGEST_VALUE = 2000
 TESTS = ("test", "unit_test")
 # What stands in dbt's selected_resources, by command; `dbt build` leaves its unit tests out.
 SELECTED: dict[Node.Command, tuple[str, ...]] = {
@@ -21,6 +28,88 @@ SELECTED: dict[Node.Command, tuple[str, ...]] = {
     Node.Command.RUN: RUN,
     Node.Command.TEST: TESTS,
 }
+
+
+class Transformation(Kind):
+    """Builds, runs or tests the dbt resources that its selectors choose."""
+
+    name = "transformation"
+    label = "Transformation"
+    icon = "boxes"
+    says = "Runs the dbt models that your selectors choose."
+    order = 20
+    columns = ("include", "exclude", "command", "indirect_selection", "full_refresh", "allow_empty", "threads")
+    main = ("include", "exclude", "command")
+    more = "retries, time-outs, tests, threads"
+    template = "nodes/kinds/transformation.html"
+    form = "nodes.forms.node.TransformationForm"
+    runs_dbt = True
+
+    def detail(self, settings: Mapping[str, Any]) -> str:
+        """The selectors: "tag:mart, without tag:revenue"."""
+        without = f", without {', '.join(settings['exclude'])}" if settings["exclude"] else ""
+        return self.summary(settings) + without
+
+    def summary(self, settings: Mapping[str, Any]) -> str:
+        """What it includes."""
+        return ", ".join(settings["include"]) or "all models"
+
+    def check(self, node: Node) -> list[Problem]:
+        """Selectors that are no lists of texts, or more of them than anybody reads."""
+        problems = []
+        for name in ("include", "exclude"):
+            values = getattr(node, name)
+            if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+                problems.append(Problem(name, "This must be a list of selectors."))
+            elif len(values) > LONGEST_LIST or any(len(value) > LONGEST_VALUE for value in values):
+                said = f"At most {LONGEST_LIST} selectors of at most {LONGEST_VALUE} characters each."
+                problems.append(Problem(name, said))
+        return problems
+
+    def expand(self, node: Node, revision: Revision, results: Mapping[str, str] | None = None) -> Expanded:
+        """What its selectors choose; `state:` compares with the revision before, `result:` looks into `results`.
+
+        Without `results`, `result:` finds nothing.
+        """
+        return expand_on(node, revision, results)
+
+
+register(Transformation())
+
+
+def expand_on(
+    node: Node,
+    revision: Revision,
+    results: Mapping[str, str] | None = None,
+    selection: Selection | None = None,
+) -> Expanded:
+    """See Transformation.expand. A `selection` that was made for the node saves making it again."""
+    if problems := reference_problems(node, _values(node, revision)):
+        return Expanded(errors=tuple(problems))
+    return expand(node, selection or selection_of(node, revision, results))
+
+
+def selection_of(node: Node, revision: Revision, results: Mapping[str, str] | None = None) -> Selection:
+    """What the values of a Transformation select on a revision; see `expand_on`."""
+    previous = None
+    values = [value for value in [*node.include, *node.exclude] if isinstance(value, str)]
+    if any(value.lstrip("@+0123456789").startswith("state:") for value in values):
+        previous = _comparison(revision)
+    filled_in = filled(node, _values(node, revision))
+    return select_of(node, manifest_of(revision), Path(revision.project_dir), previous, results or {}, filled_in)
+
+
+def _values(node: Node, revision: Revision) -> dict[str, str]:
+    """The variables that selectors may name; asked for only where one does. Secrets have no business there."""
+    return plain_values(revision.environment) if references_in([*node.include, *node.exclude]) else {}
+
+
+def _comparison(revision: Revision) -> Comparison | None:
+    earlier = Revision.objects.filter(environment=revision.environment_id, pk__lt=revision.pk, variables={})
+    for candidate in earlier.order_by("-pk")[:5]:
+        if candidate.exists_on_disk:
+            return Comparison(Path(revision.manifest_path).read_bytes(), Path(candidate.manifest_path).read_bytes())
+    return None
 
 
 def select_of(

@@ -13,13 +13,13 @@ from typing import Any
 from django.conf import settings
 
 from flows.infra import process
-from nodes.kinds.base import AttemptOutcome, Context, Stopped
 from nodes.scripts import children
 from nodes.scripts.packages import FOLDER
 from nodes.scripts.renewal import prepare
 from nodes.scripts.requirements import RequirementsError
 from nodes.scripts.requirements import read as read_requirements
 from nodes.scripts.virtualenvs import SetupFailed
+from nodes.tasks import AttemptOutcome, Context, Stopped
 
 LARGEST_OUTPUT = 64 * 1024  # bytes of DEX_OUTPUT
 POLL_S = 0.1

@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from flows.models import Revision
-from nodes.canvas import model_url
+from nodes.catalogue import model_url
 from nodes.dbt.manifest import Manifest
 from nodes.dbt.selectors import Reason, Selection, explain, obstacles
-from nodes.expansion import expand, selection_of
-from nodes.kinds.base import Expanded, TaskSpec
-from nodes.kinds.transformation import BUILT, TESTS
+from nodes.expansion import expand
+from nodes.kinds.transformation import BUILT, TESTS, expand_on, selection_of
 from nodes.models import Node, Task
+from nodes.tasks import Expanded, TaskSpec
 
 SHOWN = 200
 NOTHING = "This matches nothing."
@@ -60,7 +60,7 @@ def preview(node: Node, revision: Revision, ask: str = "") -> Preview:
     Raises FileNotFoundError when the revision's files are gone.
     """
     selection = selection_of(node, revision)
-    expanded = expand(node, revision, selection=selection)
+    expanded = expand_on(node, revision, selection=selection)
     built = [spec for spec in expanded.specs if spec.resource_type not in TESTS]
     shown = sorted(built, key=lambda spec: (not spec.runs, spec.identifier))[:SHOWN]
     elsewhere = _elsewhere(node, [spec.unique_id for spec in shown])
@@ -90,7 +90,7 @@ def total_of(expanded: Expanded) -> str:
 def what_it_does(node: Node, expanded: Expanded | None = None) -> str:
     """What a saved node does, in the words of its preview; `expanded`, where the caller has it."""
     revision = node.flow.environment.current_revision
-    if node.kind == Node.Kind.TRANSFORMATION and revision is not None:
+    if revision is not None:
         with suppress(FileNotFoundError):
             return total_of(expanded or expand(node, revision))
     return counted(list(node.tasks.filter(runs=True).values_list("resource_type", flat=True)))

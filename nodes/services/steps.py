@@ -3,18 +3,16 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from flows.access import require
 from flows.models import Flow
-from nodes import graph
+from nodes import graph, kinds
 from nodes.editing import Base, edit
 from nodes.expansion import FlowError, FlowPlan, expand, plan_flow
-from nodes.kinds.base import Problem
 from nodes.models import Link, Node
+from nodes.tasks import Problem
 
-LONGEST_LIST = 100
-LONGEST_VALUE = 2000
 MOST_NODES = 500
 # Of the cards of the canvas, in its pixels; frontend/graph draws them of this size.
 CARD, GAP = (224, 100), (76, 32)
@@ -26,8 +24,12 @@ def check_node(node: Node, after: Sequence[Node] | None = None) -> FlowPlan:
 
     Raises ValidationError, by field, for a node that cannot be saved.
     """
-    if node.kind == Node.Kind.TRANSFORMATION:
-        _check_lists(node)
+    try:
+        kind = kinds.get(node.kind)
+    except kinds.UnknownKind as error:
+        raise ValidationError({"kind": str(error)}) from error
+    if problems := kind.check(node):
+        raise ValidationError(_by_field(problems))
     revision = node.flow.environment.current_revision
     if revision is None:
         raise ValidationError(
@@ -44,23 +46,9 @@ def check_node(node: Node, after: Sequence[Node] | None = None) -> FlowPlan:
     try:
         return plan_flow(node.flow, revision, instead=node, links=links, tolerant=True, known={node.pk or 0: expanded})
     except FlowError as error:
-        raise ValidationError({"runs_after" if after else _main_field(node): error.problems}) from error
-
-
-def _main_field(node: Node) -> str:
-    return {Node.Kind.CONNECTION: "connection", Node.Kind.SCRIPT: "package"}.get(Node.Kind(node.kind), "include")
-
-
-def _check_lists(node: Node) -> None:
-    errors: dict[str, list[str]] = {}
-    for name in ("include", "exclude"):
-        values = getattr(node, name)
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            errors[name] = ["This must be a list of selectors."]
-        elif len(values) > LONGEST_LIST or any(len(value) > LONGEST_VALUE for value in values):
-            errors[name] = [f"At most {LONGEST_LIST} selectors of at most {LONGEST_VALUE} characters each."]
-    if errors:
-        raise ValidationError(errors)
+        raise ValidationError(
+            {"runs_after" if after else next(iter(kind.main), NON_FIELD_ERRORS): error.problems}
+        ) from error
 
 
 def _by_field(problems: Iterable[Problem]) -> dict[str, list[str]]:

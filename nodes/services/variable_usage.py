@@ -13,7 +13,13 @@ from flows.variables.values import VariableError, remove_variable
 from nodes.models import Connection, Node
 
 #: field of a node or a connection that may name variables -> what it is called on its page
-FIELDS_OF_NODES = {"arguments": "parameters", "include": "include", "exclude": "exclude", "streams": "tables"}
+FIELDS_OF_NODES = {
+    "arguments": "parameters",
+    "include": "include",
+    "exclude": "exclude",
+    "streams": "tables",
+    "options": "settings",
+}
 FIELDS_OF_CONNECTIONS = {"dataset": "schema", "streams": "tables", "config": "settings"}
 
 

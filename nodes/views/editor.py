@@ -11,11 +11,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from flows.access import acting
 from flows.models import Flow
+from nodes import kinds
 from nodes.canvas import OperationError, perform, picture
 from nodes.editing import EditConflict
-from nodes.models import Node
 
-KIND_ICONS = {Node.Kind.CONNECTION: "plug", Node.Kind.TRANSFORMATION: "boxes", Node.Kind.SCRIPT: "square-terminal"}
 sees_flows = permission_required("flows.view_flow", raise_exception=True)
 
 
@@ -32,7 +31,7 @@ def page_context(flow: Flow) -> dict[str, Any]:
         "may_edit": acting().may("flows.change_flow"),
         "may_run": acting().may("runs.add_run"),
         "starts_itself": bool(flow.cron) or flow.follows.exists(),
-        "kinds": [(kind.value, kind.label, KIND_ICONS[kind]) for kind in Node.Kind],
+        "kinds": kinds.all_kinds(),
     }
 
 

@@ -9,8 +9,8 @@ from django.views.decorators.http import require_safe
 
 from flows.models import Environment
 from flows.projects.current_environment import chosen_environment, environments
+from nodes.catalogue import columns_of, drift, flows_of, listing, names_of, neighbourhood
 from nodes.connections.freshness import origins_of
-from nodes.dbt.catalogue import columns_of, drift, flows_of, listing, names_of, neighbourhood
 from nodes.dbt.manifest import Manifest
 from nodes.dbt.selectors import resolve
 from nodes.dbt.stored_manifests import manifest_of

@@ -14,14 +14,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from flows.access import acting
 from flows.models import Flow
-from nodes import services
+from nodes import kinds, services
 from nodes.dbt.selectors import split_values
 from nodes.dbt.stored_manifests import manifest_of
 from nodes.editing import Base, EditConflict
-from nodes.forms.node import FORMS, ConnectionStepForm, StepForm
+from nodes.forms.node import StepForm, form_of
 from nodes.models import Connection, Node
 from nodes.services.previews import preview, suggestions, what_it_does
-from nodes.views.editor import KIND_ICONS, flow_or_404, page_context, sees_flows
+from nodes.views.editor import flow_or_404, page_context, sees_flows
 
 ROWS = 500
 LONGEST_TYPED = 20_000
@@ -46,8 +46,10 @@ def _is_fragment(request: HttpRequest) -> bool:
 def new(request: HttpRequest, flow_id: int, kind: str) -> HttpResponse:
     """The form of a new node of a kind."""
     flow = flow_or_404(flow_id)
-    if kind not in FORMS:
-        raise Http404(f"There is no kind of node {kind}.")
+    try:
+        kinds.get(kind)
+    except kinds.UnknownKind as error:
+        raise Http404(str(error)) from error
     if not acting().may("nodes.add_node"):
         raise PermissionDenied
     return _form(request, flow, Node(flow=flow, kind=kind))
@@ -65,7 +67,7 @@ def node(request: HttpRequest, flow_id: int, node_id: int) -> HttpResponse:
 
 
 def _form(request: HttpRequest, flow: Flow, row: Node) -> HttpResponse:
-    made = FORMS[row.kind](request.POST or None, flow=flow, instance=row)
+    made = form_of(row)(request.POST or None, flow=flow, instance=row)
     if request.method != "POST":
         return _show(request, flow, made)
     conflict: list[str] = []
@@ -97,7 +99,7 @@ def _saved(request: HttpRequest, flow: Flow, form: StepForm, before: int) -> Htt
     if not _is_fragment(request):
         messages.success(request, f"Saved: {said}.")
         return redirect("nodes:node", flow.pk, row.pk)
-    response = _show(request, fresh, FORMS[row.kind](flow=fresh, instance=row), saved=said)
+    response = _show(request, fresh, form_of(row)(flow=fresh, instance=row), saved=said)
     response["HX-Trigger"] = json.dumps({"dex:flow-changed": {"version_before": before, "node": row.pk}})
     return response
 
@@ -122,14 +124,12 @@ def _show(
         **page_context(flow),
         "form": form,
         "node": row,
-        "kind_label": row.get_kind_display(),
-        "kind_icon": KIND_ICONS[Node.Kind(row.kind)],
+        "kind": kinds.of(row.kind),
         "may_edit": may_edit,
         "renew_days": settings.SCRIPT_RENEW_DAYS,
         "address": address,
         "conflict": conflict or [],
         "saved": saved,
-        "has_connections": isinstance(form, ConnectionStepForm) and form.fields["connection"].queryset.exists(),  # type: ignore[attr-defined]
         **(_components(request, row) if row.pk else {}),
     }
     if _is_fragment(request):
@@ -159,6 +159,7 @@ def _components(request: HttpRequest, row: Node) -> dict[str, Any]:
     ]
     return {
         "node": row,
+        "kind": kinds.of(row.kind),
         "tasks": tasks[:ROWS],
         "total": total,
         "hidden": max(0, total - ROWS),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.models import Environment, Flow, Project
+from nodes.kinds.script import SCRIPT
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.services.sync import sync
@@ -39,7 +40,7 @@ def scripts(size: int = 20) -> dict[str, Any]:
         environment = Environment.objects.create(project=project, name="main")
         sync(environment)
         flow = Flow.objects.create(name="bench", environment=environment)
-        save_node(Node(flow=flow, name="job", kind=Node.Kind.SCRIPT, package="job", uses_warehouse=False))
+        save_node(Node(flow=flow, name="job", kind=SCRIPT.name, package="job", uses_warehouse=False))
         engine = Engine()
         engine.start()
         try:

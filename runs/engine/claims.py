@@ -10,7 +10,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from flows.retry_policy import is_worth_a_try
-from nodes.kinds.base import AttemptOutcome
+from nodes.tasks import AttemptOutcome
 from runs.clock import after
 from runs.engine import alarms
 from runs.engine.recorded import messages

@@ -1,9 +1,9 @@
-"""Executes one task run that has no lane, a script or a connection: claim, run, say how it ended."""
+"""Executes one task run that has no lane, such as a script or a load: claim, run, say how it ended."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,11 +11,10 @@ from django.conf import settings
 
 from flows.infra.log_context import about
 from flows.infra.process import Child, boot_id
-from nodes.kinds import connection, noop, script
-from nodes.kinds.base import AttemptOutcome, Context, Stopped
-from nodes.models import Node
+from nodes import kinds
+from nodes.tasks import AttemptOutcome, Context, Stopped
 from runs import dispatch
-from runs.engine import pools, work_folders
+from runs.engine import noop, pools, work_folders
 from runs.engine.claims import Claim, claim, finish, hand_over, waiting
 from runs.engine.leases import Held, keeper, retry_until_committed
 from runs.engine.shutdown import draining, working
@@ -26,11 +25,6 @@ from runs.models import Attempt, Run, TaskRun
 from runs.states import DONE, TaskState
 
 log = logging.getLogger("dex.engine")
-EXECUTORS: dict[str, Callable[[Context], AttemptOutcome]] = {
-    "noop": noop.execute,
-    Node.Kind.SCRIPT.value: script.execute,
-    Node.Kind.CONNECTION.value: connection.execute,
-}
 PROGRESS_S = 1.0
 
 
@@ -39,27 +33,22 @@ def execute_task_run(task_run_id: int) -> None:
     row = waiting(task_run_id)
     if row is None:
         return
-    wanted = [name for name in (row.pool, row.warehouse_pool) if name]
+    holder = pools.holder_of_task(task_run_id)
+    slots = pools.Slots((row.pool, row.warehouse_pool), holder, keeper.owner)
     if row.state != TaskState.QUEUED:  # another was first, or it was cancelled
-        for name in wanted:
-            pools.wake_next(name)  # it may have been woken for a slot that nobody took then
+        slots.wake()  # it may have been woken for a slot that nobody took then
         return
     if draining.is_set():
         dispatch.hand_back("execute_task_run", task_run_id)
         return
-    holder = pools.holder_of_task(task_run_id)
-    if not pools.acquire_all(wanted, holder, keeper.owner):
-        return  # who frees a slot sends for it again
-    try:
+    with slots:
+        if not slots.are_held:
+            return  # who frees a slot sends for it again
         with working() as stopping:
             claimed = claim(task_run_id, keeper.owner, row=row)
             if claimed is not None:
                 with about(run=claimed.run_id, task=claimed.task_run_id):
                     _Attempt(claimed, stopping, holder).execute()
-    finally:
-        for name in wanted:
-            pools.give_back(name, holder, keeper.owner)
-            pools.wake_next(name)
 
 
 class _Attempt:
@@ -78,7 +67,7 @@ class _Attempt:
         held = keeper.hold(Held("task", claimed.task_run_id, claimed.fence, on_lost=lambda: None, holder=self.holder))
         broken_off = False
         try:
-            ended = EXECUTORS[claimed.kind](self._context(held))
+            ended = self._run(held)
         except Stopped:
             broken_off, ended = True, AttemptOutcome("failed")
         except Exception as error:  # whatever the code of a kind raises is an end of this attempt
@@ -96,10 +85,13 @@ class _Attempt:
             retry_until_committed(lambda: finish(claimed, whole), held.lost)
         keeper.drop(held)
 
+    def _run(self, held: Held) -> AttemptOutcome:
+        if self.claim.kind == noop.KIND:
+            return noop.execute(Context(self.claim.spec, self._write, held.cancelled, held.lost, self.stopping))
+        return kinds.of(self.claim.kind).execute(self._context(held))
+
     def _context(self, held: Held) -> Context:
         claimed = self.claim
-        if claimed.kind == "noop":
-            return Context(claimed.spec, self._write, held.cancelled, held.lost, self.stopping)
         run = Run.objects.select_related("revision__environment__project").get(pk=claimed.run_id)
         return Context(
             spec=claimed.spec,
@@ -139,7 +131,7 @@ class _Attempt:
 
     def _masked(self, ended: AttemptOutcome, dropped: int) -> AttemptOutcome:
         """The end without secrets in it; a failed process is told by its last words too."""
-        if self.claim.kind == "noop":
+        if self.claim.kind == noop.KIND:
             return ended
         redactor = redactor_of(self.claim.run_id)
         reason = ended.reason
@@ -156,7 +148,8 @@ class _Attempt:
 
 
 def _output_of(run_id: int, node_name: str) -> Mapping[str, Any] | None:
-    """What a script of this run, or of the run whose success it took over, wrote to DEX_OUTPUT."""
-    rows = TaskRun.objects.filter(run=run_id, node_name=node_name, state__in=DONE, kind=Node.Kind.SCRIPT)
+    """What a node of this run, or of the run whose success it took over, wrote as its output (DEX_OUTPUT)."""
+    writers = [kind.name for kind in kinds.all_kinds() if kind.writes_output]
+    rows = TaskRun.objects.filter(run=run_id, node_name=node_name, state__in=DONE, kind__in=writers)
     row = rows.values_list("result", flat=True).first()
     return None if row is None else row.get("output", {})

@@ -13,8 +13,8 @@ from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
 from nodes.dbt.client import SessionClosed
-from nodes.kinds.base import AttemptOutcome
 from nodes.ordering import HOOK, ON_RUN_END
+from nodes.tasks import AttemptOutcome
 from runs.engine import pools
 from runs.engine.claims import Claim, claim, finish, hand_over, mark_lost
 from runs.engine.leases import Held, keeper, retry_until_committed
@@ -38,7 +38,7 @@ class Flight:
     node_id: int | None
     deadline: float
     batches: Batches
-    pool: str = ""
+    slots: pools.Slots
     timed_out: bool = False
     stop_by: float | None = None  # when to end the session because a cancel did not work
 
@@ -63,27 +63,26 @@ class Flights:
 
     def start(self, row: TaskRun) -> bool:
         """Claim a queued task run and hand it to the session; False when it cannot start now."""
-        holder = pools.holder_of_task(row.pk)
-        if not pools.acquire(row.pool, holder, keeper.owner):
-            return False
         client = self.session.client
-        claimed = claim(
-            row.pk,
-            keeper.owner,
-            lane_id=self.lane_id,
-            row=row,
-            pid=client.pid,
-            pid_start=client.pid_start,
-            boot_id=boot_id(),
-        )
-        if claimed is None:
-            pools.give_back(row.pool, holder, keeper.owner)
-            pools.wake_next(row.pool)
-            return False
+        with pools.Slots((row.pool,), pools.holder_of_task(row.pk), keeper.owner) as slots:
+            if not slots.are_held:
+                return False
+            claimed = claim(
+                row.pk,
+                keeper.owner,
+                lane_id=self.lane_id,
+                row=row,
+                pid=client.pid,
+                pid_start=client.pid_start,
+                boot_id=boot_id(),
+            )
+            if claimed is None:
+                return False
+            slots.keep()
         task = f"{claimed.task_run_id}.{claimed.fence}"
         kept = self._batches_before(claimed)
         stop: Callable[[], None] = lambda: self.session.cancel(task)  # noqa: E731 - given away twice
-        held = keeper.hold(Held("task", claimed.task_run_id, claimed.fence, stop, stop, holder=holder))
+        held = keeper.hold(Held("task", claimed.task_run_id, claimed.fence, stop, stop, holder=slots.holder))
         self._flying[task] = Flight(
             claim=claimed,
             held=held,
@@ -91,7 +90,7 @@ class Flights:
             node_id=row.node_id,
             deadline=time.monotonic() + float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S),
             batches=Batches(claimed.task_run_id, claimed.fence, kept or {}, Redactor(self._secrets)),
-            pool=row.pool,
+            slots=slots,
         )
         lost = Attempt.objects.filter(task_run=claimed.task_run_id, fence=claimed.fence - 1)
         broken_off = bool(kept) and lost.filter(outcome__in=("lost", "stopped")).exists()
@@ -180,11 +179,8 @@ class Flights:
 
     def _free(self, flight: Flight) -> None:
         keeper.drop(flight.held)
-        if flight.pool:
-            retry_until_committed(
-                lambda: pools.give_back(flight.pool, flight.held.holder, keeper.owner), flight.held.lost
-            )
-            retry_until_committed(lambda: pools.wake_next(flight.pool), flight.held.lost)
+        if flight.slots.names:
+            retry_until_committed(flight.slots.give_back, flight.held.lost)
 
     def enforce(self) -> None:
         """Stop what is late, and end the session when something does not stop."""

@@ -13,8 +13,8 @@ from django.db.models.functions import Now
 from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
-from nodes.kinds.base import AttemptOutcome
 from nodes.ordering import HOOK
+from nodes.tasks import AttemptOutcome
 from runs import dispatch
 from runs.clock import after
 from runs.engine import pools, sessions
@@ -65,10 +65,9 @@ class Driver:
     def __init__(self, lane: Lane, stop_now: threading.Event) -> None:
         self.lane = lane
         self.flights: Flights | None = None  # with the session that they fly on
-        self.holder = pools.holder_of_lane(lane.pk, lane.fence)
-        self.held = keeper.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon, holder=self.holder))
+        self.slots = pools.Slots((lane.pool,), pools.holder_of_lane(lane.pk, lane.fence), keeper.owner)
+        self.held = keeper.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon, holder=self.slots.holder))
         self.key = f"{lane.revision_id}:{lane.threads}"
-        self.has_slot = False
         self.stop_now = stop_now
         self.broken = False
         self.sessions = 0  # how many sessions this driver needed
@@ -77,11 +76,11 @@ class Driver:
 
     def work(self) -> None:
         """Execute until the lane is empty, lost, or waits for others."""
-        self.has_slot = pools.acquire(self.lane.pool, self.holder, keeper.owner)
-        Lane.objects.filter(pk=self.lane.pk).update(waits_for_pool=not self.has_slot)
+        self.slots.acquire()
+        Lane.objects.filter(pk=self.lane.pk).update(waits_for_pool=not self.slots.are_held)
         idle_since: float | None = None
         look_at = 0.0
-        while self.has_slot and not self.held.lost.is_set() and not self.stop_now.is_set():
+        while self.slots.are_held and not self.held.lost.is_set() and not self.stop_now.is_set():
             try:
                 now = time.monotonic()
                 if now >= look_at and not draining.is_set():
@@ -241,8 +240,8 @@ class Driver:
             self._ring_next()
 
     def _free(self) -> None:
-        if self.has_slot:
-            pools.give_back(self.lane.pool, self.holder, keeper.owner)
+        if self.slots.are_held:
+            self.slots.free()
         Lane.objects.filter(pk=self.lane.pk, fence=self.lane.fence, owner=keeper.owner).update(
             owner="", lease_until=None, pid=None, pid_start=None
         )
@@ -252,14 +251,14 @@ class Driver:
 
         Another worker answers when this one stops. What waits for its time is dispatched then (see queue_due).
         """
-        if not self.has_slot:
+        if not self.slots.are_held:
             # Who has the slot wakes others when it is free, but not a lane that is held, as this one was just now.
             if pools.has_free_slot(self.lane.pool):
                 dispatch.lanes([self.lane.pk])
             return
         if not self.broken and self._may_start().exists():
             dispatch.lanes([self.lane.pk])
-        pools.wake_next(self.lane.pool)
+        self.slots.wake()
 
 
 def _iso(at: datetime | None) -> str | None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from flows.infra.redaction import Redactor
-from nodes.kinds.base import After, AttemptOutcome
+from nodes.tasks import After, AttemptOutcome
 from runs.engine.claims import Claim
 from runs.logs.store import LogWriter
 

@@ -1,6 +1,7 @@
 """Slots of things that only so many may use at once, taken by lease."""
 
 from collections.abc import Iterable
+from typing import Self
 from uuid import uuid4
 
 from django.conf import settings
@@ -12,6 +13,52 @@ from runs import dispatch
 from runs.clock import after
 from runs.models import Lane, Pool, PoolSlot, TaskRun
 from runs.states import TaskState
+
+
+class Slots:
+    """Slots of some pools for one holder (see `holder_of_task`): all of them are taken, or none.
+
+    As a context manager it takes them, says by `are_held` whether it could, and at the end gives back what it holds,
+    whatever happened, unless `keep` was called.
+    """
+
+    def __init__(self, names: Iterable[str], holder: str, owner: str) -> None:
+        self.names = tuple(dict.fromkeys(name for name in names if name))
+        self.holder, self.owner = holder, owner
+        self.are_held = False
+        self._kept = False
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.are_held and not self._kept:
+            self.give_back()
+
+    def acquire(self) -> bool:
+        """Take them; True when they are held now. Who frees one that is missing wakes what waits for it."""
+        self.are_held = acquire_all(self.names, self.holder, self.owner)
+        return self.are_held
+
+    def keep(self) -> None:
+        """What they were taken for goes on after the block, and gives them back when it ends."""
+        self._kept = True
+
+    def give_back(self) -> None:
+        """Free them and wake who waits for them. May be repeated, as after an error of the database."""
+        self.free()
+        self.wake()
+
+    def free(self) -> None:
+        """Free them, if they are still this holder's, and wake nobody yet."""
+        for name in self.names:
+            give_back(name, self.holder, self.owner)
+
+    def wake(self) -> None:
+        """Wake who waits longest for a slot of these pools."""
+        for name in self.names:
+            wake_next(name)
 
 
 def slots_of(name: str) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.infra.redaction import Redactor
-from nodes.models import Node
+from nodes import kinds
 from nodes.ordering import HOOK, ON_RUN_END, ON_RUN_START
 from runs.logs import store
 from runs.models import TaskRun
@@ -21,8 +21,8 @@ def results_of(run_id: int) -> dict[str, dict[str, Any]]:
     Empty after a start hook for which everything was skipped: dbt hands nothing to its end hooks then.
     """
     made: dict[str, dict[str, Any]] = {}
-    kinds = (Node.Kind.TRANSFORMATION, HOOK)
-    rows = TaskRun.objects.filter(run=run_id, kind__in=kinds).exclude(state=TaskState.REUSED)
+    of_dbt = [HOOK, *(kind.name for kind in kinds.all_kinds() if kind.runs_dbt)]
+    rows = TaskRun.objects.filter(run=run_id, kind__in=of_dbt).exclude(state=TaskState.REUSED)
     columns = ("unique_id", "state", "reason", "spec", "result")
     for key, state, reason, spec, result in rows.order_by("ended_at", "pk").values_list(*columns):
         if key == ON_RUN_END:

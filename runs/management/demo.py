@@ -17,6 +17,8 @@ from flows.models import Environment, Flow, Project
 from flows.projects.services import check_folder
 from flows.variables.values import save_variable
 from nodes.connections.services import save_connection, save_streams
+from nodes.kinds.connection import CONNECTION
+from nodes.kinds.script import SCRIPT
 from nodes.models import Connection, Node
 from nodes.services import arrange, link, save_node
 from nodes.services.sync import SyncError, sync
@@ -74,7 +76,7 @@ def shop_flow(folder: Path = SAMPLE, *, script: bool = True) -> Flow:
     has_report = (folder / "dex-custom-scripts" / REPORT / "__main__.py").is_file()
     if script and has_report and not flow.nodes.filter(name="Report").exists():
         arguments = [{"key": "most", "value": "5"}, {"key": "currency", "value": "{{ CURRENCY }}"}]
-        report = save_node(Node(flow=flow, name="Report", kind=Node.Kind.SCRIPT, package=REPORT, arguments=arguments))
+        report = save_node(Node(flow=flow, name="Report", kind=SCRIPT.name, package=REPORT, arguments=arguments))
         link(flow.nodes.get(name="Revenue"), report)
     return flow
 
@@ -102,12 +104,12 @@ def git_flow(folder: Path = SAMPLE) -> Flow | None:
     )
     for connection in _connections(project, _data(folder)):
         if not flow.nodes.filter(name=connection.name).exists():
-            save_node(Node(flow=flow, name=connection.name, kind=Node.Kind.CONNECTION, connection=connection))
+            save_node(Node(flow=flow, name=connection.name, kind=CONNECTION.name, connection=connection))
     if not flow.nodes.filter(name="Models").exists():
         save_node(Node(flow=flow, name="Models", include=["tag:staging", "tag:mart"]))
     if not flow.nodes.filter(name="Report").exists():
         arguments = [{"key": "most", "value": "3"}]
-        report = save_node(Node(flow=flow, name="Report", kind=Node.Kind.SCRIPT, package=REPORT, arguments=arguments))
+        report = save_node(Node(flow=flow, name="Report", kind=SCRIPT.name, package=REPORT, arguments=arguments))
         link(flow.nodes.get(name="Models"), report)
         arrange(flow)
     return flow

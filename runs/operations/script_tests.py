@@ -7,9 +7,9 @@ from django.db.models.functions import Now
 
 from flows.access import require
 from flows.parameters import ParameterError, check_values
-from nodes.kinds.base import Problem
-from nodes.kinds.script import options_of, problems_of
+from nodes.kinds.script import SCRIPT, problems_of
 from nodes.models import Node
+from nodes.tasks import Problem
 from runs.engine.release import release
 from runs.models import Run, TaskRun, Trigger
 from runs.planning.planner import warehouse_pool_of
@@ -52,12 +52,12 @@ def try_script(node: Node, *, actor: str, user: AbstractBaseUser | None = None) 
         task = TaskRun(
             run=run,
             node_name=node.name or node.package,
-            kind=Node.Kind.SCRIPT,
+            kind=SCRIPT.name,
             unique_id=key,
             identifier=node.package,
             resource_type="script",
             warehouse_pool=warehouse_pool_of(revision) if node.uses_warehouse else "",
-            spec={"unique_id": key, "timeout": node.timeout or settings.TASK_TIMEOUT_S, **options_of(node)},
+            spec={"unique_id": key, "timeout": node.timeout or settings.TASK_TIMEOUT_S, **SCRIPT.run_spec(node)},
         )
         open_task_runs([task], [], actor=actor)
     release(run.pk)

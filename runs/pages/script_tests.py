@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from flows.models import Flow
 from nodes.forms.node import ArgumentsWidget
+from nodes.kinds.script import SCRIPT
 from nodes.models import Node
 from runs.logs import reading
 from runs.models import Run, Trigger
@@ -28,7 +29,7 @@ def try_once(request: HttpRequest, flow_id: int) -> HttpResponse:
     node = Node(
         flow=flow,
         name=request.POST.get("name", "")[:200],
-        kind=Node.Kind.SCRIPT,
+        kind=SCRIPT.name,
         package=request.POST.get("package", "")[:200],
         arguments=ArgumentsWidget().value_from_datadict(request.POST, {}, "arguments") or [],
         uses_warehouse="uses_warehouse" in request.POST,

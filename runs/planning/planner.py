@@ -14,11 +14,9 @@ from django.utils import timezone
 from flows.infra.log_context import about
 from flows.models import Flow, Revision
 from flows.retry_policy import kind_of, lines_of
-from nodes import ordering
+from nodes import kinds, ordering
 from nodes.connections.freshness import stale
 from nodes.expansion import FlowError, FlowPlan, plan_flow, write_tasks
-from nodes.kinds import connection, script
-from nodes.kinds.base import TaskSpec
 from nodes.models import Node
 from nodes.services import sync
 from runs import dispatch
@@ -182,7 +180,9 @@ def write_plan(run: Run, plan: FlowPlan, warnings: list[str]) -> bool:
         plan.nodes[pk].full_refresh = full_refresh
     order = plan.order
     pool = warehouse_pool_of(plan.revision)
-    _limit_connections(plan)
+    for node in plan.nodes.values():
+        if needed := kinds.of(node.kind).pool(node):
+            pools.set_slots(needed.name, needed.slots)
     with transaction.atomic():
         if not move_run(
             run.pk,
@@ -249,20 +249,22 @@ def _task_run(
     node = plan.nodes[row.step]
     spec = row.spec
     kind = spec.resource_type if spec.resource_type in (ordering.GATE, ordering.HOOK) else node.kind
+    own = kinds.of(node.kind) if kind == node.kind else None
+    needed = own.pool(node) if own is not None else None
     is_reused = row.key in reused
     task_run = TaskRun(
         run=run,
         node=node,
         node_name=node.name,
-        lane=lane if kind in (Node.Kind.TRANSFORMATION, ordering.HOOK) else None,
+        lane=lane if kind == ordering.HOOK or (own is not None and own.runs_dbt) else None,
         kind=kind,
         unique_id=row.key,
         identifier=spec.identifier,
         resource_type=spec.resource_type,
         position=number,
         waits_for=row.waits_for,
-        pool=node.pool or (_pool_of(node) if kind == Node.Kind.CONNECTION else ""),
-        warehouse_pool=lane.pool if _opens_warehouse(node, kind) else "",
+        pool=node.pool or (needed.name if needed else ""),
+        warehouse_pool=lane.pool if own is not None and own.opens_warehouse(node) else "",
         spec={}
         if kind == ordering.GATE
         else {**_spec(run.flow, node, spec), **_microbatch(plan, row, kept if kind == node.kind else Repeated())},
@@ -293,7 +295,7 @@ def _spec(flow: Flow | None, node: Node, spec: Any) -> dict[str, Any]:
         "retry_on": node.retry_on or own.get("retry_on") or (flow.retry_on if flow else "any"),
         "retry_patterns": lines_of(node.retry_patterns if node.retry_on else flow.retry_patterns if flow else ""),
         "timeout": first(node.timeout, own.get("timeout"), flow and flow.timeout, settings.TASK_TIMEOUT_S),
-        **_options(node, spec),
+        **kinds.of(node.kind).run_spec(node, spec),
     }
 
 
@@ -305,26 +307,3 @@ def _microbatch(plan: FlowPlan, row: ordering.Row, kept: Repeated) -> dict[str, 
     if resource.config.get("incremental_strategy") != "microbatch":
         return {}
     return {"microbatch": True, **kept.spec_of(row.key)}
-
-
-def _options(node: Node, spec: TaskSpec) -> dict[str, Any]:
-    if node.kind == Node.Kind.SCRIPT:
-        return script.options_of(node)
-    return connection.options_of(node, spec) if node.kind == Node.Kind.CONNECTION else {}
-
-
-def _opens_warehouse(node: Node, kind: str) -> bool:
-    """Whether a process of its own opens the warehouse for it."""
-    return kind == Node.Kind.CONNECTION or (kind == Node.Kind.SCRIPT and node.uses_warehouse)
-
-
-def _pool_of(node: Node) -> str:
-    """The pool that limits how many tables of a connection are loaded at once."""
-    return f"connection:{node.connection_id}"
-
-
-def _limit_connections(plan: FlowPlan) -> None:
-    """A pool for each connection of the flow, as large as the connection says."""
-    for node in plan.nodes.values():
-        if node.connection is not None:
-            pools.set_slots(_pool_of(node), node.connection.parallel)

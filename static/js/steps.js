@@ -1,5 +1,4 @@
 // The list of a flow's steps: follows the canvas, can be searched, and opens, duplicates and deletes.
-const ICONS = { connection: "plug", transformation: "boxes", script: "square-terminal" };
 const ACTIONS = [
   ["edit", "pencil", "Edit"],
   ["duplicate", "copy", "Duplicate"],
@@ -80,7 +79,7 @@ function itemOf(node, mayEdit) {
   const item = make("li", { className: `step kind-${node.kind}` });
   item.dataset.nodeId = node.id;
   const name = make("a", { className: "step-name", href: node.url, title: node.name });
-  name.append(icon(ICONS[node.kind]), make("span", { className: "cut", textContent: node.name }));
+  name.append(icon(node.kind_icon), make("span", { className: "cut", textContent: node.name }));
   item.append(name);
   if (node.problem) {
     const problem = make("span", { className: "step-warning", title: node.problem });

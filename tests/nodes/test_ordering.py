@@ -1,7 +1,7 @@
 import pytest
 
-from nodes.kinds.base import TaskSpec
 from nodes.ordering import ON_RUN_END, ON_RUN_START, CycleError, Step, order
+from nodes.tasks import TaskSpec
 from tests.nodes.small_manifests import small_manifest
 
 

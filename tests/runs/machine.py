@@ -7,7 +7,7 @@ test_state_machine.py are not found.
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nodes.kinds.base import AttemptOutcome
+from nodes.tasks import AttemptOutcome
 from runs.clock import ago
 from runs.engine import recovery
 from runs.engine.claims import claim, finish

@@ -1,6 +1,6 @@
 import pytest
 
-from nodes.kinds.base import AttemptOutcome
+from nodes.tasks import AttemptOutcome
 from runs.engine.claims import claim, finish
 from runs.operations.invariants import check
 from runs.operations.rounds import sweep

@@ -1,9 +1,10 @@
 import threading
+from types import SimpleNamespace
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from runs.engine import executor, pools
+from runs.engine import executor, in_flight, pools
 from runs.engine.claims import claim, waiting
 from runs.models import Pool, PoolSlot, TaskRun
 from runs.services import start_run
@@ -34,6 +35,41 @@ def test_a_pool_gives_as_many_slots_as_it_has():
     pools.give_back("api", "task:0", "me")
     assert pools.acquire("api", "task:2", "me")
     assert sorted(pools.holders("api")) == ["task:1", "task:2"]
+
+
+def test_slots_are_given_back_whatever_happens_unless_what_they_are_for_goes_on():
+    def broken():
+        with pools.Slots(("api", "", "file"), "task:1", "me") as slots:
+            assert slots.are_held and pools.holders("api") == pools.holders("file") == ["task:1"]
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
+    assert pools.holders("api") == pools.holders("file") == []
+    with pools.Slots(("api",), "task:2", "me") as kept:
+        kept.keep()
+    assert pools.holders("api") == ["task:2"]
+    with pools.Slots(("file", "api"), "task:3", "me") as refused:
+        assert not refused.are_held and pools.holders("file") == []
+    assert pools.holders("api") == ["task:2"], "who was refused gives nothing back"
+    kept.give_back()
+    kept.give_back()
+    assert pools.holders("api") == []
+
+
+def test_a_model_that_could_not_be_claimed_for_an_error_does_not_keep_the_slot_of_its_pool(monkeypatch):
+    run = open_graph({"a": ()})
+    run.task_runs.update(pool="api")
+
+    def broken(*args, **options):
+        assert pools.holders("api")
+        raise RuntimeError("the database is gone")
+
+    monkeypatch.setattr(in_flight, "claim", broken)
+    session = SimpleNamespace(client=SimpleNamespace(pid=1, pid_start=1))
+    with pytest.raises(RuntimeError):
+        in_flight.Flights(1, session, ()).start(run.task_runs.get())
+    assert pools.holders("api") == []
 
 
 def test_a_slot_whose_lease_ended_is_free_only_after_the_reaper_killed_its_process():

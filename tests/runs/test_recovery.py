@@ -7,7 +7,7 @@ from celery import current_app
 from django.db import connection
 from django.db.models.functions import Now
 
-from nodes.kinds.base import AttemptOutcome
+from nodes.tasks import AttemptOutcome
 from runs import dispatch, jobs
 from runs.clock import after, ago
 from runs.engine import alarms, lanes, pools, recovery

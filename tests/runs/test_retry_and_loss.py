@@ -1,7 +1,7 @@
 import pytest
 from django.db.models.functions import Now
 
-from nodes.kinds.base import AttemptOutcome
+from nodes.tasks import AttemptOutcome
 from runs.clock import ago
 from runs.engine import recovery
 from runs.engine.claims import claim, finish, mark_lost

@@ -1,5 +1,4 @@
 import { Icon } from "../icon.jsx";
-import { KINDS } from "./kinds.js";
 
 /** A flow without steps: says what to do next. */
 export function Empty({ canvas, open }) {
@@ -13,14 +12,14 @@ export function Empty({ canvas, open }) {
       </p>
       {canvas.may_edit && (
         <ul>
-          {Object.entries(KINDS).map(([kind, { name, icon, says }]) => (
+          {canvas.kinds.map(({ kind, label, icon, says, url }) => (
             <li key={kind} className={`kind-${kind}`}>
-              <button type="button" onClick={() => open({ url: canvas.add_urls[kind] })}>
+              <button type="button" onClick={() => open({ url })}>
                 <span className="step-kind">
                   <Icon name={icon} />
                 </span>
                 <span>
-                  <b>{name}</b>
+                  <b>{label}</b>
                   <span className="muted">{says}</span>
                 </span>
                 <Icon name="plus" />

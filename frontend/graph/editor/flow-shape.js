@@ -1,6 +1,5 @@
 import { count } from "../count.js";
 import { stateWord } from "../states.js";
-import { kindOf } from "./kinds.js";
 import { refusal } from "./circle.js";
 
 export const WIDTH = 224;
@@ -111,7 +110,7 @@ function namesBy(canvas, key, other) {
 }
 
 function described(step, state, after) {
-  const parts = [step.name, kindOf(step).name, count(step.tasks, "task")];
+  const parts = [step.name, step.kind_label, count(step.tasks, "task")];
   if (state) parts.push(stateWord(state));
   if (step.problem) parts.push(`problem: ${step.problem}`);
   if (after) parts.push(`runs after ${[...after].join(", ")}`);

@@ -5,19 +5,17 @@ import { Cut } from "../cut.jsx";
 import { Icon } from "../icon.jsx";
 import { stateIcon, stateWord } from "../states.js";
 import { Actions } from "./actions.js";
-import { kindOf } from "./kinds.js";
 
 // The buttons in a card are for pointers and are left out of the tab order: a flow of a hundred steps would need
 // hundreds of stops. The keyboard does the same on the card itself: Enter opens, M unfolds, L links.
 export const StepCard = memo(function StepCard({ data }) {
   const { step, unfolded, mayEdit } = data;
   const actions = useContext(Actions);
-  const kind = kindOf(step);
   return (
     <div className={`step-card kind-${step.kind}`}>
       <div className="step-head">
-        <span className="step-kind" title={kind.name}>
-          <Icon name={kind.icon} />
+        <span className="step-kind" title={step.kind_label}>
+          <Icon name={step.kind_icon} />
         </span>
         <Cut text={step.name} />
         <button

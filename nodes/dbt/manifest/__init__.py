@@ -10,6 +10,7 @@ because sets of small integers are several times faster than sets of long string
 """
 
 from nodes.dbt.manifest.decoding import GRAPH_COLLECTIONS, check_schema, decode
+from nodes.dbt.manifest.sources import sources_of
 from nodes.dbt.manifest.value import Disabled, Manifest, ManifestError, Names, Resource, Version
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "Version",
     "check_schema",
     "decode",
+    "sources_of",
 ]

@@ -11,6 +11,7 @@ from pygments import highlight  # type: ignore[import-untyped]
 from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from pygments.lexers import SqlLexer  # type: ignore[import-untyped]
 
+from nodes import kinds
 from nodes.ordering import GATE
 from runs.alerts.failure_groups.models import FailureGroup
 from runs.alerts.failure_groups.normalise import is_said_by
@@ -24,7 +25,6 @@ from runs.states import TaskState
 MOST_CODE = 200_000  # characters that are highlighted
 MOST_AROUND = 50
 MOST_BATCHES = 200  # of a model; where there are more, those that were not built come first
-TOLD_BY_LOG = ("script", "connection")  # whose log says what they did
 EXCERPT = 6_000  # bytes of the end of a log that are shown beside an error
 
 
@@ -107,7 +107,7 @@ def detail_of(task: TaskRun, *, with_rows: bool = False) -> Detail:
         message="" if failed else str(result.get("message") or ""),
         upstream=upstream,
         downstream=downstream,
-        excerpt=_excerpt(latest) if failed or task.kind in TOLD_BY_LOG else "",
+        excerpt=_excerpt(latest) if failed or _is_told_by_log(task) else "",
         output=result.get("output") or {},
         bytes=result.get("bytes"),
         cursor=_cursor(result),
@@ -118,6 +118,11 @@ def detail_of(task: TaskRun, *, with_rows: bool = False) -> Detail:
         waits_on=waits_on,
         failure_group=failure_group_of(task) if failed else None,
     )
+
+
+def _is_told_by_log(task: TaskRun) -> bool:
+    """Whether its log says what it did: of all kinds but dbt's, whose results say it."""
+    return task.kind in {kind.name for kind in kinds.all_kinds() if not kind.runs_dbt}
 
 
 def _is_built(batch: Batch) -> bool:

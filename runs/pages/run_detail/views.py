@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from flows.access import acting
 from flows.parameters import ParameterError
-from nodes.models import Node
+from nodes import kinds
 from nodes.ordering import GATE
 from runs import services
 from runs.forms import StartForm
@@ -309,8 +309,9 @@ def _kept(run: Run) -> dict[str, Any]:
     basis = reruns.basis_of(run)
     batched = basis.task_runs.filter(spec__microbatch=True)
     since = next((spec["since"] for spec in batched.values_list("spec", flat=True) if spec.get("since")), None)
-    dbt = basis.task_runs.filter(kind__in=(Node.Kind.TRANSFORMATION, Node.Kind.CONNECTION))
-    refreshed = {bool(value) for value in dbt.values_list("spec__full_refresh", flat=True)}
+    refreshing = [kind.name for kind in kinds.all_kinds() if "full_refresh" in kind.columns]
+    rows = basis.task_runs.filter(kind__in=refreshing)
+    refreshed = {bool(value) for value in rows.values_list("spec__full_refresh", flat=True)}
     words = {frozenset([True]): "It was a full refresh", frozenset([False]): "It was none"}
     return {
         "has_dbt": bool(refreshed),

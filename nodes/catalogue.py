@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 from django.db.models import F
+from django.urls import reverse
 
 from flows.models import Environment, Revision
 from nodes import graph
-from nodes.canvas import model_url
 from nodes.dbt.manifest import Manifest, Resource
+from nodes.dbt.selectors import RESOURCE_TYPES
 from nodes.models import Expansion, Task
 
 #: What the catalogue lists; tests are shown with what they test.
@@ -209,6 +210,14 @@ def _drawn(row: Resource, place: tuple[float, float], environment: int | None, *
         "url": model_url(row.unique_id, environment),
         "chosen": chosen,
     }
+
+
+def model_url(unique_id: str, environment: int | None = None) -> str:
+    """The page of a resource of the manifest, as an environment has it; empty for tasks that are none."""
+    if unique_id.partition(".")[0] not in RESOURCE_TYPES:
+        return ""
+    address = reverse("nodes:model", args=[unique_id])
+    return f"{address}?environment={environment}" if environment is not None else address
 
 
 def drift(environments: Iterable[Environment]) -> list[Expansion]:
