@@ -1,4 +1,4 @@
-"""What people, commands and clocks do to runs. Every door calls these."""
+"""What people, commands and clocks do to runs. Pages, API and commands call these."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -7,8 +7,8 @@ from runs.pages import connection_checks, due_times, flows, script_tests, syncin
 from runs.pages import failures as failure_views
 from runs.pages import log as log_views
 from runs.pages.calendar import views as calendar_views
-from runs.pages.run_detail import views as watch
-from runs.pages.run_list import views as listing
+from runs.pages.run_detail import views as run_detail
+from runs.pages.run_list import views as run_list
 
 app_name = "runs"
 urlpatterns = [
@@ -21,15 +21,15 @@ urlpatterns = [
     path("flows/<int:flow_id>/due/<int:tick_id>/withdraw/", due_times.withdraw, name="withdraw"),
     path("flows/<int:flow_id>/states/", flows.states, name="states"),
     path("environments/<int:environment_id>/sync/", syncing.sync_state, name="sync"),
-    path("runs/bulk/", listing.bulk, name="bulk_runs"),
-    path("runs/<int:run_id>/", watch.run_page, name="run"),
-    path("runs/<int:run_id>/live/", watch.live, name="live"),
-    path("runs/<int:run_id>/graph/", watch.picture, name="picture"),
-    path("runs/<int:run_id>/cancel/", watch.cancel, name="cancel"),
-    path("runs/<int:run_id>/rerun/", watch.rerun, name="rerun"),
-    path("runs/<int:run_id>/compare/<int:other_id>/", watch.comparison, name="compare"),
-    path("runs/<int:run_id>/tasks/<int:task_run_id>/", watch.task, name="task"),
-    path("runs/<int:run_id>/tasks/<int:task_run_id>/cancel/", watch.cancel_task, name="cancel_task"),
+    path("runs/bulk/", run_list.bulk, name="bulk_runs"),
+    path("runs/<int:run_id>/", run_detail.run_page, name="run"),
+    path("runs/<int:run_id>/live/", run_detail.live, name="live"),
+    path("runs/<int:run_id>/graph/", run_detail.graph, name="graph"),
+    path("runs/<int:run_id>/cancel/", run_detail.cancel, name="cancel"),
+    path("runs/<int:run_id>/rerun/", run_detail.rerun, name="rerun"),
+    path("runs/<int:run_id>/compare/<int:other_id>/", run_detail.comparison, name="compare"),
+    path("runs/<int:run_id>/tasks/<int:task_run_id>/", run_detail.task, name="task"),
+    path("runs/<int:run_id>/tasks/<int:task_run_id>/cancel/", run_detail.cancel_task, name="cancel_task"),
     path("runs/<int:run_id>/tasks/<int:task_run_id>/log/<int:fence>/", log_views.log, name="log"),
     path("runs/<int:run_id>/tasks/<int:task_run_id>/log/<int:fence>/tail/", log_views.tail, name="log_tail"),
     path("runs/<int:run_id>/tasks/<int:task_run_id>/log/<int:fence>/text/", log_views.download, name="log_download"),

@@ -1,7 +1,7 @@
 """Who may open and send what: every address x (visitor, viewer, operator, editor, admin) x method, against a table.
 
-An address that is not in the table fails the build. reliability.md: S1 (permission at every door), S2 (nothing is open
-but what is listed), S3 (state changes are POST with a token; looking never writes).
+An address that is not in the table fails the build. Every address checks permissions, nothing is open but what is
+listed, and state changes are POST with a token; looking never writes.
 """
 
 import base64
@@ -64,7 +64,7 @@ TABLE = {
     "runs:plan": ("operator", "operator"),
     "runs:run": ("viewer", NO),
     "runs:live": ("viewer", NO),
-    "runs:picture": ("viewer", NO),
+    "runs:graph": ("viewer", NO),
     "runs:cancel": (NO, "operator"),
     "runs:rerun": ("operator", "operator"),
     "runs:compare": ("viewer", NO),
@@ -423,7 +423,7 @@ def test_polls_and_data_need_a_session_too(world):
         assert answer.status_code == 302 and answer["Location"].startswith("/admin/login/"), name
 
 
-DOORS = [
+SERVICES = [
     # what is called, the permission that it asks for
     (lambda flow: node_services.save_flow(flow), "flows.change_flow"),
     (lambda flow: node_services.save_flow(Flow(name="New", environment=flow.environment)), "flows.add_flow"),
@@ -458,8 +458,8 @@ DOORS = [
 ]
 
 
-@pytest.mark.parametrize(("door", "permission"), DOORS)
-def test_the_services_ask_for_leave_whichever_door_was_taken(world, door, permission):
+@pytest.mark.parametrize(("service", "permission"), SERVICES)
+def test_services_check_permissions_whoever_calls_them(world, service, permission):
     flow, _ = world
     for role in ROLES:
         user = get_user_model().objects.create_user(f"the {role}")
@@ -467,7 +467,7 @@ def test_the_services_ask_for_leave_whichever_door_was_taken(world, door, permis
         may = permission in role_permissions(role)
         with acting_as(user), transaction.atomic():
             try:
-                door(Flow.objects.get(pk=flow.pk))
+                service(Flow.objects.get(pk=flow.pk))
             except PermissionDenied as error:
                 assert not may and permission in str(error)
             except run_services.RunError:

@@ -60,13 +60,13 @@ class _Named(NamedTuple):
     resource_type: str
 
 
-def search(request: HttpRequest, asked: str) -> list[Group]:
+def search(request: HttpRequest, query: str) -> list[Group]:
     """What this user may open and what has all these words in its name. Without words: the pages and actions."""
-    words = asked.replace("\0", " ").lower()[:LONGEST].split()  # PostgreSQL refuses the character 0
+    words = query.replace("\0", " ").lower()[:LONGEST].split()  # PostgreSQL refuses the character 0
     groups = [Group("Go to", _places(request, words))]
     if words:
         groups = [
-            Group("Runs", _runs(request, asked)),
+            Group("Runs", _runs(request, query)),
             Group("Flows", _flows(request, words)),
             Group("Models", _models(request, words)),
             *groups,
@@ -102,8 +102,8 @@ def _flows(request: HttpRequest, words: list[str]) -> list[Hit]:
     ]
 
 
-def _runs(request: HttpRequest, asked: str) -> list[Hit]:
-    number = asked.strip().removeprefix("#")
+def _runs(request: HttpRequest, query: str) -> list[Hit]:
+    number = query.strip().removeprefix("#")
     if not (number.isdecimal() and len(number) <= LONGEST_NUMBER and request.user.has_perm("runs.view_run")):
         return []
     rows = Run.objects.filter(pk=int(number)).only("flow_name", "state")

@@ -124,8 +124,10 @@ def _shown(each: Field, value: Any) -> Any:
 class Table:
     """One table on the page of tables: what the source says of it, what was chosen, what is wrong."""
 
-    def __init__(self, name: str, offered: Mapping[str, Any], chosen: Mapping[str, Any] | None, *, asked: bool) -> None:
-        self.name, self.offered, self.is_chosen, self.asked = name, offered, chosen is not None, asked
+    def __init__(
+        self, name: str, offered: Mapping[str, Any], chosen: Mapping[str, Any] | None, *, listed: bool
+    ) -> None:
+        self.name, self.offered, self.is_chosen, self.listed = name, offered, chosen is not None, listed
         values = chosen or {}
         self.mode = values.get("mode", "replace")
         self.primary_key = ", ".join(values.get("primary_key") or offered.get("primary_key") or ())
@@ -142,7 +144,7 @@ class Table:
     @property
     def is_gone(self) -> bool:
         """Whether the source had it once and has it no more."""
-        return self.asked and self.is_chosen and not self.offered
+        return self.listed and self.is_chosen and not self.offered
 
     @property
     def collision(self) -> str:
@@ -165,7 +167,7 @@ def tables_of(connection: Connection) -> list[Table]:
     offered = {stream["name"]: stream for stream in connection.offered}
     names = sorted({*offered, *connection.streams}, key=str.lower)
     chosen = {name: connection.settings.get(name, {}) for name in connection.streams}
-    return [Table(name, offered.get(name, {}), chosen.get(name), asked=bool(offered)) for name in names]
+    return [Table(name, offered.get(name, {}), chosen.get(name), listed=bool(offered)) for name in names]
 
 
 def chosen_tables(data: Any, count: int) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

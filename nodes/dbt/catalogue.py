@@ -48,14 +48,14 @@ class Listing:
 def listing(
     places: Sequence[tuple[Environment, Manifest]],
     *,
-    asked: str = "",
+    query: str = "",
     tag: str = "",
     kind: str = "",
     use: str = "",
     start: int = 0,
     count: int = 100,
 ) -> Listing:
-    """The resources of which name, path, tags or description hold `asked`; one that several environments have is
+    """The resources of which name, path, tags or description hold `query`; one that several environments have is
     listed for each. `use` is "none" (in no flow of its environment), "several" or empty.
     """
     rows = [
@@ -69,7 +69,7 @@ def listing(
         tags=sorted({tag for row, _, _ in rows for tag in row.tags}),
         types=sorted({row.resource_type for row, _, _ in rows}),
     )
-    words = asked.lower().split()
+    words = query.lower().split()
     found = []
     for row, environment, flows in rows:
         if (tag and tag not in row.tags) or (kind and row.resource_type != kind):

@@ -1,4 +1,4 @@
-"""What people do to flows and their nodes. Every door calls these; each asks for leave."""
+"""What people do to flows and their nodes. Pages, API and commands call these; each checks permissions."""
 
 from nodes.services.steps import (
     arrange,

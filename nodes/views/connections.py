@@ -38,11 +38,11 @@ def connection_or_404(pk: int) -> Connection:
     return get_object_or_404(Connection.objects.select_related("project"), pk=pk if pk < LARGEST_ID else None)
 
 
-def environment_of(connection: Connection, asked: str | None, chosen: Environment | None) -> Environment | None:
-    """The environment that a question is asked for: the one named, the one chosen in the switch, or the first."""
+def environment_of(connection: Connection, number: str | None, chosen: Environment | None) -> Environment | None:
+    """The environment that a check is for: the one with this id, the one chosen in the switch, or the first."""
     rows = list(connection.project.environments.select_related("current_revision", "project"))
-    if asked:
-        return next((row for row in rows if str(row.pk) == asked), None)
+    if number:
+        return next((row for row in rows if str(row.pk) == number), None)
     return next((row for row in rows if chosen is not None and row.pk == chosen.pk), rows[0] if rows else None)
 
 
@@ -101,8 +101,8 @@ def new(request: HttpRequest, connector: str) -> HttpResponse:
         raise Http404("There is no such connector.")
     projects = list(Project.objects.all())
     chosen = chosen_environment(request)
-    asked = request.POST.get("project") or request.GET.get("project") or (str(chosen.project_id) if chosen else "")
-    project = next((row for row in projects if str(row.pk) == asked), projects[0] if len(projects) == 1 else None)
+    number = request.POST.get("project") or request.GET.get("project") or (str(chosen.project_id) if chosen else "")
+    project = next((row for row in projects if str(row.pk) == number), projects[0] if len(projects) == 1 else None)
     row = Connection(connector=connector)
     if project is not None:
         row.project = project

@@ -23,9 +23,9 @@ FARTHEST = 50  # steps of a neighbourhood
 def _looked_at(request: HttpRequest) -> list[Environment]:
     """The environments that are looked at: the one that ?environment= names, the chosen one, or all."""
     known = environments(request)
-    asked = request.GET.get("environment", "")
-    if asked.isdecimal() and len(asked) < 19:
-        return [row for row in known if row.pk == int(asked)]
+    number = request.GET.get("environment", "")
+    if number.isdecimal() and len(number) < 19:
+        return [row for row in known if row.pk == int(number)]
     chosen = chosen_environment(request)
     return [chosen] if chosen else known
 
@@ -45,7 +45,7 @@ def catalogue(request: HttpRequest) -> HttpResponse:
     """All models: ?q=, ?tag=, ?type=, ?use= narrow the list, ?start= pages it."""
     rows = _looked_at(request)
     places = [(row, manifest) for row in rows if (manifest := _manifest(row)) is not None]
-    asked = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "tag", "type", "use")}
+    filters = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "tag", "type", "use")}
     typed = request.GET.get("start", "")
     start = int(typed) if typed.isdecimal() and len(typed) < 8 else 0
     parsed = {row.pk for row, _ in places}
@@ -54,20 +54,20 @@ def catalogue(request: HttpRequest) -> HttpResponse:
         "environment": rows[0] if len(rows) == 1 else None,
         "parsed": [row for row in rows if row.pk in parsed],
         "unparsed": [row for row in rows if row.pk not in parsed],
-        "asked": asked,
+        "filters": filters,
         "start": start,
     }
     if places:
         found = listing(
             places,
-            asked=asked["q"],
-            tag=asked["tag"],
-            kind=asked["type"],
-            use=asked["use"],
+            query=filters["q"],
+            tag=filters["tag"],
+            kind=filters["type"],
+            use=filters["use"],
             start=start,
             count=PAGE,
         )
-        kept = {name: value for name, value in asked.items() if value}
+        kept = {name: value for name, value in filters.items() if value}
         context |= {
             "found": found,
             "first": start + 1,

@@ -1,4 +1,4 @@
-"""The addresses of the API. Who asks and what they may was decided at the door."""
+"""The addresses of the API. The endpoint has checked token and permission."""
 
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from flows.access import acting
 from flows.models import Flow
-from runs.api.door import door
+from runs.api.endpoint import endpoint
 from runs.api.errors import ApiError
 from runs.api.reading import LARGEST_ID, Query, idempotency_key, parameters_of
 from runs.api.representation import flow_line, readable_runs, readable_tasks, runs_as_json, task_as_json, whole_flow
@@ -75,7 +75,7 @@ def start(request: HttpRequest, flow_id: int) -> JsonResponse:
     """Start a flow: 201 with the new run; 200 with the first one where the key was there before."""
     Query(request)
     user = acting().user
-    assert isinstance(user, AbstractBaseUser)  # the door let a user in
+    assert isinstance(user, AbstractBaseUser)  # the endpoint has authenticated a user
     key, given = idempotency_key(request), parameters_of(request)
     opened, replayed = start_once(user, _found(Flow.objects.all(), flow_id, "flow"), given, key)
     location = request.build_absolute_uri(reverse("api:run", args=[opened.pk]))
@@ -115,10 +115,10 @@ def cancel(request: HttpRequest, run_id: int) -> JsonResponse:
     return JsonResponse(shown, status=202)
 
 
-flows_door = door(get=(flows, "flows.view_flow"))
-flow_door = door(get=(flow, "flows.view_flow"))
-flow_runs_door = door(get=(runs_of, "runs.view_run"), post=(start, "runs.add_run"))
-run_door = door(get=(run, "runs.view_run"))
-tasks_door = door(get=(tasks, "runs.view_taskrun"))
-cancel_door = door(post=(cancel, "runs.add_run"))
-no_door = door()
+flows_endpoint = endpoint(get=(flows, "flows.view_flow"))
+flow_endpoint = endpoint(get=(flow, "flows.view_flow"))
+flow_runs_endpoint = endpoint(get=(runs_of, "runs.view_run"), post=(start, "runs.add_run"))
+run_endpoint = endpoint(get=(run, "runs.view_run"))
+tasks_endpoint = endpoint(get=(tasks, "runs.view_taskrun"))
+cancel_endpoint = endpoint(post=(cancel, "runs.add_run"))
+no_endpoint = endpoint()

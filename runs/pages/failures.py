@@ -46,10 +46,10 @@ class NoteForm(forms.Form):
 @looks
 def failures(request: HttpRequest) -> HttpResponse:
     """All failures, the latest first; ?q= looks in their words and notes."""
-    asked = request.GET.get("q", "").strip().replace("\0", "")[:200]
+    query = request.GET.get("q", "").strip().replace("\0", "")[:200]
     rows = FailureGroup.objects.all()
-    if asked:
-        rows = rows.filter(Q(text__icontains=asked) | Q(note__icontains=asked) | Q(example__icontains=asked))
+    if query:
+        rows = rows.filter(Q(text__icontains=query) | Q(note__icontains=query) | Q(example__icontains=query))
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     names: dict[int, list[str]] = {}
     found = Failure.objects.filter(group__in=[row.pk for row in page]).order_by()
@@ -59,7 +59,7 @@ def failures(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "lines": [(row, flows[:MOST_FLOWS], len(flows) - MOST_FLOWS) for row, flows in lines],
-        "asked": asked,
+        "query": query,
     }
     return render(request, "runs/failures.html", context)
 

@@ -46,7 +46,7 @@ class Line:
 
 def flows_with(
     *,
-    asked: str = "",
+    query: str = "",
     environment: Environment | None = None,
     state: str = "",
     tag: str = "",
@@ -57,7 +57,7 @@ def flows_with(
     rows = Flow.objects.select_related("environment__project").annotate(
         latest_state=Subquery(latest.values("state")[:1])
     )
-    for word in asked.split():  # one condition a word; two sets of rows united would double with each of them
+    for word in query.split():  # one condition a word; two sets of rows united would double with each of them
         rows = rows.filter(Q(name__icontains=word) | Q(description__icontains=word))
     if environment is not None:
         rows = rows.filter(environment=environment)

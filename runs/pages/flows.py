@@ -34,21 +34,21 @@ _STATES = [("", "Any state"), *((state.value, state.value.capitalize()) for stat
 @permission_required("flows.view_flow", raise_exception=True)
 def flows(request: HttpRequest) -> HttpResponse:
     """All flows: ?q=, ?state=, ?tag=, ?paused= narrow the list, ?page= pages it."""
-    asked = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "state", "tag", "paused")}
+    filters = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "state", "tag", "paused")}
     environment = chosen_environment(request)
     rows = flows_with(
-        asked=asked["q"].replace("\0", ""),
+        query=filters["q"].replace("\0", ""),
         environment=environment,
-        state=asked["state"].replace("\0", ""),
-        tag=asked["tag"],
-        paused={"1": True, "0": False}.get(asked["paused"]),
+        state=filters["state"].replace("\0", ""),
+        tag=filters["tag"],
+        paused={"1": True, "0": False}.get(filters["paused"]),
     )
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "lines": lines_of(list(page.object_list)),
-        "asked": asked,
-        "narrowed": any(asked.values()),
+        "filters": filters,
+        "narrowed": any(filters.values()),
         "environment": environment,
         "states": _STATES,
         "tags": sorted({tag for tags in Flow.objects.values_list("tags", flat=True) for tag in tags}),
@@ -67,9 +67,9 @@ def _link(run: Run) -> str:
 
 def _start(request: HttpRequest, flow: Flow, values: dict[str, Any], key: str) -> Run:
     actor = acting()
-    given = f"form {key[:60]} {flow.pk}" if key else None
+    once = f"form {key[:60]} {flow.pk}" if key else None
     return services.start_run(
-        flow, trigger=Trigger.MANUAL, actor=actor.name, user=actor.user, parameters=values, key=given
+        flow, trigger=Trigger.MANUAL, actor=actor.name, user=actor.user, parameters=values, key=once
     )
 
 
@@ -79,11 +79,11 @@ def start(request: HttpRequest, flow_id: int) -> HttpResponse:
     """Start a flow. One that declares parameters asks for their values first; a form starts one run, sent twice too."""
     flow = flow_or_404(flow_id)
     key = request.POST.get("key", "")
-    asked = "start" in request.POST
-    form = StartForm(flow, request.POST if asked else None)
-    if request.method == "POST" and (not flow.parameters or (asked and form.is_valid())):
+    submitted = "start" in request.POST
+    form = StartForm(flow, request.POST if submitted else None)
+    if request.method == "POST" and (not flow.parameters or (submitted and form.is_valid())):
         try:
-            run = _start(request, flow, form.values if asked else {}, key)
+            run = _start(request, flow, form.values if submitted else {}, key)
         except ParameterError as error:
             messages.error(request, f"{flow}: {error}")
         else:

@@ -48,12 +48,12 @@ def _number(text: str) -> int | None:
 def log(request: HttpRequest, run_id: int, task_run_id: int, fence: int) -> HttpResponse:
     """The log of one attempt: ?line= shows the lines around it, else the end; ?q= lists where a text occurs."""
     attempt = _attempt_or_404(run_id, task_run_id, fence)
-    asked = request.GET.get("q", "").replace("\0", "")[:200]
+    query = request.GET.get("q", "").replace("\0", "")[:200]
     line = _number(request.GET.get("line", ""))
     try:
         first = max(1, line - 200) if line is not None else None
         shown = reading.window(attempt.log_path, first, whole=attempt.ended_at is None)
-        found = reading.search(attempt.log_path, asked) if asked else None
+        found = reading.search(attempt.log_path, query) if query else None
     except ValueError as error:
         raise Http404("There is no such log.") from error
     task = attempt.task_run
@@ -66,7 +66,7 @@ def log(request: HttpRequest, run_id: int, task_run_id: int, fence: int) -> Http
         "unfinished": _unfinished(shown),
         "window": shown,
         "marked": line,
-        "asked": asked,
+        "query": query,
         "found": found,
         "hits": shown_lines(found.hits) if found else [],
         "earlier": max(1, shown.first - reading.WINDOW + 200) if shown.first > 1 else None,

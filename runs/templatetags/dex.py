@@ -80,7 +80,7 @@ def without_ansi(text: str) -> str:
 
 @register.simple_tag
 def when(moment: datetime | None) -> SafeString:
-    """A time. static/js/chrome.js shows it in the viewer's zone; without JavaScript it is UTC, and says so."""
+    """A time. static/js/base.js shows it in the viewer's zone; without JavaScript it is UTC, and says so."""
     if moment is None:
         return SafeString("")
     utc = moment.astimezone(UTC)
@@ -124,7 +124,7 @@ def without_colon(label: str) -> SafeString:
 def cut_middle(name: object, most: int = 40) -> SafeString:
     """A name of `most` characters at most, cut in the middle: its end tells names of one family apart.
 
-    The whole name is in the title, and is what is copied (static/js/chrome.js puts it on the clipboard).
+    The whole name is in the title, and is what is copied (static/js/base.js puts it on the clipboard).
     """
     return _cut(str(name), most, lambda text: format_html("{}", text))
 

@@ -249,13 +249,13 @@ def test_links_to_itself_twice_and_across_flows_are_refused(ada, two):
     assert {"Daily shop / First", "Other / First"} <= set(choices)
 
 
-@pytest.mark.parametrize("door", ["page", "list"])
-def test_a_model_goes_to_the_next_node_when_the_first_is_deleted(ada, flow, door):
+@pytest.mark.parametrize("way", ["page", "list"])
+def test_a_model_goes_to_the_next_node_when_the_first_is_deleted(ada, flow, way):
     first = save_node(Node(flow=flow, name="First", include=["stg_orders"]))
     second = save_node(Node(flow=flow, name="Second", include=["stg_orders", "stg_customers"]))
     assert second.tasks.get(identifier="staging.stg_orders").built_by == "First"
     draw(ada, first, second)
-    if door == "page":
+    if way == "page":
         page = ada.open(f"{LIST}{first.pk}/delete/")
         (form,) = [form for form in page.forms if "post" in form.fields]
         ada.post(page, form, {})

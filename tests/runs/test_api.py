@@ -17,7 +17,7 @@ from flows.logins.tokens import issue
 from flows.models import Tick, Token
 from flows.roles import seed_roles
 from runs.api import views
-from runs.api.door import door
+from runs.api.endpoint import endpoint
 from runs.models import Run, TaskRun, Trigger
 from runs.services import cancel_run, start_run
 from tests.pages import sample_flow
@@ -579,7 +579,7 @@ def test_trouble_is_told_in_json_without_saying_what_broke(ada, monkeypatch, rf)
         def view(request):
             raise error
 
-        return door(get=(view, "flows.view_flow"))
+        return endpoint(get=(view, "flows.view_flow"))
 
     request = rf.get("/api/flows", headers=ada.headers)
     answer = broken(OperationalError("database is locked at /secret/path"))(request)
@@ -587,4 +587,4 @@ def test_trouble_is_told_in_json_without_saying_what_broke(ada, monkeypatch, rf)
     answer = broken(ZeroDivisionError("hunter2"))(request)
     assert answer.status_code == 500 and json.loads(answer.content)["error"]["code"] == "internal_error"
     assert b"hunter2" not in answer.content
-    assert views.flows_door(request).status_code == 200
+    assert views.flows_endpoint(request).status_code == 200

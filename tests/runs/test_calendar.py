@@ -291,7 +291,7 @@ def test_two_flows_that_build_the_same_at_the_same_time_are_told_in_words(shop, 
     assert page.status == 200 and not page.inline
     assert "build the same at the same time" in page.html and "and 1 more. 7 times" in page.html
     assert page.html.count('<g class="cal-clash"><title>') == 14
-    assert len(shown(days=7, asked="beside").trouble.clashes) == 0
+    assert len(shown(days=7, query="beside").trouble.clashes) == 0
 
 
 def test_too_many_at_one_minute_and_running_into_itself_are_told(shop, settings):
@@ -349,7 +349,7 @@ def test_the_environment_of_the_top_bar_and_the_search_narrow_it(shop):
     flow_of(shop, "Orders of the day")
     flow_of(other, "Orders of the night")
     assert names(shown(environment=other)) == ["Orders of the night"]
-    assert names(shown(asked="DAY orders")) == ["Orders of the day"]
+    assert names(shown(query="DAY orders")) == ["Orders of the day"]
 
 
 def test_times_are_in_the_zone_that_the_browser_told():

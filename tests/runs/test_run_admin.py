@@ -113,10 +113,10 @@ def test_the_page_of_a_run_lists_its_tasks_with_their_states_and_logs(eve):
     assert eve.open(f"{TASKS}{run.task_runs.get(identifier='a').pk}/change/").status == 200
 
 
-@pytest.mark.parametrize("door", ["list", "page"])
-def test_a_run_is_cancelled_and_says_by_whom(ada, door):
+@pytest.mark.parametrize("way", ["list", "page"])
+def test_a_run_is_cancelled_and_says_by_whom(ada, way):
     run = open_graph({"a": (), "b": ("a",)})
-    page = ada.act(RUNS, "cancel", run) if door == "list" else ada.press(ada.open(f"{RUNS}{run.pk}/change/"), "cancel")
+    page = ada.act(RUNS, "cancel", run) if way == "list" else ada.press(ada.open(f"{RUNS}{run.pk}/change/"), "cancel")
     run.refresh_from_db()
     assert (run.state, run.cancel_requested_by) == ("cancelled", "ada")
     assert said(page, f"#{run.pk} is being cancelled.")

@@ -17,7 +17,7 @@ from runs.logs.store import LogWriter
 from runs.models import Lane, Pool, PoolSlot, Run, TaskRun, Trigger
 from runs.operations.invariants import check
 from runs.pages.run_detail.comparing import Line, compare, sql_difference
-from runs.pages.run_detail.picture import picture_of, step_state
+from runs.pages.run_detail.graph_data import graph_data, step_state
 from runs.pages.run_detail.summary import family_of, summary_of
 from runs.pages.run_detail.timeline import timeline_of
 from runs.planning.rerun_decisions import Decision, Scope, decisions
@@ -173,10 +173,10 @@ def test_a_viewer_sees_no_button_and_without_leave_no_log():
 @pytest.mark.django_db
 def test_the_graph_is_the_run_as_it_was_planned_and_gates_are_drawn_through():
     run = open_graph({"a": (), "g": ("a",), "b": ("g",)}, kinds={"g": "gate"})
-    made = picture_of(run)
+    made = graph_data(run)
     ids = {node["name"]: node["id"] for node in made["nodes"]}
     assert set(ids) == {"a", "b"} and made["edges"] == [(ids["a"], ids["b"])]
-    near = picture_of(ran(), near=None, step=None)
+    near = graph_data(ran(), near=None, step=None)
     assert len(near["nodes"]) == 4 and len(near["edges"]) == 4
 
 
@@ -206,7 +206,7 @@ def test_a_task_of_a_large_run_is_found_by_name_and_shown_with_what_is_around_it
         len(drawn(f"near={ids['m40']}&distance=5")[0]) == 11 and len(drawn(f"near={ids['m40']}&distance=999")[0]) == 17
     )
     assert drawn(f"chosen={ids['m03']}")[1] == {"m03"}
-    around = picture_of(run, near=ids["m40"], distance=3)["nodes"][0]
+    around = graph_data(run, near=ids["m40"], distance=3)["nodes"][0]
     assert around["url"] == f"/runs/{run.pk}/?tab=graph&task={around['id']}&near={ids['m40']}&distance=3"
 
 
@@ -312,7 +312,7 @@ def test_steps_are_one_card_each_in_their_most_telling_state():
     run = ran({"d": {"end": "fail"}})
     run.task_runs.filter(identifier__in=["a", "b"]).update(node_name="Staging")
     run.task_runs.filter(identifier__in=["c", "d"]).update(node_name="Marts")
-    made = picture_of(run, steps=True)
+    made = graph_data(run, steps=True)
     assert [(node["name"], node["state"]) for node in made["nodes"]] == [
         ("Staging (2)", "succeeded"),
         ("Marts (2)", "failed"),

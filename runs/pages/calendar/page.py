@@ -143,13 +143,13 @@ def calendar_of(
     now: datetime,
     *,
     environment: Environment | None = None,
-    asked: str = "",
+    query: str = "",
     page: str | None = None,
     everything: bool = False,
 ) -> Calendar:
     """The calendar from `now` to the end of `axis`, of an environment or of all; 5 queries.
 
-    `asked` narrows what is shown to flows whose name holds its words; collisions are found among all and shown where
+    `query` narrows what is shown to flows whose name holds its words; collisions are found among all and shown where
     one of these takes part. `everything` lists MOST_LISTED coming starts instead of LISTED.
     """
     rows = Flow.objects.only(*_COLUMNS).order_by("name")
@@ -159,7 +159,7 @@ def calendar_of(
     usual, follows = durations(environment), follows_of(environment)
     starts = upcoming(list(flows.values()), now, axis.ends_at, usual, follows)
     shared = shared_models(environment)
-    words = asked.lower().split()
+    words = query.lower().split()
     shown = {pk for pk in starts if all(word in flows[pk].name.lower() for word in words)}
     found = collisions(starts, shared.partners(), now, axis.ends_at, shown)
     order = sorted(shown, key=lambda pk: (starts[pk].at[0], flows[pk].name))

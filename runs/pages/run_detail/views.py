@@ -24,10 +24,10 @@ from runs.forms import StartForm
 from runs.models import Run, TaskRun
 from runs.pages.run_detail.comparing import compare, tasks_in_both
 from runs.pages.run_detail.detail import Detail, detail_of
-from runs.pages.run_detail.picture import DISTANCE, FURTHEST, picture_of, states_of
-from runs.pages.run_detail.sight import is_collapsed, sight_of
+from runs.pages.run_detail.graph_data import DISTANCE, FURTHEST, graph_data, states_of
+from runs.pages.run_detail.graph_scope import graph_scope, is_collapsed
 from runs.pages.run_detail.summary import expected_end, family_of, summary_of, version_of
-from runs.pages.run_detail.table import SORTS, Asked, moved_since, table, tasks_of
+from runs.pages.run_detail.table import SORTS, Filters, moved_since, table, tasks_of
 from runs.pages.run_detail.timeline import timeline_of
 from runs.pages.run_detail.waiting import pool_wait
 from runs.pages.run_list.repeating import mended
@@ -117,16 +117,16 @@ def _tab(request: HttpRequest, run: Run, tab: str, total: int, task: TaskRun | N
     if tab == "timeline":
         return _timeline(request, run)
     if tab == "graph":
-        return sight_of(request.GET, run, total, task)
+        return graph_scope(request.GET, run, total, task)
     if tab == "log":
         return {"logged": tasks_of(run).filter(fence__gt=0).order_by("-started_at")[:200]}
-    asked = Asked.of(request.GET)
-    return {"asked": asked, "page": table(run, asked), "sorts": SORTS.items(), "states": _states()}
+    filters = Filters.of(request.GET)
+    return {"filters": filters, "page": table(run, filters), "sorts": SORTS.items(), "states": _states()}
 
 
 def _timeline(request: HttpRequest, run: Run) -> dict[str, Any]:
-    asked = Asked.of(request.GET)
-    return {"timeline": timeline_of(run, asked.sort), "asked": asked, "sorts": SORTS.items()}
+    filters = Filters.of(request.GET)
+    return {"timeline": timeline_of(run, filters.sort), "filters": filters, "sorts": SORTS.items()}
 
 
 def _states() -> list[tuple[str, str]]:
@@ -161,7 +161,7 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
     states: dict[str, str] = {}
     if drawable:
         chosen = _chosen(request, run, head["summary"].total)
-        context = {**head, "task": chosen, **sight_of(request.GET, run, head["summary"].total, chosen)}
+        context = {**head, "task": chosen, **graph_scope(request.GET, run, head["summary"].total, chosen)}
         parts["run-graph"] = render_to_string("runs/_run_graph.html", context, request)
     elif tab == "graph":
         states = states_of(run, moved)
@@ -176,8 +176,8 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
         if not shown - {""} and rows:  # the table was empty: the plan has just been written
             context = {
                 **head,
-                "asked": Asked(),
-                "page": table(run, Asked()),
+                "filters": Filters(),
+                "page": table(run, Filters()),
                 "sorts": SORTS.items(),
                 "states": _states(),
             }
@@ -196,7 +196,7 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
 
 @require_safe
 @looks
-def picture(request: HttpRequest, run_id: int) -> HttpResponse:
+def graph(request: HttpRequest, run_id: int) -> HttpResponse:
     """The graph of a run as data: ?steps=1, ?step=NAME or ?near=ID (at most ?distance= away) narrow it; where it is
     large it is looked at from ?chosen=ID.
     """
@@ -204,7 +204,7 @@ def picture(request: HttpRequest, run_id: int) -> HttpResponse:
     near, distance, chosen = (_number(request.GET.get(name, "")) for name in ("near", "distance", "chosen"))
     steps, step = request.GET.get("steps") == "1", request.GET.get("step")
     far = min(distance or DISTANCE, FURTHEST)
-    return JsonResponse(picture_of(run, steps=steps, step=step, near=near, distance=far, chosen=chosen))
+    return JsonResponse(graph_data(run, steps=steps, step=step, near=near, distance=far, chosen=chosen))
 
 
 @require_safe

@@ -10,7 +10,7 @@ from flows.access import acting, require
 from flows.models import Environment
 from runs import services
 from runs.models import Acknowledgement, Run
-from runs.pages.run_list.asked import Asked, runs_with
+from runs.pages.run_list.filters import Filters, runs_with
 from runs.pages.run_list.page import newest
 from runs.pages.run_list.repeating import Outcome, form_key, rerun_all
 from runs.states import RUN_ACTIVE, RunState
@@ -90,10 +90,10 @@ def _runs(number: int) -> str:
 
 
 def that_fit(
-    name: str, asked: Asked, environment: Environment | None, zone: ZoneInfo, *, key: str, upto: int
+    name: str, filters: Filters, environment: Environment | None, zone: ZoneInfo, *, key: str, upto: int
 ) -> list[Run]:
     """The runs of a filter with an id up to `upto` that an action is for: MOST, and one more where there are more."""
-    rows: QuerySet[Run] = runs_with(asked, environment, zone).filter(ACTIONS[name].fits)
+    rows: QuerySet[Run] = runs_with(filters, environment, zone).filter(ACTIONS[name].fits)
     if name == "rerun":  # what was mended by a rerun meanwhile, or is being, needs none; one of this form is the same
         again = Run.objects.filter(retry_of=OuterRef("pk"), state__in=[*sorted(RUN_ACTIVE), RunState.SUCCEEDED])
         rows = rows.exclude(Exists(again.exclude(key__startswith=form_key(key)) if key else again))

@@ -17,8 +17,8 @@ from flows.models import Flow
 from flows.projects.current_environment import chosen_environment
 from runs.models import Run, Trigger
 from runs.pages.calendar.views import viewers_zone
-from runs.pages.run_list.asked import ACTIVE, Asked, number_of
 from runs.pages.run_list.bulk import ACTIONS, MOST, said, that_fit
+from runs.pages.run_list.filters import ACTIVE, Filters, number_of
 from runs.pages.run_list.page import PAGE, has_moved, page_of
 from runs.pages.run_list.repeating import keys_of, numbers, plan_page, rerun_all
 from runs.planning.reruns import NEWEST, SAME
@@ -39,11 +39,11 @@ def runs(request: HttpRequest) -> HttpResponse:
     polled = is_htmx and "seen" in request.GET
     if polled and not has_moved(*_shown(request)):
         return HttpResponse(status=204)
-    asked, environment = Asked.of(request.GET), chosen_environment(request)
+    filters, environment = Filters.of(request.GET), chosen_environment(request)
     context: dict[str, Any] = {
-        "asked": asked,
+        "filters": filters,
         "environment": environment,
-        "page": page_of(asked, environment, viewers_zone(request)),
+        "page": page_of(filters, environment, viewers_zone(request)),
         "key": secrets.token_urlsafe(12),
         "may_operate": acting().may("runs.add_run"),
         "actions": ACTIONS,
@@ -72,22 +72,22 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
     A rerun shows its plan first, whichever runs it is for, and starts with `start`.
     """
-    asked = Asked.of(QueryDict(request.POST.get("filter", "")[:2000]))
-    back = f"{reverse('runs')}?{asked.query_with_page}".rstrip("?")
+    filters = Filters.of(QueryDict(request.POST.get("filter", "")[:2000]))
+    back = f"{reverse('runs')}?{filters.query_with_page}".rstrip("?")
     name, key, note = (request.POST.get(field, "") for field in ("action", "key", "note"))
     if name not in ACTIONS:
         messages.error(request, "Choose what to do with the runs: rerun, cancel or acknowledge.")
         return redirect(back)
     if name == "rerun" and ("start" in request.POST or "plan" in request.POST):
-        return _repeat(request, asked, back, key)
+        return _repeat(request, filters, back, key)
     if request.POST.get("scope") == "filter":
         zone = viewers_zone(request)
         upto = number_of(request.POST.get("upto", "")) or 0
-        found = that_fit(name, asked, chosen_environment(request), zone, key=key, upto=upto)
+        found = that_fit(name, filters, chosen_environment(request), zone, key=key, upto=upto)
         if found and name == "rerun":
-            return plan_page(request, found[:MOST], key=key, back=asked.query_with_page, more=len(found) > MOST)
+            return plan_page(request, found[:MOST], key=key, back=filters.query_with_page, more=len(found) > MOST)
         if found and "sure" not in request.POST:
-            return _ask(request, name, found, asked, upto)
+            return _ask(request, name, found, filters, upto)
         chosen, more = found[:MOST], len(found) > MOST
     else:
         chosen, more = _chosen(request), False
@@ -95,7 +95,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
             messages.warning(request, "Choose runs first: tick the boxes at the left of the list.")
             return redirect(back)
         if name == "rerun":
-            return plan_page(request, chosen, key=key, back=asked.query_with_page)
+            return plan_page(request, chosen, key=key, back=filters.query_with_page)
     made = ACTIONS[name].do(chosen, key, note)
     tell = messages.success if made.done else messages.warning
     rest = f" More runs fit; once again takes the next {MOST}." if more else ""
@@ -103,7 +103,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
     return redirect(back)
 
 
-def _repeat(request: HttpRequest, asked: Asked, back: str, key: str) -> HttpResponse:
+def _repeat(request: HttpRequest, filters: Filters, back: str, key: str) -> HttpResponse:
     """The form of the plan was sent: show the plan for the other code, or start what is chosen.
 
     Nothing starts on code whose plan was not shown (`planned` says which was).
@@ -114,7 +114,7 @@ def _repeat(request: HttpRequest, asked: Asked, back: str, key: str) -> HttpResp
     if unseen or "start" not in request.POST:
         listed = Run.objects.filter(pk__in=sorted(numbers(request.POST, "listed"))[:MOST]).order_by("-pk")
         replanned = unseen and "start" in request.POST
-        return plan_page(request, listed, key=key, back=asked.query_with_page, keys=keys, replanned=replanned)
+        return plan_page(request, listed, key=key, back=filters.query_with_page, keys=keys, replanned=replanned)
     chosen = _chosen(request)
     if not chosen:
         messages.warning(request, "No run was chosen, and nothing was started.")
@@ -130,14 +130,14 @@ def _chosen(request: HttpRequest) -> list[Run]:
     return list(Run.objects.select_related("flow__environment").filter(pk__in=[pk for pk in ids if pk is not None]))
 
 
-def _ask(request: HttpRequest, name: str, found: list[Run], asked: Asked, upto: int) -> HttpResponse:
+def _ask(request: HttpRequest, name: str, found: list[Run], filters: Filters, upto: int) -> HttpResponse:
     context = {
         "name": name,
         "action": ACTIONS[name],
         "runs": found[:10],
         "number": min(len(found), MOST),
         "more": len(found) > MOST,
-        "asked": asked,
+        "filters": filters,
         "upto": upto,
         "key": request.POST.get("key", ""),
         "note": request.POST.get("note", ""),

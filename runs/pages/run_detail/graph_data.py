@@ -25,7 +25,7 @@ GAP = (60.0, 16.0)
 FIRST = (TaskState.FAILED, TaskState.RUNNING, TaskState.WAITING, TaskState.QUEUED)
 
 
-def picture_of(
+def graph_data(
     run: Run,
     *,
     steps: bool = False,

@@ -5,14 +5,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from runs.models import Run, TaskRun
-from runs.pages.run_detail.picture import COLLAPSED_FROM, DISTANCE, FURTHEST
+from runs.pages.run_detail.graph_data import COLLAPSED_FROM, DISTANCE, FURTHEST
 from runs.pages.run_detail.table import tasks_of
 
 MOST_FOUND = 30  # tasks that a search lists
 
 
-def sight_of(given: Mapping[str, str], run: Run, total: int, task: TaskRun | None) -> dict[str, Any]:
-    """For the template: what is drawn, and `graph_query`, the address of the picture.
+def graph_scope(given: Mapping[str, str], run: Run, total: int, task: TaskRun | None) -> dict[str, Any]:
+    """For the template: what is drawn, and `graph_query`, the query of the address of the graph.
 
     In: of an address, `step`, `near` (id of a task) and `distance`, `find` (words of a task's name) or `all`; of a
     large run (`total` tasks) that none of them narrows the steps are drawn. `task`: the one whose panel is open.
