@@ -86,7 +86,9 @@ class Environment(models.Model):
     sync_notes = models.JSONField(
         default=list, blank=True, editable=False, help_text="What a commit has that is left out"
     )
-    sync_asked_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since when a sync is wanted")
+    sync_requested_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when a sync is wanted"
+    )
     synced_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:

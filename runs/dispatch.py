@@ -29,7 +29,7 @@ PASS_ON_S = 0.1  # so that a worker whose consumer is still ending does not play
 LONGEST_SOCKET = 100  # sun_path has 108 bytes
 JOBS = (
     *("plan_run", "execute_task_run", "drive_lane", "follow", "sweep", "announce", "send_message"),
-    *("sync_environment", "answer_probe", "renew_environment"),
+    *("sync_environment", "check_connection", "renew_virtualenv"),
 )
 
 
@@ -83,14 +83,14 @@ def syncs(environment_ids: Iterable[int]) -> None:
         _after_commit("sync_environment", [environment_id])
 
 
-def connection_check(probe_id: int) -> None:
-    """Somebody asks a source something."""
-    _after_commit("answer_probe", [probe_id])
+def connection_check(check_id: int) -> None:
+    """Somebody requested a check of a connection."""
+    _after_commit("check_connection", [check_id])
 
 
-def renewal(environment_id: int) -> None:
-    """Somebody wants the environment of scripts renewed."""
-    _after_commit("renew_environment", [environment_id])
+def renewal(virtualenv_id: int) -> None:
+    """Somebody requested the renewal of a virtualenv."""
+    _after_commit("renew_virtualenv", [virtualenv_id])
 
 
 def tasks(task_run_ids: Iterable[int]) -> None:

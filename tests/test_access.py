@@ -29,7 +29,7 @@ from flows.roles import seed_roles
 from flows.variables.values import save_variable
 from nodes import services as node_services
 from nodes.connections.services import save_connection
-from nodes.models import Connection, Link, Node, Probe
+from nodes.models import Connection, ConnectionCheck, Link, Node
 from runs import services as run_services
 from runs.alerts import services as alerts
 from runs.models import Attempt, Channel, Delivery, FailureGroup, Pool, Run, TaskRun, Trigger
@@ -83,9 +83,9 @@ TABLE = {
     "runs:alert_secret": (NO, "admin"),
     "runs:alert_delete": (NO, "admin"),
     "runs:alert_again": (NO, "admin"),
-    "runs:renew": ("viewer", "editor"),
-    "runs:try": (NO, "editor"),
-    "runs:trial": ("viewer", NO),
+    "runs:virtualenv": ("viewer", "editor"),
+    "runs:start_script_test": (NO, "editor"),
+    "runs:script_test": ("viewer", NO),
     "flows:pushes": ("admin", "admin"),
     "pushed": (NO, TOKEN),  # the signature says who: tests/runs/test_environments_from_git.py
     "flows:tokens": ("viewer", "viewer"),
@@ -124,8 +124,8 @@ TABLE = {
     "nodes:connection_sources": ("admin", NO),
     "nodes:connection_accept": (NO, "admin"),
     "nodes:connection_delete": (NO, "admin"),
-    "runs:ask": (NO, "admin"),
-    "runs:probe": ("admin", NO),
+    "runs:check_connection": (NO, "admin"),
+    "runs:connection_check": ("admin", NO),
     "runs:sync": ("editor", NO),
     "nodes:variables": ("editor", NO),
     "nodes:new_variable": ("admin", "admin"),
@@ -205,7 +205,9 @@ def world():
     told = Channel.objects.create(name="team", kind="email", target="ada@example.org", events=["failure"])
     message = Delivery.objects.create(channel=told, event="failure", key="0", subject="x", status="sent")
     value = save_variable(flow.environment.project, None, "REGION", "eu", secret=False)
-    asked = Probe.objects.create(connection=loads, environment=flow.environment, what="test", asked_by="ada")
+    check = ConnectionCheck.objects.create(
+        connection=loads, environment=flow.environment, what="test", requested_by="ada"
+    )
     planned = plan_start(flow, timezone.now() + timedelta(days=1))
     flow.refresh_from_db()
     group = Group.objects.get(name="viewer")
@@ -231,7 +233,7 @@ def world():
         "<int:flow_id>": flow.pk,
         "<int:node_id>": up.pk,
         "<int:connection_id>": loads.pk,
-        "<int:probe_id>": asked.pk,
+        "<int:check_id>": check.pk,
         "<int:environment_id>": flow.environment_id,
         "<slug:connector>": "sql_database",
         "<slug:what>": "test",

@@ -21,7 +21,7 @@ from nodes.connections.connectors.form import fields_of, parse, secret_values
 from nodes.connections.connectors.streams import StreamSettings, collision, collision_said, identifier
 from nodes.connections.connectors.streams import parse as parse_stream
 from nodes.dbt.warehouse import profile_of
-from nodes.models import Connection, Probe
+from nodes.models import Connection, ConnectionCheck
 
 DESTINATIONS = ("duckdb", "postgres")
 
@@ -168,12 +168,14 @@ def digest_of(order: Mapping[str, Any]) -> str:
     return salted_hmac("nodes.connections.services", json.dumps(told, sort_keys=True), algorithm="sha256").hexdigest()
 
 
-def is_about(probe: Probe, connection: Connection, environment: Environment) -> bool:
-    """Whether an answer is about a connection as it is now; what cannot be read has not been asked either."""
+def is_about(check: ConnectionCheck, connection: Connection, environment: Environment) -> bool:
+    """Whether a check was made with the connection's present settings; what cannot be read was not checked either."""
     try:
-        return probe.environment_id == environment.pk and probe.about == digest_of(order_for(connection, environment))
+        return check.environment_id == environment.pk and check.settings_digest == digest_of(
+            order_for(connection, environment)
+        )
     except (ConnectionProblem, VariableError, Unreadable):
-        return probe.about == ""
+        return check.settings_digest == ""
 
 
 def destination_of(revision: Revision) -> dict[str, Any]:
@@ -196,10 +198,12 @@ def pipelines_dir(connection: Connection, environment: Environment) -> Path:
     return folder
 
 
-def ask(connection: Connection, environment: Environment, what: str) -> Probe:
-    """Write a question for a worker. Raises PermissionDenied."""
+def request_check(connection: Connection, environment: Environment, what: str) -> ConnectionCheck:
+    """Request a check, which a worker makes. Raises PermissionDenied."""
     actor = require("nodes.change_connection")
-    return Probe.objects.create(connection=connection, environment=environment, what=what, asked_by=actor.name[:200])
+    return ConnectionCheck.objects.create(
+        connection=connection, environment=environment, what=what, requested_by=actor.name[:200]
+    )
 
 
 def _own_errors(connection: Connection) -> dict[str, str]:

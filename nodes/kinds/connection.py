@@ -12,7 +12,7 @@ from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError
 from nodes.connections.connectors.catalogue import CATALOGUE
 from nodes.connections.connectors.streams import identifier
-from nodes.connections.loads import Tables, load
+from nodes.connections.loads import LoadProgress, load
 from nodes.connections.services import ConnectionProblem, destination_of, order_for
 from nodes.dbt.manifest import Manifest
 from nodes.dbt.profiles import ProfileError
@@ -90,7 +90,7 @@ def execute(context: Context) -> AttemptOutcome:
         """At once: an attempt that dies later has this table behind it."""
         _record(connection, revision.environment, stream, result, context.task_run_id)
 
-    tables = Tables([stream["name"] for stream in spec["streams"]], done)
+    tables = LoadProgress([stream["name"] for stream in spec["streams"]], done)
     return load(context, order, tables, loaded, sandboxed=connection.connector == "custom")
 
 

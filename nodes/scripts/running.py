@@ -1,4 +1,4 @@
-"""Runs one script package as one attempt: its environment, its parameters, its child process, its output."""
+"""Runs one script package as one attempt: its virtualenv, its parameters, its child process, its output."""
 
 import json
 import os
@@ -61,10 +61,10 @@ def run_package(context: Context, project_dir: Path, package: str, given: Given)
         return AttemptOutcome("failed", str(error), retryable=False)
     except SetupFailed as error:
         if context.cancelled.is_set():
-            return AttemptOutcome("cancelled", "cancelled while its environment was built")
+            return AttemptOutcome("cancelled", "cancelled while its virtual environment was built")
         if context.must_end:
             raise Stopped from error
-        return AttemptOutcome("failed", f"its environment cannot be built: {error}", retryable=error.passing)
+        return AttemptOutcome("failed", f"its virtual environment cannot be built: {error}", retryable=error.passing)
     return _run(context, folder, place, given)
 
 

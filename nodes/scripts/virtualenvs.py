@@ -1,6 +1,6 @@
-"""The virtual environments of scripts: one for each set of requirements, built once by uv, never half there.
+"""The virtualenvs of scripts: one for each set of requirements, built once by uv, never half there.
 
-An environment is a folder under DEX_HOME/environments, named after a hash of what went into it. It is built beside its
+A virtualenv is a folder under DEX_HOME/virtualenvs, named after a hash of what went into it. It is built beside its
 place and renamed when it is whole; a lock makes everybody else wait for the first. Scripts cannot write to it.
 
 One that is renewed stands beside the old one, which scripts may still be using, with the time in its name; the newest
@@ -40,7 +40,7 @@ _CROSS, _BRANCHES = "\u00d7", "\u2570\u2500\u25b6\u2502 "  # signs that uv draws
 
 
 class SetupFailed(Exception):
-    """The environment cannot be built; `passing` where the network failed, so that another try may succeed."""
+    """The virtualenv cannot be built; `passing` where the network failed, so that another try may succeed."""
 
     def __init__(self, message: str, *, passing: bool = False) -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Made:
-    """What an environment consists of. `lock`: name==version of all that is installed, sorted."""
+    """What a virtualenv consists of. `lock`: name==version of all that is installed, sorted."""
 
     lock: tuple[str, ...]
     built: float  # seconds since the epoch
@@ -68,7 +68,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Renewal:
-    """When an environment that is there is resolved anew.
+    """When a virtualenv that is there is resolved anew.
 
     In: `asked`, when somebody asked for it (0: nobody); `age`, seconds after which versions that no requirement
     pins are looked up again (0: never). `failed` hears why a renewal failed.
@@ -83,19 +83,19 @@ NEVER = Renewal()
 
 
 def root(home: Path) -> Path:
-    """The folder of all environments."""
-    return home / "environments"
+    """The folder of all virtualenvs."""
+    return home / "virtualenvs"
 
 
 def key_of(requirements: Sequence[str], index: Index) -> str:
-    """Names the environment: the same for everything that cannot change it."""
+    """Names the virtualenv: the same for everything that cannot change it."""
     parts: list[object] = [sorted(set(requirements)), platform.python_version(), sys.implementation.cache_tag]
     parts += [sysconfig.get_platform(), str(Path(sys.base_prefix).resolve()), index.url, index.find_links, index.build]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
 def find(requirements: Sequence[str], index: Index, home: Path) -> Path | None:
-    """The newest environment, if there is one already; it counts as used now."""
+    """The newest virtualenv, if there is one already; it counts as used now."""
     key = key_of(requirements, index)
     for place in sorted(_generations(root(home), key), key=_generation, reverse=True):
         try:
@@ -108,7 +108,7 @@ def find(requirements: Sequence[str], index: Index, home: Path) -> Path | None:
 
 
 def made_of(place: Path) -> Made:
-    """What an environment consists of; read from its folders where it was built before dex noted it."""
+    """What a virtualenv consists of; read from its folders where it was built before dex noted it."""
     try:
         told = json.loads((place / MADE).read_text())
         return Made(tuple(told["lock"]), float(told["built"]))
@@ -152,7 +152,7 @@ def _last_failure(note: Path) -> float:
         return 0
 
 
-def environment_for(
+def virtualenv_for(
     requirements: Sequence[str],
     index: Index,
     home: Path,
@@ -163,7 +163,7 @@ def environment_for(
     uids: Sequence[int] = (),
     renewal: Renewal = NEVER,
 ) -> Path:
-    """The environment of these requirements, built now if need be; uv's words go to `log`.
+    """The virtualenv of these requirements, built now if need be; uv's words go to `log`.
 
     Whoever comes second waits. In: `stop`, asked several times a second, whether to give up. Raises SetupFailed where
     there is none; where there is one that cannot be renewed, that one is returned.
@@ -180,7 +180,7 @@ def environment_for(
         if found and not _is_due(found, requirements, renewal, note):
             return found
         _forget_old(folder)
-        log(f"{'renewing the' if found else 'building an'} environment for {_counted(requirements)}\n".encode())
+        log(f"{'renewing the' if found else 'building a'} virtual environment for {_counted(requirements)}\n".encode())
         began = time.monotonic()
         try:
             target = folder / (f"{key}-{time.time_ns()}" if found else key)
@@ -193,7 +193,7 @@ def environment_for(
             renewal.failed(str(error))
             return found
         note.unlink(missing_ok=True)
-        log(f"the environment is ready after {time.monotonic() - began:.1f} s\n".encode())
+        log(f"the virtual environment is ready after {time.monotonic() - began:.1f} s\n".encode())
         return made
 
 
@@ -332,7 +332,7 @@ def _take_over(place: Path) -> None:
 
 
 def _put_watcher(place: Path) -> None:
-    """Let Python in this environment begin with nodes.scripts.children; also in one that was built before it."""
+    """Let Python in this virtualenv begin with nodes.scripts.children; also in one that was built before it."""
     folder = _site_packages(place)
     wanted = {f"{_WATCHER}.py": Path(children.__file__).read_text(), f"{_WATCHER}.pth": f"import {_WATCHER}\n"}
     for name, text in wanted.items():
@@ -384,7 +384,7 @@ def _forget_old(folder: Path) -> None:
 
 @contextmanager
 def _alone(path: Path, log: Callable[[bytes], None], stop: Callable[[], bool]) -> Iterator[None]:
-    """Of all who want the same environment one builds it, and the others wait."""
+    """Of all that need the same virtualenv one builds it, and the others wait."""
     with path.open("w") as file:
         told = False
         while True:
@@ -393,9 +393,9 @@ def _alone(path: Path, log: Callable[[bytes], None], stop: Callable[[], bool]) -
                 break
             except BlockingIOError:
                 if not told:
-                    log(b"waiting for the same environment, which another task is building\n")
+                    log(b"waiting for the same virtual environment, which another task is building\n")
                     told = True
                 if stop():
-                    raise SetupFailed("stopped while it waited for its environment") from None
+                    raise SetupFailed("stopped while it waited for its virtual environment") from None
                 time.sleep(0.1)
         yield

@@ -255,7 +255,7 @@ def _page(request: HttpRequest, row: Connection) -> dict[str, Any]:
     context = {"row": row, "connector": CATALOGUE.get(row.connector), "environment": environment, "nodes": nodes}
     if environment is None:
         return context
-    latest = row.probes.filter(done_at__isnull=False, environment=environment).first()
+    latest = row.checks.filter(done_at__isnull=False, environment=environment).first()
     if latest is not None and not is_about(latest, row, environment):
         return {**context, "outdated": latest}
-    return {**context, "probe": latest}
+    return {**context, "check": latest}

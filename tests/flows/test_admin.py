@@ -16,7 +16,7 @@ from flows.models import Environment, Flow, Project
 from flows.projects import checks
 from nodes.models import Node
 from nodes.services import save_node
-from runs.operations.syncing import sync_if_asked
+from runs.operations.syncing import sync_if_requested
 from tests.pages import SAMPLE, Page, Person, sample_flow
 from tests.runs.engines import write_project
 from tests.runs.graphs import drain, open_graph
@@ -76,7 +76,7 @@ def test_an_environment_is_added_and_synced_and_a_broken_project_keeps_its_last_
     assert page.messages == ["A worker syncs small / main."] and page.url == f"{ENVIRONMENTS}{environment.pk}/change/"
     assert environment.current_revision is None and state in page.html  # the page asks until a worker has done it
     assert "A worker syncs it" in ada.open(state).html
-    sync_if_asked(environment.pk)
+    sync_if_requested(environment.pk)
     environment.refresh_from_db()
     good = environment.current_revision
     assert f"At {good}" in ada.open(state).html and "hx-get" not in ada.open(state).html
@@ -85,7 +85,7 @@ def test_an_environment_is_added_and_synced_and_a_broken_project_keeps_its_last_
     page = ada.open(f"{ENVIRONMENTS}{environment.pk}/change/")
     page = ada.press(page, "sync_environments")
     assert page.inline == []
-    sync_if_asked(environment.pk)
+    sync_if_requested(environment.pk)
     said = ada.open(state)
     assert "The last sync failed" in said.html and "gone" in said.html and "<script>gone" not in said.html
     environment.refresh_from_db()
@@ -96,7 +96,7 @@ def test_an_environment_is_added_and_synced_and_a_broken_project_keeps_its_last_
 
     shutil.rmtree(folder)
     ada.act(ENVIRONMENTS, "sync_environments", environment)
-    sync_if_asked(environment.pk)
+    sync_if_requested(environment.pk)
     assert "no dbt_project.yml" in ada.open(state).html
 
 

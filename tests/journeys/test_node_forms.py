@@ -103,7 +103,7 @@ def test_enter_in_the_form_of_a_script_saves_it_and_runs_nothing(page, flow):
     page.locator("#id_name").fill("Daily report")
     page.locator("#id_name").press("Enter")
     expect(page.get_by_role("heading", name="Daily report")).to_be_visible()
-    assert not [each for each in asked if "/try/" in each]
+    assert not [each for each in asked if "/script-test/" in each]
 
 
 def test_the_table_of_components_shows_its_last_column_on_a_laptop(page, flow, seen):
