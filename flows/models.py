@@ -217,8 +217,7 @@ class Flow(models.Model):
         "otherwise for some kinds of tasks",
         default=dict,
         blank=True,
-        help_text="What is left empty is as above; what a step says itself comes first. "
-        "Tests of one model belong to it.",
+        help_text="What is left empty is as above; a node's own settings come first. Tests of one model belong to it.",
     )
     allow_empty = models.BooleanField(default=False, help_text="A run without any task succeeds instead of failing")
     parameters = models.JSONField(

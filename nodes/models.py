@@ -133,7 +133,7 @@ class Virtualenv(models.Model):
 
 
 class Node(models.Model):
-    """A step of a flow: what it selects, and how that is executed."""
+    """A node of a flow: what it selects, and how that is executed."""
 
     class Kind(models.TextChoices):
         """What a node does; nodes.expansion has one entry for each."""

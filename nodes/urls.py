@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from nodes.views import connections, editor, history, models, settings, steps, variables
+from nodes.views import connections, editor, history, models, nodes, settings, variables
 
 app_name = "nodes"
 urlpatterns = [
@@ -15,12 +15,12 @@ urlpatterns = [
     path("flows/import/", history.import_yaml, name="import"),
     path("flows/<int:flow_id>/", editor.editor, name="editor"),
     path("flows/<int:flow_id>/canvas/", editor.canvas, name="canvas"),
-    path("flows/<int:flow_id>/preview/", steps.show_preview, name="preview"),
-    path("flows/<int:flow_id>/suggest/", steps.suggest, name="suggest"),
-    path("flows/<int:flow_id>/nodes/new/<slug:kind>/", steps.new, name="new"),
-    path("flows/<int:flow_id>/nodes/<int:node_id>/", steps.node, name="node"),
-    path("flows/<int:flow_id>/nodes/<int:node_id>/components/", steps.components, name="components"),
-    path("flows/<int:flow_id>/nodes/<int:node_id>/delete/", steps.delete, name="delete"),
+    path("flows/<int:flow_id>/preview/", nodes.show_preview, name="preview"),
+    path("flows/<int:flow_id>/suggest/", nodes.suggest, name="suggest"),
+    path("flows/<int:flow_id>/nodes/new/<slug:kind>/", nodes.new, name="new"),
+    path("flows/<int:flow_id>/nodes/<int:node_id>/", nodes.node, name="node"),
+    path("flows/<int:flow_id>/nodes/<int:node_id>/components/", nodes.components, name="components"),
+    path("flows/<int:flow_id>/nodes/<int:node_id>/delete/", nodes.delete, name="delete"),
     path("flows/<int:flow_id>/history/", history.history, name="history"),
     path("flows/<int:flow_id>/history/<int:number>/", history.version, name="version"),
     path("flows/<int:flow_id>/history/<int:number>/restore/", history.restore, name="restore"),

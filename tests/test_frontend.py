@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nodes.dbt import catalogue
 from nodes.models import Node
-from nodes.services import steps
+from nodes.services import nodes
 from nodes.views.editor import KIND_ICONS
 from runs.templatetags.dex import STATE_ICONS
 
@@ -28,16 +28,16 @@ def test_every_kind_of_node_has_its_name_and_icon() -> None:
     assert pairs(kinds, r'(\w+): \{ name: "([\w ]+)"') == {kind.value: kind.label for kind in Node.Kind}
     icons = {kind.value: icon for kind, icon in KIND_ICONS.items()}
     assert pairs(kinds, r'(\w+): \{ name: "[\w ]+", icon: "([\w-]+)"') == icons
-    listed = re.search(r"const ICONS = (\{.*?\});", (ROOT / "static/js/steps.js").read_text())
+    listed = re.search(r"const ICONS = (\{.*?\});", (ROOT / "static/js/nodes.js").read_text())
     assert listed and json.loads(re.sub(r"(\w+):", r'"\1":', listed[1])) == icons
 
 
 def test_cards_are_drawn_of_the_size_that_the_server_keeps_them_apart_by() -> None:
     size = r"export const (WIDTH|HEIGHT) = (\d+);"
-    for file, (width, height) in (("editor/flow-shape.js", steps.CARD), ("lineage/place.js", catalogue.CARD)):
+    for file, (width, height) in (("editor/flow-shape.js", nodes.CARD), ("lineage/place.js", catalogue.CARD)):
         assert pairs((GRAPH / file).read_text(), size) == {"WIDTH": str(width), "HEIGHT": str(height)}
     style = (GRAPH / "graph.css").read_text()
-    for name, card in ((".step-card", steps.CARD), (".model-card", catalogue.CARD)):
+    for name, card in ((".node-card", nodes.CARD), (".model-card", catalogue.CARD)):
         rule = re.search(rf"\n{re.escape(name)} {{(.*?)}}", style, re.S)
         assert rule and f"width: {card[0]}px" in rule[1]
 

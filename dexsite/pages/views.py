@@ -99,7 +99,7 @@ def _next_step(request: HttpRequest) -> NextStep:
         said = "Start a flow, or give it a schedule. What it did, and what went wrong, is then shown here."
         return NextStep("play", f"Nothing ran {where}", said, "Go to Flows", reverse("runs:flows"))
     if may("flows.add_flow") and environments(request):
-        said = "A flow is a set of steps that run in the right order: models of dbt, scripts, data that is loaded."
+        said = "A flow is a set of nodes that run in the right order: models of dbt, scripts, data that is loaded."
         return NextStep("workflow", f"No flow {where}", said, "New flow", reverse("nodes:new_flow"))
     if may("flows.view_flow"):
         said = "Once an editor has made a flow, it and its runs are shown here."

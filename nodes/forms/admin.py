@@ -6,7 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from flows.forms import DeclarationsField
-from nodes.forms.node import ChipsField, check_step
+from nodes.forms.node import ChipsField, check_node_form
 from nodes.models import Link, Node
 from nodes.services import check_link
 
@@ -65,7 +65,7 @@ class NodeForm(forms.ModelForm):
         """Expands and orders the flow as it would be: what does not work is said before anything is written."""
         cleaned = super().clean() or {}
         if not self.errors:
-            check_step(self, Node(pk=self.instance.pk, **{name: cleaned[name] for name in NodeForm.Meta.fields}))
+            check_node_form(self, Node(pk=self.instance.pk, **{name: cleaned[name] for name in NodeForm.Meta.fields}))
         return cleaned
 
 

@@ -1,4 +1,4 @@
-"""The forms of a flow's steps: chips as lines, errors at the field."""
+"""The forms of a flow's nodes: chips as lines, errors at the field."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -76,7 +76,7 @@ class ArgumentsField(forms.Field):
             raise ValidationError(problems)
 
 
-def check_step(form: forms.Form | forms.ModelForm, node: Node, after: list[Node] | None = None) -> FlowPlan | None:
+def check_node_form(form: forms.Form | forms.ModelForm, node: Node, after: list[Node] | None = None) -> FlowPlan | None:
     """Plan the flow with `node` as it would be; add what does not work to the form, field by field, and give None."""
     try:
         return check_node(node, after)
@@ -92,7 +92,7 @@ def check_step(form: forms.Form | forms.ModelForm, node: Node, after: list[Node]
     return None
 
 
-class StepForm(forms.ModelForm):
+class NodeForm(forms.ModelForm):
     """What the forms of all kinds of nodes share: the name, what it runs after, and how it is retried."""
 
     version = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
@@ -131,7 +131,7 @@ class StepForm(forms.ModelForm):
         if not self.errors:
             after = list(cleaned.pop("runs_after"))
             node = self.unsaved(cleaned)
-            self.plan = check_step(self, node, after)
+            self.plan = check_node_form(self, node, after)
             cleaned["runs_after"] = after
         return cleaned
 
@@ -156,7 +156,7 @@ class StepForm(forms.ModelForm):
 COMMON = ("retries", "retry_delay", "retry_on", "retry_patterns", "timeout", "pool")
 
 
-class TransformationForm(StepForm):
+class TransformationForm(NodeForm):
     """Which models, and what to do with them."""
 
     include = ChipsField(
@@ -175,7 +175,7 @@ class TransformationForm(StepForm):
         ]
 
 
-class ConnectionStepForm(StepForm):
+class ConnectionNodeForm(NodeForm):
     """Which tables of which connection."""
 
     streams = ChipsField(
@@ -206,7 +206,7 @@ class ConnectionStepForm(StepForm):
         return [(str(row.pk), row.name, asks) for row in known.queryset]
 
 
-class ScriptForm(StepForm):
+class ScriptForm(NodeForm):
     """Which script package, with which parameters."""
 
     package = forms.ChoiceField(error_messages={"required": "Choose the package to run."})
@@ -214,7 +214,7 @@ class ScriptForm(StepForm):
         label="Parameters",
         required=False,
         help_text="The values arrive in this order, as sys.argv[1], sys.argv[2] ..., and by their keys. They may hold "
-        "{{ VARIABLE }}, {{ params.NAME }} and {{ nodes.STEP.output.KEY }}.",
+        "{{ VARIABLE }}, {{ params.NAME }} and {{ nodes.NODE.output.KEY }}.",
     )
     main: ClassVar = ("package", "arguments")
 
@@ -261,8 +261,8 @@ class ScriptForm(StepForm):
         return [(name, name in secrets) for name in sorted(variable_names(self.flow.environment))]
 
 
-FORMS: dict[str, type[StepForm]] = {
+FORMS: dict[str, type[NodeForm]] = {
     Node.Kind.TRANSFORMATION: TransformationForm,
-    Node.Kind.CONNECTION: ConnectionStepForm,
+    Node.Kind.CONNECTION: ConnectionNodeForm,
     Node.Kind.SCRIPT: ScriptForm,
 }

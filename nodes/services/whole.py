@@ -14,7 +14,7 @@ from nodes.document import Document, differences, document_of, save_settings, wr
 from nodes.editing import Base, edit, record
 from nodes.expansion import FlowError, plan_flow, refresh_flow
 from nodes.models import Change
-from nodes.services.steps import arrange, free_name
+from nodes.services.nodes import arrange, free_name
 
 
 def save_flow(flow: Flow, *, base: Base | None = None, after: Collection[Flow] | None = None) -> Flow:

@@ -236,13 +236,13 @@ def accept(request: HttpRequest, connection_id: int) -> HttpResponse:
 @require_POST
 @permission_required("nodes.delete_connection", raise_exception=True)
 def delete(request: HttpRequest, connection_id: int) -> HttpResponse:
-    """Forget a connection that no step uses; the tables in the warehouse stay."""
+    """Forget a connection that no node uses; the tables in the warehouse stay."""
     row = connection_or_404(connection_id)
     try:
         row.delete()
     except ProtectedError:
         used = ", ".join(sorted({f"{node.flow} / {node}" for node in row.nodes.select_related("flow")}))
-        messages.error(request, f"{row} is used by {used}. Take it out of these steps first.")
+        messages.error(request, f"{row} is used by {used}. Remove it from these nodes first.")
         return redirect("nodes:connection", row.pk)
     messages.success(request, f"{row.name} is deleted. What it loaded stays in the warehouse.")
     return redirect("nodes:connections")

@@ -50,7 +50,7 @@ class DemoError(Exception):
 def shop_flow(folder: Path = SAMPLE, *, script: bool = True) -> Flow:
     """The sample shop's project, environment and flow; made at the first call.
 
-    In: a copy of the sample project; `script`, whether its report is a step. Raises DemoError.
+    In: a copy of the sample project; `script`, whether its report is a node. Raises DemoError.
     """
     try:
         path = str(check_folder(str(folder.absolute())))

@@ -72,7 +72,7 @@ def repeated(basis: Run, plan: FlowPlan, found: Mapping[str, Decision], choice: 
         state, spec, result = rows.get(row.key, ("", {}, {}))
         made.since[row.key] = spec.get("since") or _text(basis.started_at)
         kept = result.get("batches") or spec.get("batches")
-        refreshes = made.full_refresh[row.step]
+        refreshes = made.full_refresh[row.node_id]
         if not kept or (refreshes and not spec.get("full_refresh")):
             continue  # its window is computed anew, from when the first try began
         whole = choice.window == "whole" or state in DONE or row.key in again

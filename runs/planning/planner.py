@@ -246,7 +246,7 @@ def _task_run(
     kept: Repeated,
     number: int,
 ) -> TaskRun:
-    node = plan.nodes[row.step]
+    node = plan.nodes[row.node_id]
     spec = row.spec
     kind = spec.resource_type if spec.resource_type in (ordering.GATE, ordering.HOOK) else node.kind
     is_reused = row.key in reused

@@ -171,7 +171,7 @@ def preview(run: Run, scope: Scope, *, revision: str = SAME, plans: dict[int, Fl
     usual, ended = usual_seconds(run.flow, list(found)), _endings(basis)
     made.tasks = [
         Foreseen(
-            *(row.key, row.spec.identifier, plan.nodes[row.step].name),
+            *(row.key, row.spec.identifier, plan.nodes[row.node_id].name),
             *(found[row.key].runs, _why(found[row.key], row.key, ended), usual.get(row.key)),
         )
         for row in plan.order.rows

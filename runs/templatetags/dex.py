@@ -36,7 +36,7 @@ EMPTY = {
     "flows.environment": "An environment is a project with one of its dbt targets. Every flow runs on one.",
     "flows.revision": "Sync an environment: what was parsed then is listed here.",
     "flows.flow": "A flow is a set of nodes that run in order, on a schedule or by hand.",
-    "nodes.node": "Nodes are the steps of a flow. Add them on the page of their flow.",
+    "nodes.node": "Nodes are what a flow consists of. Add them on the page of their flow.",
     "nodes.link": "A link lets one node run after another. Most order follows from the models themselves.",
     "nodes.connection": "A connection says where data comes from. Nodes of the kind Connection load it.",
     "nodes.change": "Every change of a flow, its nodes and its links is recorded here.",

@@ -33,7 +33,7 @@ async function ask(whole = false) {
   if (page.dataset.tab === "tasks") query.set("rows", rows);
   if (isUndrawn()) {
     query.set("undrawn", "1");
-    for (const name of ["step", "near", "distance", "find", "all"]) {
+    for (const name of ["node", "near", "distance", "find", "all"]) {
       const value = new URL(location).searchParams.get(name);
       if (value !== null) query.set(name, value);
     }

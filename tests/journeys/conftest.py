@@ -187,7 +187,7 @@ UNFINISHED = """() => {
       continue;
     }
     const cards = [...board.querySelectorAll(".react-flow__node")].filter(shown);
-    const wanted = board.id === "canvas" ? document.querySelectorAll("#steps [data-node-id]").length : 1;
+    const wanted = board.id === "canvas" ? document.querySelectorAll("#nodes [data-node-id]").length : 1;
     if (cards.length < wanted) lines.push(`${name(board)} has ${cards.length} of ${wanted} cards`);
     const frame = board.getBoundingClientRect();
     const inside = ({left, right, top, bottom}) =>

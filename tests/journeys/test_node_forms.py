@@ -1,4 +1,4 @@
-"""The form of a step beside the canvas: what Enter does, how tests are counted, and that Save breaks no policy."""
+"""The form of a node beside the canvas: what Enter does, how tests are counted, and that Save breaks no policy."""
 
 import re
 
@@ -30,7 +30,7 @@ def page(window, flow):
     edda.groups.add(Group.objects.get(name="editor"))
     page = window.open(edda)
     page.goto(f"/flows/{flow.pk}/")
-    page.locator(".step-name", has_text="Marts").click()
+    page.locator(".node-name", has_text="Marts").click()
     expect(page.locator("#preview .preview-total")).to_be_visible()
     return page
 

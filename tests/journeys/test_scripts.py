@@ -74,7 +74,7 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("Saved", exact=True)).to_be_visible()
     page.locator("summary", has_text="Add new").click()
-    page.locator(".add-step").get_by_role("link", name="Custom Script").click()
+    page.locator(".add-node").get_by_role("link", name="Custom Script").click()
     panel = page.locator("#panel")
     panel.get_by_label("Name").fill("Transfer data")
     panel.get_by_label("Package").select_option("data_transfer")

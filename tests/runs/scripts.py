@@ -41,7 +41,7 @@ def project(tmp_path_factory) -> Path:
 @pytest.fixture
 def script_flow(project):
     def make(name: str, *, arguments=(), **node) -> Flow:
-        """A flow with one script step `job` of a package."""
+        """A flow with one script node `job` of a package."""
         made = Project.objects.create(name="small", path=str(project))
         place = Environment.objects.create(pk=ENVIRONMENT, project=made, name="test")
         sync(place)

@@ -326,7 +326,7 @@ def test_the_exit_decides_not_the_end_of_the_output(engine, script_flow):
     assert run.state == RunState.SUCCEEDED
 
 
-def test_a_script_is_tried_again_as_its_step_says(engine, script_flow):
+def test_a_script_is_tried_again_as_its_node_says(engine, script_flow):
     flow = script_flow("seven", retries=1, retry_delay=0)
     run = run_to_end(flow)
     tries = Attempt.objects.filter(task_run__run=run)

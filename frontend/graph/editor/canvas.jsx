@@ -10,7 +10,7 @@ import { LinkLine } from "./link-line.jsx";
 import { Conflict, Refusal, Toast } from "./notices.jsx";
 import { SelectionBar } from "./selection-bar.jsx";
 import { Shortcuts } from "./shortcuts.jsx";
-import { StepCard } from "./step-card.jsx";
+import { NodeCard } from "./node-card.jsx";
 import { SaveState, Toolbar } from "./toolbar.jsx";
 import { useActs } from "./use-acts.js";
 import { useKeys } from "./use-keys.js";
@@ -20,14 +20,14 @@ import { openForm, usePage } from "./use-page.js";
 import { useSight } from "./use-sight.js";
 import { useStates } from "./use-states.js";
 
-const NODE_TYPES = { step: StepCard };
+const NODE_TYPES = { node: NodeCard };
 const EDGE_TYPES = { link: LinkLine };
 const SEVERAL = ["Shift", "Control", "Meta"];
 const GRID = [8, 8];
 const LABELS = { "minimap.ariaLabel": "Map of the flow" };
 const MAP = { width: 168, height: 108 };
 const FAR = 0.5; // below this zoom the buttons of a card are too small
-const minimapClass = (node) => `kind-${node.data.step.kind}`;
+const minimapClass = (node) => `kind-${node.data.node.kind}`;
 
 export function Canvas({ element, server, board, snapshot, hear }) {
   const { canvas, saved } = snapshot;
@@ -44,8 +44,8 @@ export function Canvas({ element, server, board, snapshot, hear }) {
   const [refused, setRefused] = useState(null);
   const [said, say] = useState("");
   const [keysShown, setKeysShown] = useState(false);
-  const home = useRef(null); // the step whose links the keyboard walks
-  const wanted = useRef(null); // the steps to choose as soon as they are drawn: {ids, focus}
+  const home = useRef(null); // the node whose links the keyboard walks
+  const wanted = useRef(null); // the nodes to choose as soon as they are drawn: {ids, focus}
   const latest = useRef({});
   const now = useCallback(() => latest.current, []);
 
@@ -114,7 +114,7 @@ export function Canvas({ element, server, board, snapshot, hear }) {
   );
   const fit = useCallback(() => flow.fitView({ ...FIT, duration: quick() }), [flow]);
   const onMove = useCallback((_, { zoom }) => box.current.classList.toggle("far", zoom < FAR), []);
-  // Where all of a flow would be too small to read, as on a phone, it begins with its first step.
+  // Where all of a flow would be too small to read, as on a phone, it begins with its first node.
   const begin = useCallback(() => {
     if (flow.getZoom() >= FAR) return;
     const { x, y, height } = flow.getNodesBounds(latest.current.nodes);
@@ -184,7 +184,7 @@ export function Canvas({ element, server, board, snapshot, hear }) {
     home.current = id;
     const own = edges.filter(({ data }) => data.up === id || data.down === id);
     if (!own.length) {
-      say("This step has no links");
+      say("This node has no links");
       return;
     }
     const at = own.findIndex((edge) => edge.id === chosenEdge);
@@ -207,9 +207,9 @@ export function Canvas({ element, server, board, snapshot, hear }) {
     fit,
     chooseAll: () => choose(() => true),
     showKeys: () => setKeysShown(true),
-    enter: (id) => (linking ? linker.finish(id, sight.placeOf(id)) : open(canvas.nodes.find((step) => step.id === id))),
+    enter: (id) => (linking ? linker.finish(id, sight.placeOf(id)) : open(canvas.nodes.find((node) => node.id === id))),
     choose: (id) => choose((node) => (Number(node.id) === id) !== Boolean(node.selected)),
-    unfold: (id) => canvas.nodes.find((step) => step.id === id)?.models.length && unfold(id),
+    unfold: (id) => canvas.nodes.find((node) => node.id === id)?.models.length && unfold(id),
     walkEdges: (id) => walkEdges(id, 0),
     nextEdge: () => walkEdges(home.current, 1),
   };
@@ -269,7 +269,7 @@ export function Canvas({ element, server, board, snapshot, hear }) {
             setChosenEdge(null);
             if (linking?.by === "choice") linker.finish(Number(node.id), sight.pointOf(event));
           }}
-          onNodeDoubleClick={(event, node) => event.target.closest("a, button, .port") || open(node.data.step)}
+          onNodeDoubleClick={(event, node) => event.target.closest("a, button, .port") || open(node.data.node)}
           onNodeDragStart={flush}
           onNodeDragStop={(_, __, moved) => acts.move(moved)}
           onSelectionStart={() => setChosenEdge(null)}
@@ -312,7 +312,7 @@ export function Canvas({ element, server, board, snapshot, hear }) {
           )}
           <SelectionBar
             linking={linking}
-            steps={chosen.map((node) => node.data.step)}
+            nodes={chosen.map((node) => node.data.node)}
             link={chosenLink}
             mayEdit={mayEdit}
             acts={{ ...acts, open, cancelLink: linker.cancel, startLink: changing.startLink }}

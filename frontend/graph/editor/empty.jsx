@@ -1,14 +1,14 @@
 import { Icon } from "../icon.jsx";
 import { KINDS } from "./kinds.js";
 
-/** A flow without steps: says what to do next. */
+/** A flow without nodes: says what to do next. */
 export function Empty({ canvas, open }) {
   return (
     <div className="canvas-empty">
-      <h2>{canvas.may_edit ? "Add the first step" : "This flow has no steps yet"}</h2>
+      <h2>{canvas.may_edit ? "Add the first node" : "This flow has no nodes yet"}</h2>
       <p className="muted">
         {canvas.may_edit
-          ? "Steps run in the order of their links. What dbt refs imply is drawn for you."
+          ? "Nodes run in the order of their links. What dbt refs imply is drawn for you."
           : "Who may edit the flow can add them."}
       </p>
       {canvas.may_edit && (
@@ -16,7 +16,7 @@ export function Empty({ canvas, open }) {
           {Object.entries(KINDS).map(([kind, { name, icon, says }]) => (
             <li key={kind} className={`kind-${kind}`}>
               <button type="button" onClick={() => open({ url: canvas.add_urls[kind] })}>
-                <span className="step-kind">
+                <span className="node-kind">
                   <Icon name={icon} />
                 </span>
                 <span>

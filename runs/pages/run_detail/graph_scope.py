@@ -1,4 +1,4 @@
-"""What of a run's graph its page draws: all, the steps, one step, or what is around one task."""
+"""What of a run's graph its page draws: all, the nodes, one node, or what is around one task."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +14,10 @@ MOST_FOUND = 30  # tasks that a search lists
 def graph_scope(given: Mapping[str, str], run: Run, total: int, task: TaskRun | None) -> dict[str, Any]:
     """For the template: what is drawn, and `graph_query`, the query of the address of the graph.
 
-    In: of an address, `step`, `near` (id of a task) and `distance`, `find` (words of a task's name) or `all`; of a
-    large run (`total` tasks) that none of them narrows the steps are drawn. `task`: the one whose panel is open.
+    In: of an address, `node`, `near` (id of a task) and `distance`, `find` (words of a task's name) or `all`; of a
+    large run (`total` tasks) that none of them narrows the nodes are drawn. `task`: the one whose panel is open.
     """
-    step, find = given.get("step"), given.get("find", "").replace("\0", "").strip()[:200]
+    node, find = given.get("node"), given.get("find", "").replace("\0", "").strip()[:200]
     tasks = tasks_of(run).order_by("position")
     number = given.get("near", "")
     near = tasks.filter(pk=int(number)).first() if number.isdecimal() and len(number) < 19 else None
@@ -29,15 +29,15 @@ def graph_scope(given: Mapping[str, str], run: Run, total: int, task: TaskRun | 
     collapsed = near is None and is_collapsed(given, total)
     query: dict[str, Any] = {}
     if collapsed:
-        query = {"steps": "1"}
+        query = {"nodes": "1"}
     elif near is not None:
         query = {"near": near.pk, "distance": distance}
-    elif step is not None:
-        query = {"step": step}
+    elif node is not None:
+        query = {"node": node}
     if task is not None:
         query["chosen"] = task.pk
     return {
-        "step": step,
+        "node": node,
         "near": near,
         "distance": distance,
         "furthest": FURTHEST,
@@ -46,13 +46,13 @@ def graph_scope(given: Mapping[str, str], run: Run, total: int, task: TaskRun | 
         "found_more": len(found) > MOST_FOUND,
         "collapsed": collapsed,
         "graph_query": urlencode(query),
-        "steps": list(dict.fromkeys(tasks.values_list("node_name", flat=True))),
+        "nodes": list(dict.fromkeys(tasks.values_list("node_name", flat=True))),
     }
 
 
 def is_collapsed(given: Mapping[str, str], total: int) -> bool:
-    """Whether of a run with so many tasks the steps alone are drawn, as long as nothing is looked for."""
-    return total > COLLAPSED_FROM and not any(given.get(name) for name in ("step", "near")) and "all" not in given
+    """Whether of a run with so many tasks the nodes alone are drawn, as long as nothing is looked for."""
+    return total > COLLAPSED_FROM and not any(given.get(name) for name in ("node", "near")) and "all" not in given
 
 
 def _distance(text: str) -> int:

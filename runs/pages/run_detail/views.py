@@ -66,7 +66,7 @@ def _number(text: str) -> int | None:
 @looks
 def run_page(request: HttpRequest, run_id: int) -> HttpResponse:
     """A run: ?tab= chooses what is shown of it, ?task= the task whose panel is open (a failed run opens on its first
-    failure), ?state=, ?q=, ?sort= and ?page= narrow the table, ?step= and ?near= the graph.
+    failure), ?state=, ?q=, ?sort= and ?page= narrow the table, ?node= and ?near= the graph.
     """
     run = _run_or_404(run_id)
     tab = request.GET.get("tab", "")
@@ -105,7 +105,7 @@ def _chosen(request: HttpRequest, run: Run, total: int) -> TaskRun | None:
     if pk is not None and pk < LARGEST_ID:
         return run.task_runs.exclude(kind=GATE).filter(pk=pk).first()
     if "task" in request.GET or (request.GET.get("tab") == "graph" and is_collapsed(request.GET, total)):
-        return None  # the steps of a large run need the room
+        return None  # the nodes of a large run need the room
     return run.first_failure
 
 
@@ -197,14 +197,14 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
 @require_safe
 @looks
 def graph(request: HttpRequest, run_id: int) -> HttpResponse:
-    """The graph of a run as data: ?steps=1, ?step=NAME or ?near=ID (at most ?distance= away) narrow it; where it is
+    """The graph of a run as data: ?nodes=1, ?node=NAME or ?near=ID (at most ?distance= away) narrow it; where it is
     large it is looked at from ?chosen=ID.
     """
     run = _run_or_404(run_id)
     near, distance, chosen = (_number(request.GET.get(name, "")) for name in ("near", "distance", "chosen"))
-    steps, step = request.GET.get("steps") == "1", request.GET.get("step")
+    nodes, node = request.GET.get("nodes") == "1", request.GET.get("node")
     far = min(distance or DISTANCE, FURTHEST)
-    return JsonResponse(graph_data(run, steps=steps, step=step, near=near, distance=far, chosen=chosen))
+    return JsonResponse(graph_data(run, nodes=nodes, node=node, near=near, distance=far, chosen=chosen))
 
 
 @require_safe
@@ -314,7 +314,7 @@ def _kept(run: Run) -> dict[str, Any]:
     words = {frozenset([True]): "It was a full refresh", frozenset([False]): "It was none"}
     return {
         "has_dbt": bool(refreshed),
-        "was_refreshed": words.get(frozenset(refreshed), "Some steps with, some without"),
+        "was_refreshed": words.get(frozenset(refreshed), "Some nodes with, some without"),
         "has_batches": batched.exists(),
         "window_until": datetime.fromisoformat(since) if since else basis.started_at,
     }

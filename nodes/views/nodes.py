@@ -18,7 +18,7 @@ from nodes import services
 from nodes.dbt.selectors import split_values
 from nodes.dbt.stored_manifests import manifest_of
 from nodes.editing import Base, EditConflict
-from nodes.forms.node import FORMS, ConnectionStepForm, StepForm
+from nodes.forms.node import FORMS, ConnectionNodeForm, NodeForm
 from nodes.models import Connection, Node
 from nodes.services.previews import preview, suggestions, what_it_does
 from nodes.views.editor import KIND_ICONS, flow_or_404, page_context, sees_flows
@@ -89,7 +89,7 @@ def _form(request: HttpRequest, flow: Flow, row: Node) -> HttpResponse:
     return _show(request, flow, made, conflict=conflict, status=409 if conflict else 422)
 
 
-def _saved(request: HttpRequest, flow: Flow, form: StepForm, before: int) -> HttpResponse:
+def _saved(request: HttpRequest, flow: Flow, form: NodeForm, before: int) -> HttpResponse:
     fresh = flow_or_404(flow.pk)
     row = fresh.nodes.select_related("connection", "flow__environment__current_revision").get(pk=form.instance.pk)
     expanded = form.plan.expanded if form.plan else {}  # a new node had no number yet
@@ -105,7 +105,7 @@ def _saved(request: HttpRequest, flow: Flow, form: StepForm, before: int) -> Htt
 def _show(
     request: HttpRequest,
     flow: Flow,
-    form: StepForm,
+    form: NodeForm,
     conflict: list[str] | None = None,
     saved: str = "",
     status: int = 200,
@@ -129,7 +129,7 @@ def _show(
         "address": address,
         "conflict": conflict or [],
         "saved": saved,
-        "has_connections": isinstance(form, ConnectionStepForm) and form.fields["connection"].queryset.exists(),  # type: ignore[attr-defined]
+        "has_connections": isinstance(form, ConnectionNodeForm) and form.fields["connection"].queryset.exists(),  # type: ignore[attr-defined]
         **(_components(request, row) if row.pk else {}),
     }
     if _is_fragment(request):
