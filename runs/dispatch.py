@@ -1,7 +1,7 @@
 """Sends work to workers. A message carries an id and may be lost, doubled or late: the database is the truth.
 
 Distributed: a Celery message. Embedded: the engine process is the broker, so another process (the web, a
-command) knocks at the engine's socket and the engine looks into the database at once.
+command) wakes the engine through its socket and the engine looks into the database at once.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ def engine_left() -> None:
 
 
 def socket_path() -> Path:
-    """Where the embedded engine listens for knocks; elsewhere when DEX_HOME is too long for a socket's name."""
+    """Where the embedded engine listens; elsewhere when DEX_HOME is too long for the name of a socket."""
     path = Path(settings.DEX_HOME) / "engine.sock"
     if len(bytes(path)) < LONGEST_SOCKET:
         return path

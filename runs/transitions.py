@@ -1,4 +1,4 @@
-"""The pen: the only writer of `state`. Every move is a compare-and-swap, and the database keeps a row of it."""
+"""The only writer of `state`. Every move is a compare-and-swap, and the database keeps a row of it."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -18,8 +18,8 @@ from flows.projects.current_environment import choose_environment, chosen_enviro
 from flows.scheduling.unattended import cannot_start
 from runs import queries
 from runs.operations import heartbeats
-from runs.operations.health import parts
-from runs.operations.slow_runs import stuck
+from runs.operations.health import components
+from runs.operations.slow_runs import slow_runs
 from runs.pages.calendar.views import viewers_zone
 from runs.pages.days import last_days
 from runs.scheduling.upcoming import next_starts
@@ -36,37 +36,37 @@ def home(request: HttpRequest) -> HttpResponse:
     environment, now = chosen_environment(request), timezone.now()
     failing = list(queries.failing(environment)[: MOST + 1])
     latest = list(queries.latest_runs(environment)[:MOST])
-    signs = heartbeats.vitals(now)
-    slow = stuck(environment, now)
+    health = heartbeats.health(now)
+    slow = slow_runs(environment, now)
     sees_flows = request.user.has_perm("flows.view_flow")
     context = {
         "failing": [(run, queries.first_line(run), run.flow.owner if run.flow else "") for run in failing[:MOST]],
         "more_failing": len(failing) > MOST,
         "running": list(queries.in_progress(environment)[:MOST]),
         "latest": latest,
-        "stuck": slow[:MOST],
-        "more_stuck": max(len(slow) - MOST, 0),
-        "coming": next_starts(environment, now, MOST) if sees_flows else [],
+        "slow_runs": slow[:MOST],
+        "more_slow_runs": max(len(slow) - MOST, 0),
+        "upcoming": next_starts(environment, now, MOST) if sees_flows else [],
         "days": last_days(environment, now, viewers_zone(request)) if latest else [],
-        "parts": parts(signs),
-        "trouble": _trouble(environment, signs),
+        "components": components(health),
+        "trouble": _trouble(environment, health),
         "next_step": None if latest else _next_step(request),
     }
     return render(request, "home.html", context)
 
 
-def _trouble(environment: Environment | None, signs: heartbeats.Vitals) -> dict[str, Any]:
+def _trouble(environment: Environment | None, health: heartbeats.Health) -> dict[str, Any]:
     """What keeps flows from starting: nobody who looks, due times that nobody decided, starts that failed."""
     late = list(heartbeats.overdue(environment))
     refused = list(cannot_start(environment))
     return {
         "cannot_start": refused[:MOST],
         "more_cannot_start": max(len(refused) - MOST, 0),
-        "silent": signs.scheduler_is_silent and heartbeats.something_waits_for_the_engine(environment),
-        "last_sign": signs.sweeper,
+        "silent": health.scheduler_is_silent and heartbeats.something_waits_for_the_engine(environment),
+        "last_sign": health.sweeper,
         "embedded": settings.EMBEDDED,
-        "beat_silent": not settings.EMBEDDED and not signs.scheduler_is_silent and signs.beat_is_silent,
-        "last_beat": signs.beat,
+        "beat_silent": not settings.EMBEDDED and not health.scheduler_is_silent and health.beat_is_silent,
+        "last_beat": health.beat,
         "overdue": late[:MOST],
         "more_overdue": max(len(late) - MOST, 0),
         "did_not_start": heartbeats.did_not_start(environment)[:MOST],

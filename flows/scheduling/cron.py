@@ -253,17 +253,17 @@ def next_times(cron: str, zone: str, count: int = 5, after: datetime | None = No
     return list(islice(CronSim(normalize(cron), start), count))
 
 
-def due_slots(cron: str, zone: str, after: datetime, until: datetime, most: int) -> tuple[list[datetime], bool]:
+def due_times_between(cron: str, zone: str, after: datetime, until: datetime, most: int) -> tuple[list[datetime], bool]:
     """The due times in (after, until], UTC, oldest first, at most `most`; and whether there are more.
 
     In: aware times. Raises CronError.
     """
     made: list[datetime] = []
     for moment in CronSim(normalize(cron), after.astimezone(zone_of(zone))):
-        slot = moment.astimezone(UTC)
-        if slot > until:
+        due_time = moment.astimezone(UTC)
+        if due_time > until:
             return made, False
         if len(made) == most:
             return made, True
-        made.append(slot)
+        made.append(due_time)
     return made, False

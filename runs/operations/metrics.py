@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from runs import dispatch
 from runs.models import Heartbeat, PoolSlot, Run, TaskRun, Transition
-from runs.operations.heartbeats import overdue, vitals
+from runs.operations.heartbeats import health, overdue
 from runs.states import ACTIVE, RUN_ACTIVE, RUN_OVER, TaskState
 
 COUNTED = "metrics"
@@ -108,11 +108,11 @@ def _gauges() -> Iterator[Metric]:
     for pool, number in sorted(held.items()):
         pools.add_metric([pool], number)
     yield pools
-    signs = vitals(now)
+    seen = health(now)
     yield GaugeMetricFamily(
-        "dex_workers", "Processes that execute runs and showed themselves lately", value=len(signs.alive)
+        "dex_workers", "Processes that execute runs and showed themselves lately", value=len(seen.alive)
     )
-    silent = (now - signs.sweeper).total_seconds() if signs.sweeper else float("inf")
+    silent = (now - seen.sweeper).total_seconds() if seen.sweeper else float("inf")
     yield GaugeMetricFamily("dex_scheduler_heartbeat_age_seconds", "Since anybody looked at schedules", value=silent)
     late = [(now - each.due_at - each.flow.delay).total_seconds() for each in overdue(now=now)]
     yield GaugeMetricFamily("dex_schedules_overdue", "Due times that nobody has decided", value=len(late))

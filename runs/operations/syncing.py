@@ -24,7 +24,7 @@ def ask_to_sync(environments: QuerySet[Environment]) -> int:
 
 
 def sync_if_requested(environment_id: int) -> None:
-    """Sync an environment if somebody still wants that; the wish ends with the sync, so a crash loses nothing."""
+    """Sync an environment if somebody still wants that; the request ends with the sync, so a crash loses nothing."""
     row = (
         Environment.objects.select_related("project").filter(pk=environment_id, sync_requested_at__isnull=False).first()
     )

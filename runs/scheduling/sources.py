@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from flows.models import Environment, Flow, Follow, Tick
 from flows.scheduling.cron import CronError
-from flows.scheduling.due_times import slots_in
+from flows.scheduling.due_times import due_times_in
 from runs.scheduling.plan import Planned, expected
 
 #: In: flows that are not paused, and a window (after, until], aware. Out: (flow id, starts in order), a flow once or
@@ -28,10 +28,10 @@ def scheduled(flows: Sequence[Flow], after: datetime, until: datetime) -> Iterat
         key = (flow.cron, flow.time_zone, delay)
         if key not in known:
             try:
-                slots = slots_in(flow.cron, flow.time_zone, after - delay, until - delay)
+                due_times = due_times_in(flow.cron, flow.time_zone, after - delay, until - delay)
             except CronError:  # a row that was written past every form
-                slots = []
-            known[key] = [slot + delay for slot in slots] if delay else slots
+                due_times = []
+            known[key] = [due_time + delay for due_time in due_times] if delay else due_times
         yield flow.pk, known[key]
 
 

@@ -111,7 +111,7 @@ def test_a_push_that_the_host_tells_of_syncs_the_environments_of_its_branch(envi
     sha = clone.write({"transform/models/c.sql": "select 3 as id"}).push("pushed")
     answer = tell(project, {"ref": "refs/heads/main"}, secret=secret)
     assert (answer.status_code, answer.json()) == (202, {"synced": 1, "branch": "main"})
-    sync_if_requested(environment.pk)  # what the bell asks a worker for
+    sync_if_requested(environment.pk)  # what the message asks a worker for
     environment.refresh_from_db()
     assert environment.current_revision.commit == sha and environment.sync_requested_at is None
     assert tell(project, {"ref": "refs/heads/main"}, secret=secret, gitlab=True).status_code == 202
