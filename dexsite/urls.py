@@ -18,7 +18,7 @@ urlpatterns = [
     path("status/", status, name="status"),
     path("search/", views.search, name="search"),
     path("runs/", run_list.runs, name="runs"),
-    path("hooks/git/<int:project_id>/", pushed, name="pushed"),
+    path("hooks/git/<id:project_id>/", pushed, name="pushed"),
     path("api/", include("runs.api.urls")),
     path("", include("flows.urls")),
     path("", include("nodes.urls")),

@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from flows.model_admins import ObjectActions, ReadOnly
 from flows.models import Environment, LogIn, Project, Revision
-from flows.object_actions import ObjectActions
 from flows.projects.forms import EnvironmentForm, ProjectForm
 from flows.scheduling import beat
 from flows.variables.encryption import Unreadable
@@ -125,7 +125,7 @@ class EnvironmentAdmin(ObjectActions):
 
 
 @admin.register(LogIn)
-class LogInAdmin(admin.ModelAdmin):
+class LogInAdmin(ReadOnly):
     """Who tried to log in, to look at."""
 
     list_display = ("at", "who", "address", "ended", "refused")
@@ -144,18 +144,6 @@ class LogInAdmin(admin.ModelAdmin):
     def who(self, row: LogIn) -> str:
         """The user; a name that nobody has is not kept."""
         return row.name or "a name that nobody has"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds one here."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes one here."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes one here."""
-        return False
 
 
 @admin.register(Revision)

@@ -200,7 +200,7 @@ def test_a_dead_broker_does_not_make_home_wait(settings, monkeypatch):
             assert health._broker().said == "has not answered yet"
     started.set()
     health._asked.answers = False
-    assert health._broker() == health.Part("Broker", "failed", "redis does not answer")
+    assert health._broker() == health.Component("Broker", "failed", "redis does not answer")
 
 
 def test_home_is_limited_to_the_chosen_environment():

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dexsite.pages.search import as_json
 from dexsite.pages.search import search as find
+from flows.infra.ids import id_of
 from flows.models import Environment, Flow, Project
 from flows.projects.current_environment import choose_environment, chosen_environment, environments
 from flows.scheduling.unattended import cannot_start
@@ -24,7 +25,6 @@ from runs.pages.calendar.views import viewers_zone
 from runs.pages.days import last_days
 from runs.scheduling.upcoming import next_starts
 
-LONGEST_ID = 18  # digits
 MOST = 10  # rows of a section of Home
 
 
@@ -112,7 +112,7 @@ def _next_step(request: HttpRequest) -> NextStep:
 def switch_environment(request: HttpRequest) -> HttpResponse:
     """Limit lists to one environment, or to none, and go back to where the switch was used."""
     chosen = request.POST.get("environment", "")
-    choose_environment(request, int(chosen) if chosen.isdecimal() and len(chosen) <= LONGEST_ID else None)
+    choose_environment(request, id_of(chosen))
     back = request.POST.get("next", "")
     safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
     return redirect(back if safe else "home")

@@ -26,7 +26,6 @@ from nodes.connections.source_yaml import declared_in, proposal
 from nodes.expansion import refresh_connection
 from nodes.models import Connection, Load
 
-LARGEST_ID = 2**63
 MOST_TABLES = 1000
 looks = permission_required("nodes.view_connection", raise_exception=True)
 adds = permission_required("nodes.add_connection", raise_exception=True)
@@ -35,7 +34,7 @@ changes = permission_required("nodes.change_connection", raise_exception=True)
 
 def connection_or_404(pk: int) -> Connection:
     """The connection with this id."""
-    return get_object_or_404(Connection.objects.select_related("project"), pk=pk if pk < LARGEST_ID else None)
+    return get_object_or_404(Connection.objects.select_related("project"), pk=pk)
 
 
 def environment_of(connection: Connection, number: str | None, chosen: Environment | None) -> Environment | None:

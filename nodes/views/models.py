@@ -7,6 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from flows.infra.ids import id_of
 from flows.models import Environment
 from flows.projects.current_environment import chosen_environment, environments
 from nodes.connections.freshness import origins_of
@@ -24,8 +25,8 @@ def _looked_at(request: HttpRequest) -> list[Environment]:
     """The environments that are looked at: the one that ?environment= names, the chosen one, or all."""
     known = environments(request)
     number = request.GET.get("environment", "")
-    if number.isdecimal() and len(number) < 19:
-        return [row for row in known if row.pk == int(number)]
+    if (pk := id_of(number)) is not None:
+        return [row for row in known if row.pk == pk]
     chosen = chosen_environment(request)
     return [chosen] if chosen else known
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from flows.access import acting
+from flows.infra.ids import id_of
 from flows.models import Flow
 from nodes import services
 from nodes.dbt.selectors import split_values
@@ -200,7 +201,7 @@ def show_preview(request: HttpRequest, flow_id: int) -> HttpResponse:
     revision = flow.environment.current_revision
     pk = request.POST.get("node", "")
     row = Node(
-        pk=int(pk) if pk.isdecimal() and len(pk) < 19 else None,
+        pk=id_of(pk),
         flow=flow,
         include=split_values(request.POST.get("include", "")[:LONGEST_TYPED]),
         exclude=split_values(request.POST.get("exclude", "")[:LONGEST_TYPED]),
@@ -228,7 +229,7 @@ def suggest(request: HttpRequest, flow_id: int) -> HttpResponse:
     asked = request.GET.get("connection", "")
     if "connection" in request.GET:
         known = Connection.objects.filter(project=flow.environment.project_id)
-        row = known.filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
+        row = known.filter(pk=pk).first() if (pk := id_of(asked)) is not None else None
         tables = [table for table in (row.streams if row else []) if typed.lower() in table.lower()]
         return JsonResponse({"suggestions": [{"value": table, "kind": "table"} for table in tables[:50]]})
     revision = flow.environment.current_revision

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, UnreadablePostError
 
+from flows.infra import ids
 from runs.api.errors import ApiError
 
 LARGEST_BODY = 64 * 1024  # bytes
-LARGEST_ID = 2**63 - 1  # beyond it SQLite cannot even be asked
 MOST = 100  # rows of a page
 USUAL = 50
 _KEY = re.compile(r"[\x20-\x7e]{1,200}\Z")
@@ -110,7 +110,7 @@ class Query:
 
     def mark(self, name: str) -> int | None:
         """The id at which a page begins; None when it is not given."""
-        return self._number(name, 0, LARGEST_ID)
+        return self._number(name, 0, ids.LARGEST)
 
     @property
     def limit(self) -> int:

@@ -11,7 +11,7 @@ from flows.access import acting
 from flows.models import Flow
 from runs.api.endpoint import endpoint
 from runs.api.errors import ApiError
-from runs.api.reading import LARGEST_ID, Query, idempotency_key, parameters_of
+from runs.api.reading import Query, idempotency_key, parameters_of
 from runs.api.representation import flow_line, readable_runs, readable_tasks, runs_as_json, task_as_json, whole_flow
 from runs.api.starting import start_once
 from runs.models import Run
@@ -22,7 +22,7 @@ Row = TypeVar("Row", bound=Model)
 
 
 def _found(rows: QuerySet[Row], pk: int, what: str) -> Row:
-    row = rows.filter(pk=pk).first() if pk <= LARGEST_ID else None
+    row = rows.filter(pk=pk).first()
     if row is None:
         raise ApiError("not_found", f"There is no {what} {str(pk)[:20]}.")
     return row

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from flows.access import acting
+from flows.infra.ids import id_of
 from flows.models import Flow
 from flows.parameters import ParameterError
 from flows.projects.current_environment import chosen_environment
@@ -97,7 +98,7 @@ def start(request: HttpRequest, flow_id: int) -> HttpResponse:
 @permission_required("flows.view_flow", raise_exception=True)
 def bulk(request: HttpRequest) -> HttpResponse:
     """Run, pause or resume the chosen flows."""
-    chosen = [pk for pk in request.POST.getlist("flow") if pk.isdecimal() and len(pk) < 19][:MOST_AT_ONCE]
+    chosen = [pk for text in request.POST.getlist("flow") if (pk := id_of(text)) is not None][:MOST_AT_ONCE]
     rows = list(Flow.objects.filter(pk__in=chosen).select_related("environment__project"))
     action = request.POST.get("action", "")
     if not rows:

@@ -18,13 +18,10 @@ from runs.logs.store import path_of
 from runs.models import Attempt
 from runs.states import TaskState
 
-LARGEST_ID = 2**63
 reads = permission_required(["runs.view_run", "runs.view_log"], raise_exception=True)
 
 
 def _attempt_or_404(run_id: int, task_run_id: int, fence: int) -> Attempt:
-    if max(run_id, task_run_id, fence) >= LARGEST_ID:
-        raise Http404("There is no such attempt.")
     rows = Attempt.objects.select_related("task_run__run")
     return get_object_or_404(rows, task_run__run=run_id, task_run=task_run_id, fence=fence)
 

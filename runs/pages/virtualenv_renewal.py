@@ -16,15 +16,13 @@ from nodes.scripts.requirements import RequirementsError
 from nodes.views.editor import sees_flows
 from runs import dispatch
 
-LARGEST_ID = 2**63
-
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @sees_flows
 def renewal(request: HttpRequest, flow_id: int) -> HttpResponse:
     """The part of a script's form about its virtualenv: ?package= names it; by POST, `renew` requests a renewal."""
     rows = Flow.objects.select_related("environment__current_revision")
-    flow = get_object_or_404(rows, pk=flow_id if flow_id < LARGEST_ID else None)
+    flow = get_object_or_404(rows, pk=flow_id)
     if request.method == "POST" and not acting().may("nodes.change_node"):
         raise PermissionDenied
     name = request.POST.get("renew", "") if request.method == "POST" else request.GET.get("package", "")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from flows.infra.ids import id_of
 from runs.models import Run, TaskRun
 from runs.pages.run_detail.graph_data import COLLAPSED_FROM, DISTANCE, FURTHEST
 from runs.pages.run_detail.table import tasks_of
@@ -19,8 +20,8 @@ def graph_scope(given: Mapping[str, str], run: Run, total: int, task: TaskRun | 
     """
     node, find = given.get("node"), given.get("find", "").replace("\0", "").strip()[:200]
     tasks = tasks_of(run).order_by("position")
-    number = given.get("near", "")
-    near = tasks.filter(pk=int(number)).first() if number.isdecimal() and len(number) < 19 else None
+    pk = id_of(given.get("near", ""))
+    near = tasks.filter(pk=pk).first() if pk is not None else None
     found: list[TaskRun] = []
     if find and near is None:
         found = list(tasks.filter(identifier__icontains=find)[: MOST_FOUND + 1])

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from flows.access import acting
+from flows.infra.ids import id_of
 from flows.parameters import ParameterError
 from nodes.models import Node
 from nodes.ordering import GATE
@@ -37,14 +38,11 @@ from runs.planning.rerun_decisions import MODES, Scope
 from runs.states import DONE, RunState, TaskState
 
 TABS = ("tasks", "graph", "timeline", "log")
-LARGEST_ID = 2**63
 looks = permission_required("runs.view_run", raise_exception=True)
 operates = permission_required("runs.add_run", raise_exception=True)
 
 
 def _run_or_404(run_id: int) -> Run:
-    if run_id >= LARGEST_ID:
-        raise Http404("There is no such run.")
     rows = Run.objects.select_related(
         "flow__environment__project", "revision", "triggered_by", "retry_of", "acknowledgement"
     )
@@ -52,14 +50,8 @@ def _run_or_404(run_id: int) -> Run:
 
 
 def _task_or_404(run_id: int, task_run_id: int) -> TaskRun:
-    if max(run_id, task_run_id) >= LARGEST_ID:
-        raise Http404("There is no such task.")
     rows = TaskRun.objects.exclude(kind=GATE).select_related("run__flow", "node")
     return get_object_or_404(rows, run=run_id, pk=task_run_id)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 @require_safe
@@ -101,8 +93,8 @@ def _head(run: Run) -> dict[str, Any]:
 
 def _chosen(request: HttpRequest, run: Run, total: int) -> TaskRun | None:
     """The task whose panel is open."""
-    pk = _number(request.GET.get("task", ""))
-    if pk is not None and pk < LARGEST_ID:
+    pk = id_of(request.GET.get("task", ""))
+    if pk is not None:
         return run.task_runs.exclude(kind=GATE).filter(pk=pk).first()
     if "task" in request.GET or (request.GET.get("tab") == "graph" and is_collapsed(request.GET, total)):
         return None  # the nodes of a large run need the room
@@ -148,11 +140,11 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
     has seen of the run; one without the list of logs gets it as they come.
     Out: {"version", "over", "parts": {id: HTML}, "states": {card of the graph: state}}.
     """
-    since = _number(request.GET.get("since", "")) or 0
+    since = id_of(request.GET.get("since", "")) or 0
     tab = request.GET.get("tab", "")
-    undrawn = tab == "graph" and "undrawn" in request.GET and run_id < LARGEST_ID
+    undrawn = tab == "graph" and "undrawn" in request.GET
     drawable = undrawn and tasks_of(Run(pk=run_id)).exists()
-    if run_id >= LARGEST_ID or (version_of(run_id) <= since and not drawable):
+    if version_of(run_id) <= since and not drawable:
         return HttpResponse(status=204)
     run = _run_or_404(run_id)
     head = _head(run)
@@ -185,7 +177,7 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
         for pk, row in rows.items():
             if pk in shown:
                 parts[f"task-{pk}"] = render_to_string("runs/_task_row.html", {**head, "row": row}, request)
-    task = _number(request.GET.get("task", ""))
+    task = id_of(request.GET.get("task", ""))
     if task is not None and moved is not None and task in moved:
         row = _task_or_404(run_id, task)
         context = {**head, "task": row, "detail": _detail(row)}
@@ -201,7 +193,7 @@ def graph(request: HttpRequest, run_id: int) -> HttpResponse:
     large it is looked at from ?chosen=ID.
     """
     run = _run_or_404(run_id)
-    near, distance, chosen = (_number(request.GET.get(name, "")) for name in ("near", "distance", "chosen"))
+    near, distance, chosen = (id_of(request.GET.get(name, "")) for name in ("near", "distance", "chosen"))
     nodes, node = request.GET.get("nodes") == "1", request.GET.get("node")
     far = min(distance or DISTANCE, FURTHEST)
     return JsonResponse(graph_data(run, nodes=nodes, node=node, near=near, distance=far, chosen=chosen))

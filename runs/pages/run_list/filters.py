@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
 
+from flows.infra.ids import id_of
 from flows.models import Environment, Flow
 from runs.models import Run, Trigger
 from runs.states import RUN_ACTIVE, RunState
 
 LONGEST = 200  # characters of a filter
-LONGEST_ID = 18  # digits
 ACTIVE = "active"  # beside the states: whatever is not over
 # Ids rise with the time of creation, but for transactions that overlapped: so many may stand in another order.
 OUT_OF_ORDER = 1000
@@ -41,12 +41,12 @@ class Filters:
         return cls(
             q=text["q"],
             state=text["state"] if text["state"] in STATES else "",
-            flow=number_of(text["flow"]),
+            flow=id_of(text["flow"]),
             trigger=text["trigger"] if text["trigger"] in Trigger.values else "",
             since=_day(text["since"]),
             until=_day(text["until"]),
             unacknowledged=text["unacknowledged"] == "1",
-            before=number_of(text["before"]),
+            before=id_of(text["before"]),
         )
 
     @property
@@ -64,11 +64,6 @@ class Filters:
         """The filters and the page as the query of an address."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return urlencode({name: "1" if value is True else value for name, value in values.items() if value})
-
-
-def number_of(text: str) -> int | None:
-    """An id that somebody typed; None where it cannot be one."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_ID else None
 
 
 def _day(text: str) -> date | None:
@@ -115,5 +110,5 @@ def _text(query: str) -> Q:
         named &= Q(flow_name__icontains=word)
     # The names of flows are few and those of runs are many; only a deleted flow is known by its runs alone.
     found = Q(flow__in=Flow.objects.filter(names).values("pk")) | (Q(flow__isnull=True) & named)
-    number = number_of(query.removeprefix("#"))
+    number = id_of(query.removeprefix("#"))
     return found if number is None else Q(pk=number) | found

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from flows.access import acting, require
+from flows.infra.ids import id_of
 from flows.parameters import ParameterError, check_values
 from nodes import ordering
 from nodes.expansion import FlowPlan
@@ -218,7 +219,7 @@ def plan_page(
 
 def numbers(sent: Any, name: str) -> set[int]:
     """The ids that a form sent under a name; what is none is left out."""
-    return {int(text) for text in sent.getlist(name) if text.isascii() and text.isdecimal() and len(text) < 19}
+    return {pk for text in sent.getlist(name) if (pk := id_of(text)) is not None}
 
 
 def keys_of(sent: Any) -> dict[int, set[str]]:
@@ -226,6 +227,6 @@ def keys_of(sent: Any) -> dict[int, set[str]]:
     found: dict[int, set[str]] = {}
     for text in sent.getlist("key_of")[:5000]:
         number, _, key = text.partition(":")
-        if number.isascii() and number.isdecimal() and len(number) < 19 and key:
-            found.setdefault(int(number), set()).add(key[:500])
+        if (pk := id_of(number)) is not None and key:
+            found.setdefault(pk, set()).add(key[:500])
     return found

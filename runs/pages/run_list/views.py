@@ -13,12 +13,14 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_POST, require_safe
 
 from flows.access import acting
+from flows.infra import ids
+from flows.infra.ids import id_of
 from flows.models import Flow
 from flows.projects.current_environment import chosen_environment
 from runs.models import Run, Trigger
 from runs.pages.calendar.views import viewers_zone
 from runs.pages.run_list.bulk import ACTIONS, MOST, said, that_fit
-from runs.pages.run_list.filters import ACTIVE, Filters, number_of
+from runs.pages.run_list.filters import ACTIVE, Filters
 from runs.pages.run_list.page import PAGE, has_moved, page_of
 from runs.pages.run_list.repeating import keys_of, numbers, plan_page, rerun_all
 from runs.planning.reruns import NEWEST, SAME
@@ -26,7 +28,6 @@ from runs.states import RunState
 
 STATES = [("", "Any state"), (ACTIVE, "Not over"), *((str(state), state.capitalize()) for state in RunState)]
 TRIGGERS = [("", "Any trigger"), *((value, capfirst(label)) for value, label in Trigger.choices)]
-LARGEST_ID = 10**18
 
 
 @require_safe
@@ -59,10 +60,10 @@ def runs(request: HttpRequest) -> HttpResponse:
 
 def _shown(request: HttpRequest) -> tuple[int, int, list[int]]:
     """What a poll says that its page shows."""
-    watched = [number_of(text) for text in request.GET.get("watch", "")[: PAGE * 20].split("-")]
-    seen, top = number_of(request.GET.get("seen", "")), number_of(request.GET.get("top", ""))
+    watched = [id_of(text) for text in request.GET.get("watch", "")[: PAGE * 20].split("-")]
+    seen, top = id_of(request.GET.get("seen", "")), id_of(request.GET.get("top", ""))
     on_first_page = "before" not in request.GET
-    return seen or 0, (top or 0) if on_first_page else LARGEST_ID, [pk for pk in watched if pk is not None]
+    return seen or 0, (top or 0) if on_first_page else ids.LARGEST, [pk for pk in watched if pk is not None]
 
 
 @require_POST
@@ -82,7 +83,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
         return _repeat(request, filters, back, key)
     if request.POST.get("scope") == "filter":
         zone = viewers_zone(request)
-        upto = number_of(request.POST.get("upto", "")) or 0
+        upto = id_of(request.POST.get("upto", "")) or 0
         found = that_fit(name, filters, chosen_environment(request), zone, key=key, upto=upto)
         if found and name == "rerun":
             return plan_page(request, found[:MOST], key=key, back=filters.query_with_page, more=len(found) > MOST)
@@ -126,7 +127,7 @@ def _repeat(request: HttpRequest, filters: Filters, back: str, key: str) -> Http
 
 
 def _chosen(request: HttpRequest) -> list[Run]:
-    ids = [number_of(text) for text in request.POST.getlist("run")][:MOST]
+    ids = [id_of(text) for text in request.POST.getlist("run")][:MOST]
     return list(Run.objects.select_related("flow__environment").filter(pk__in=[pk for pk in ids if pk is not None]))
 
 
