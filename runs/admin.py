@@ -55,7 +55,7 @@ class RunAdmin(History):
 
     def get_urls(self) -> list[URLPattern]:
         """The admin's own, and the log of an attempt."""
-        log, no_log = map(self.admin_site.admin_view, (self.log_view, self.no_log_view))
+        log, no_log = self.admin_site.admin_view(self.log_view), self.admin_site.admin_view(self.no_log_view)
         return [
             path("log/<id:task_run_id>/<id:fence>/", log, name="runs_log"),
             path("log/<path:object_id>/", no_log),  # Django would lead from it to the page of a row

@@ -46,7 +46,7 @@ def flows(request: HttpRequest) -> JsonResponse:
         rows = rows.filter(name=name)
     if (after := query.mark("after")) is not None:
         rows = rows.filter(pk__gt=after)
-    shown = [flow_line(request, flow) for flow in rows[: query.limit + 1]]
+    shown = [flow_line(request.build_absolute_uri, flow) for flow in rows[: query.limit + 1]]
     return _listed(request, "flows", shown, query.limit, "after")
 
 
@@ -55,7 +55,7 @@ def flow(request: HttpRequest, flow_id: int) -> JsonResponse:
     Query(request)
     row = _found(Flow.objects.select_related("environment__project"), flow_id, "flow")
     latest = readable_runs().filter(flow=row.pk).order_by("-pk").first() if acting().may("runs.view_run") else None
-    return JsonResponse(whole_flow(request, row, latest))
+    return JsonResponse(whole_flow(request.build_absolute_uri, row, latest))
 
 
 def runs_of(request: HttpRequest, flow_id: int) -> JsonResponse:
@@ -67,7 +67,7 @@ def runs_of(request: HttpRequest, flow_id: int) -> JsonResponse:
         rows = rows.filter(state=state)
     if (before := query.mark("before")) is not None:
         rows = rows.filter(pk__lt=before)
-    shown = runs_as_json(request, list(rows[: query.limit + 1]))
+    shown = runs_as_json(request.build_absolute_uri, list(rows[: query.limit + 1]))
     return _listed(request, "runs", shown, query.limit, "before")
 
 
@@ -90,7 +90,7 @@ def run(request: HttpRequest, run_id: int) -> JsonResponse:
 
 
 def _shown(request: HttpRequest, run_id: int) -> dict[str, Any]:
-    return runs_as_json(request, [_found(readable_runs(), run_id, "run")])[0]
+    return runs_as_json(request.build_absolute_uri, [_found(readable_runs(), run_id, "run")])[0]
 
 
 def tasks(request: HttpRequest, run_id: int) -> JsonResponse:
