@@ -16,7 +16,7 @@ FALSE = {"0", "false", "no", "off"}
 class Reader:
     """Collects values and complaints; `check()` raises them together.
 
-    One restart should be enough to mend a configuration, so a bad value does not hide the next one.
+    One restart should be enough to repair a configuration, so a bad value does not hide the next one.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
