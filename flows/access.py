@@ -95,9 +95,9 @@ class ActingMiddleware:
 
 def role_permissions(role: str) -> set[str]:
     """Everything a role may, the roles below it included."""
-    made: set[str] = set()
+    result: set[str] = set()
     for name, permissions in ROLES.items():
-        made.update(permissions)
+        result.update(permissions)
         if name == role:
-            return made
+            return result
     raise KeyError(role)

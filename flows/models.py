@@ -150,8 +150,8 @@ class Revision(models.Model):
             return f"content {self.fingerprint}"
         if self.local_changes is False:
             return f"commit {self.commit}"
-        known = "with local changes" if self.local_changes else "perhaps with local changes"
-        return f"commit {self.commit} {known}: content {self.fingerprint}"
+        changes = "with local changes" if self.local_changes else "perhaps with local changes"
+        return f"commit {self.commit} {changes}: content {self.fingerprint}"
 
     @property
     def exists_on_disk(self) -> bool:

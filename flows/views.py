@@ -29,18 +29,18 @@ def tokens(request: HttpRequest) -> HttpResponse:
     the name is taken.
     """
     form = TokenForm(request.POST if request.method == "POST" else None)
-    made: Token | None = None
+    token: Token | None = None
     secret = ""
     if request.method == "POST" and form.is_valid():
         try:
-            made, secret = issue(form.cleaned_data["name"], form.expires_at)
+            token, secret = issue(form.cleaned_data["name"], form.expires_at)
         except TokenError as error:
             form.add_error("name", str(error))
         else:
             form = TokenForm()
     context = {
         "form": form,
-        "made": made,
+        "made": token,
         "secret": secret,
         "address": request.build_absolute_uri(reverse("api:flows")),
         "page": Paginator(tokens_to_see(), PAGE).get_page(request.GET.get("page")),

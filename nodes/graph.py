@@ -40,15 +40,15 @@ def _closure(neighbours: Mapping[N, Collection[N]], ids: Iterable[N], depth: int
     # Not networkx: this runs at every keystroke of the selector form. A layer of plain set unions over
     # adjacency tuples walks 10,000 nodes in about a millisecond; networkx's BFS, one Python step an edge,
     # needs ten times that.
-    found: set[N] = set()
+    reached: set[N] = set()
     layer = set(ids)
     nothing: tuple[N, ...] = ()
     while layer and (depth is None or depth > 0):
-        layer = set().union(*[neighbours.get(node, nothing) for node in layer]) - found
-        found |= layer
+        layer = set().union(*[neighbours.get(node, nothing) for node in layer]) - reached
+        reached |= layer
         if depth is not None:
             depth -= 1
-    return found
+    return reached
 
 
 def topological(children: Mapping[N, Collection[N]]) -> list[N]:

@@ -119,11 +119,11 @@ def _is_test(spec: TaskSpec) -> bool:
 def _in_order(nodes: Sequence[ExpandedNode], links: Sequence[tuple[int, int]]) -> list[ExpandedNode]:
     """By links first, then by position: the first node with a model is the one that builds it."""
     by_id = {node.id: node for node in nodes}
-    known = {(up, down) for up, down in links if up in by_id and down in by_id}
-    cycle = graph.find_cycle({(str(up), str(down)) for up, down in known})
+    inside = {(up, down) for up, down in links if up in by_id and down in by_id}
+    cycle = graph.find_cycle({(str(up), str(down)) for up, down in inside})
     if cycle:
         raise CycleError([by_id[int(pk)].name for pk in cycle])
-    waits = {node.id: {up for up, down in known if down == node.id} for node in nodes}
+    waits = {node.id: {up for up, down in inside if down == node.id} for node in nodes}
     ordered: list[ExpandedNode] = []
     left = sorted(nodes, key=lambda node: (node.position, node.id))
     while left:
@@ -198,14 +198,14 @@ def _place(
 
 def _nearest(parents: Mapping[str, Collection[str]], start: Iterable[str], stop: Collection[str]) -> set[str]:
     """The first members of `stop` met from `start` (included) upwards."""
-    found: set[str] = set()
+    nearest: set[str] = set()
     seen: set[str] = set()
     wave = set(start)
     while wave:
         seen |= wave
-        found |= {unique_id for unique_id in wave if unique_id in stop}
-        wave = {up for unique_id in wave - found for up in parents.get(unique_id, ())} - seen
-    return found
+        nearest |= {unique_id for unique_id in wave if unique_id in stop}
+        wave = {up for unique_id in wave - nearest for up in parents.get(unique_id, ())} - seen
+    return nearest
 
 
 def _topological(manifest: Manifest) -> list[str]:
@@ -261,8 +261,8 @@ def _link(
     members: dict[int, set[str]] = {node.id: {k for k, row in rows.items() if row.node_id == node.id} for node in nodes}
     maker = _makers(built)
     for node in nodes:  # what A selected but another node builds must be done too before B starts
-        wanted = (made.unique_id for s in node.specs if s.runs for made in s.makes)
-        members[node.id] |= {key for unique_id in wanted if (key := maker.get(unique_id, unique_id)) in rows}
+        selected = (made.unique_id for s in node.specs if s.runs for made in s.makes)
+        members[node.id] |= {key for unique_id in selected if (key := maker.get(unique_id, unique_id)) in rows}
     executed = {row.node_id for row in rows.values()}
     outgoing: dict[str, set[str]] = defaultdict(set)
     incoming: dict[str, set[str]] = defaultdict(set)
@@ -289,7 +289,7 @@ def _bridged(links: Sequence[tuple[int, int]], executed: Collection[int]) -> lis
     before: dict[int, set[int]] = defaultdict(set)
     for up, down in links:
         before[down].add(up)
-    made = set(links)
+    bridged = set(links)
     for down in before:
         left, seen = list(before[down]), set()
         while left:
@@ -297,10 +297,10 @@ def _bridged(links: Sequence[tuple[int, int]], executed: Collection[int]) -> lis
             if up in seen:
                 continue
             seen.add(up)
-            made.add((up, down))
+            bridged.add((up, down))
             if up not in executed:
                 left += before.get(up, ())
-    return sorted(made)
+    return sorted(bridged)
 
 
 def _hooks(

@@ -80,8 +80,8 @@ class RunAdmin(History):
             if length < 0:
                 raise ValueError
         except ValueError:
-            said = "start and length are whole numbers, and length is not negative"
-            return HttpResponse(said, status=400, content_type="text/plain")
+            message = "start and length are whole numbers, and length is not negative"
+            return HttpResponse(message, status=400, content_type="text/plain")
         try:
             piece = store.read(attempt.log_path, start, length)
         except ValueError as error:

@@ -66,7 +66,7 @@ def in_progress(environment: Environment | None = None) -> QuerySet[Run]:
 
 def first_line(run: Run) -> str:
     """What went wrong first, in a line; for rows of `with_first_failure`."""
-    said = run.error or getattr(run, "failed_reason", "") or run.reason
+    message = run.error or getattr(run, "failed_reason", "") or run.reason
     task = "" if run.error else getattr(run, "failed_task", "") or ""
-    line = first_error_line(said)
+    line = first_error_line(message)
     return f"{task}: {line}" if task and line else line or task

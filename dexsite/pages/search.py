@@ -95,10 +95,10 @@ def _flows(request: HttpRequest, words: list[str]) -> list[Hit]:
         rows = rows.filter(environment=chosen)
     for word in words:
         rows = rows.filter(name__icontains=word)
-    found = sorted(rows[: MOST * 8], key=lambda flow: _rank(flow.name.lower(), words))
+    flows = sorted(rows[: MOST * 8], key=lambda flow: _rank(flow.name.lower(), words))
     return [
         Hit(flow.name, str(flow.environment), reverse("nodes:editor", args=[flow.pk]), "workflow")
-        for flow in found[:MOST]
+        for flow in flows[:MOST]
     ]
 
 
@@ -142,8 +142,8 @@ def _names(manifest: Manifest) -> list[_Named]:
             for row in manifest.rows
             if row.resource_type in LISTED
         ]
-    found: list[_Named] = manifest.memo["search"]
-    return found
+    names: list[_Named] = manifest.memo["search"]
+    return names
 
 
 def _rank(name: str, words: list[str]) -> tuple[int, int]:

@@ -36,16 +36,16 @@ def decide(
         return [Decision(due_time, False, Tick.Outcome.PAUSED) for due_time in due_times]
     on_time = {due_time for due_time in due_times if now - due_time <= grace}
     if missed == Flow.Missed.ALL:
-        wanted = set(due_times[-MOST_AT_ONCE:]) | on_time if not more else set()
+        starting = set(due_times[-MOST_AT_ONCE:]) | on_time if not more else set()
         why = f"more than {MOST_AT_ONCE} due times were missed; the latest {MOST_AT_ONCE} ran"
     elif missed == Flow.Missed.SKIP:
-        wanted = {max(on_time)} if on_time else set()
+        starting = {max(on_time)} if on_time else set()
         why = "dex was not there, and missed runs are left out"
     else:
-        wanted = set() if more else set(due_times[-1:])
+        starting = set() if more else set(due_times[-1:])
         why = "dex was not there; a later due time ran in its place"
     return [
-        Decision(due_time, True) if due_time in wanted else Decision(due_time, False, Tick.Outcome.MISSED, why)
+        Decision(due_time, True) if due_time in starting else Decision(due_time, False, Tick.Outcome.MISSED, why)
         for due_time in due_times
     ]
 

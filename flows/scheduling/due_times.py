@@ -24,14 +24,14 @@ def due_times_in(cron: str, zone: str, after: datetime, until: datetime) -> list
     first, last = after.astimezone(where), until.astimezone(where)
     offset = first.utcoffset() or timedelta()
     times = [timedelta(hours=hour, minutes=minute) for hour in sorted(rules.hours) for minute in sorted(rules.minutes)]
-    made: list[datetime] = []
+    due_times: list[datetime] = []
     day = first.date()
     while day <= last.date():
         if day.month in rules.months and rules.match_day(day):
             midnight = datetime.combine(day, time(), UTC) - offset
-            made += [midnight + moment for moment in times]
+            due_times += [midnight + moment for moment in times]
         day += DAY
-    return [due_time for due_time in made if after < due_time <= until]
+    return [due_time for due_time in due_times if after < due_time <= until]
 
 
 def _keeps_distance(where: tzinfo, after: datetime, until: datetime) -> bool:

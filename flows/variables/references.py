@@ -35,11 +35,11 @@ class Reference:
 
 def references_in(value: Any) -> list[Reference]:
     """Every reference in a text, or in the texts of a list or mapping, each once, in order."""
-    found: dict[Reference, None] = {}
+    references: dict[Reference, None] = {}
     for text in _texts(value):
         for match in _REFERENCE.finditer(text):
-            found[_reference(match)] = None
-    return list(found)
+            references[_reference(match)] = None
+    return list(references)
 
 
 def fill(

@@ -58,9 +58,9 @@ class LoadProgress:
                 kind, message = str(event.get("kind") or "other"), str(event.get("message") or "")
                 row |= {"state": "failed", "kind": kind, "message": message or "its log says why"}
             case "stream_done":
-                told = {key: event[key] for key in ("bytes", "cursor_before", "cursor_after") if event.get(key)}
+                details = {key: event[key] for key in ("bytes", "cursor_before", "cursor_after") if event.get(key)}
                 self._forget(row)
-                row |= {"state": "succeeded", "rows_affected": event.get("rows"), **told}
+                row |= {"state": "succeeded", "rows_affected": event.get("rows"), **details}
                 return row["name"], _result_of(row)
         return None
 

@@ -109,20 +109,20 @@ class Told:
 
 def told_of(packages: Sequence[Package]) -> dict[str, Told]:
     """By name of those packages that have requirements; one query."""
-    asked: dict[str, list[str]] = {}
-    made: dict[str, Told] = {}
+    requirements: dict[str, list[str]] = {}
+    by_name: dict[str, Told] = {}
     for package in packages:
         if package.requirements:
             try:
-                asked[package.name] = requirements_of(package)
+                requirements[package.name] = requirements_of(package)
             except RequirementsError as error:
-                made[package.name] = Told(package.name, problem=str(error))
-    digests = {name: digest_of(lines) for name, lines in asked.items()}
+                by_name[package.name] = Told(package.name, problem=str(error))
+    digests = {name: digest_of(lines) for name, lines in requirements.items()}
     rows = {row.digest: row for row in Virtualenv.objects.filter(digest__in=digests.values())}
-    for name, lines in asked.items():
+    for name, lines in requirements.items():
         row = rows.get(digests[name])
-        made[name] = Told(name, row, len(unpinned(row.lock, lines)) if row is not None else 0)
-    return made
+        by_name[name] = Told(name, row, len(unpinned(row.lock, lines)) if row is not None else 0)
+    return by_name
 
 
 def requirements_of(package: Package) -> list[str]:
@@ -140,13 +140,13 @@ def _row(requirements: Sequence[str]) -> Virtualenv | None:
 
 def _tell(requirements: Sequence[str], row: Virtualenv | None, place: Path, problem: str) -> None:
     """Write the new state for the page, if it has changed. No script fails because it cannot be written."""
-    made = made_of(place)
-    built = datetime.fromtimestamp(made.built, UTC)
+    contents = made_of(place)
+    built = datetime.fromtimestamp(contents.built, UTC)
     news: dict[str, object] = {}
     if problem:
         news |= {"problem": problem, "problem_at": timezone.now()}
     if row is None or row.built_at is None or row.built_at < built:
-        news |= {"lock": list(made.lock), "built_at": built, "host": socket.gethostname()[:200]}
+        news |= {"lock": list(contents.lock), "built_at": built, "host": socket.gethostname()[:200]}
         news |= {} if problem else {"problem": "", "problem_at": None}
     if not news:
         return

@@ -25,9 +25,9 @@ def save_flow(flow: Flow, *, base: Base | None = None, after: Collection[Flow] |
     """
     require("flows.change_flow" if flow.pk else "flows.add_flow")
     follows = bool(after) if after is not None else flow.pk is not None and flow.follows.exists()
-    said = refusal(flow.parameters, cron=flow.cron, follows=follows) or refusal_of_planned(flow, flow.parameters)
-    if said:
-        raise ValidationError({"parameters": said})
+    message = refusal(flow.parameters, cron=flow.cron, follows=follows) or refusal_of_planned(flow, flow.parameters)
+    if message:
+        raise ValidationError({"parameters": message})
     if flow.pk is None:
         with transaction.atomic():
             flow.version = 1

@@ -56,13 +56,13 @@ class Latest:
 
 def latest_loads(environment: Environment | None) -> dict[int, Latest]:
     """Id of a connection -> its latest load: in this environment, or in the one that it was last loaded into."""
-    made: dict[int, Latest] = {}
-    found = Load.objects.select_related("environment__project").order_by("-at")
-    for load in found.filter(environment=environment) if environment else found:
-        before = made.setdefault(load.connection_id, Latest(load.at, load.environment, 0))
+    latest: dict[int, Latest] = {}
+    loads = Load.objects.select_related("environment__project").order_by("-at")
+    for load in loads.filter(environment=environment) if environment else loads:
+        before = latest.setdefault(load.connection_id, Latest(load.at, load.environment, 0))
         if before.environment == load.environment:
-            made[load.connection_id] = replace(before, rows=before.rows + (load.rows or 0))
-    return made
+            latest[load.connection_id] = replace(before, rows=before.rows + (load.rows or 0))
+    return latest
 
 
 @require_safe

@@ -23,12 +23,12 @@ FARTHEST = 50  # steps of a neighbourhood
 
 def _looked_at(request: HttpRequest) -> list[Environment]:
     """The environments that are looked at: the one that ?environment= names, the chosen one, or all."""
-    known = environments(request)
+    rows = environments(request)
     number = request.GET.get("environment", "")
     if (pk := id_of(number)) is not None:
-        return [row for row in known if row.pk == pk]
+        return [row for row in rows if row.pk == pk]
     chosen = chosen_environment(request)
-    return [chosen] if chosen else known
+    return [chosen] if chosen else rows
 
 
 def _manifest(environment: Environment) -> Manifest | None:
@@ -59,7 +59,7 @@ def catalogue(request: HttpRequest) -> HttpResponse:
         "start": start,
     }
     if places:
-        found = listing(
+        page = listing(
             places,
             query=filters["q"],
             tag=filters["tag"],
@@ -70,11 +70,11 @@ def catalogue(request: HttpRequest) -> HttpResponse:
         )
         kept = {name: value for name, value in filters.items() if value}
         context |= {
-            "found": found,
+            "found": page,
             "first": start + 1,
-            "last": start + len(found.entries),
+            "last": start + len(page.entries),
             "earlier": f"?{urlencode({**kept, 'start': max(0, start - PAGE)})}" if start else "",
-            "later": f"?{urlencode({**kept, 'start': start + PAGE})}" if start + PAGE < found.total else "",
+            "later": f"?{urlencode({**kept, 'start': start + PAGE})}" if start + PAGE < page.total else "",
             "drift": drift(row for row, _ in places),
         }
     fragment = getattr(request, "htmx", False) and not request.htmx.boosted  # type: ignore[attr-defined]
@@ -132,13 +132,13 @@ def model(request: HttpRequest, unique_id: str) -> HttpResponse:
 
 def _depth(request: HttpRequest) -> dict[str, int | None]:
     """How far the graph goes: ?up= and ?down= steps, 2 unless said otherwise; "all" is None."""
-    made: dict[str, int | None] = {}
+    depth: dict[str, int | None] = {}
     for name in ("up", "down"):
         typed = request.GET.get(name, "2")
-        made[name] = (
+        depth[name] = (
             None if typed == "all" else min(int(typed), FARTHEST) if typed.isdecimal() and len(typed) < 4 else 2
         )
-    return made
+    return depth
 
 
 @require_safe

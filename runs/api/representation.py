@@ -35,14 +35,14 @@ def flow_line(whole: Whole, flow: Flow) -> dict[str, Any]:
 
 def whole_flow(whole: Whole, flow: Flow, latest: Run | None) -> dict[str, Any]:
     """A flow by itself. Two queries."""
-    said = None
+    schedule = None
     if flow.cron:
-        said = {"cron": flow.cron, "time_zone": flow.time_zone, "sentence": in_words(flow.cron)}
+        schedule = {"cron": flow.cron, "time_zone": flow.time_zone, "sentence": in_words(flow.cron)}
     return {
         **flow_line(whole, flow),
         "description": flow.description,
         "parameters": flow.parameters,
-        "schedule": said,
+        "schedule": schedule,
         "next_starts": [instant(start.at) for start in next_starts_of(flow, NEXT)],
         "latest_run": runs_as_json(whole, [latest])[0] if latest else None,
     }

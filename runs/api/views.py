@@ -76,8 +76,8 @@ def start(request: HttpRequest, flow_id: int) -> JsonResponse:
     Query(request)
     user = acting().user
     assert isinstance(user, AbstractBaseUser)  # the endpoint has authenticated a user
-    key, given = idempotency_key(request), parameters_of(request)
-    opened, replayed = start_once(user, _found(Flow.objects.all(), flow_id, "flow"), given, key)
+    key, parameters = idempotency_key(request), parameters_of(request)
+    opened, replayed = start_once(user, _found(Flow.objects.all(), flow_id, "flow"), parameters, key)
     location = request.build_absolute_uri(reverse("api:run", args=[opened.pk]))
     headers = {"Location": location, **({"Idempotent-Replayed": "true"} if replayed else {})}
     return JsonResponse(_shown(request, opened.pk), status=200 if replayed else 201, headers=headers)
@@ -108,9 +108,9 @@ def cancel(request: HttpRequest, run_id: int) -> JsonResponse:
     """Ask for a run to be cancelled; asked twice is asked once."""
     Query(request)
     row = _found(Run.objects.all(), run_id, "run")
-    asked = cancel_run(row.pk, actor=acting().name)
+    requested = cancel_run(row.pk, actor=acting().name)
     shown = _shown(request, row.pk)
-    if not asked and shown["cancel_requested_at"] is None:
+    if not requested and shown["cancel_requested_at"] is None:
         raise ApiError("run_over", f"Run {row.pk} is over ({shown['state']}).", [{"state": shown["state"]}])
     return JsonResponse(shown, status=202)
 

@@ -199,8 +199,8 @@ class RunningTasks:
                 running.stop_by = now + settings.KILL_GRACE_S
             if running.stop_by is not None and now >= running.stop_by:
                 with about(task=running.claim.task_run_id):
-                    said = "%s did not stop: ending the session of lane %s"
-                    log.warning(said, running.claim.identifier, self.lane_id)
+                    message = "%s did not stop: ending the session of lane %s"
+                    log.warning(message, running.claim.identifier, self.lane_id)
                 running.stop_by = None
                 self.session.kill()
 
@@ -228,6 +228,6 @@ class RunningTasks:
         if in_order:
             retry_until_committed(lambda: hand_over(task, fence, actor=keeper.owner, reason=message), running.held.lost)
         else:
-            said = f"dbt session died: {message}"
-            retry_until_committed(lambda: mark_lost(task, fence, actor=keeper.owner, reason=said), running.held.lost)
+            reason = f"dbt session died: {message}"
+            retry_until_committed(lambda: mark_lost(task, fence, actor=keeper.owner, reason=reason), running.held.lost)
         self._free(running)

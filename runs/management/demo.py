@@ -115,7 +115,7 @@ def git_flow(folder: Path = SAMPLE) -> Flow | None:
 
 def _connections(project: Project, data: Path) -> list[Connection]:
     """The shop's database and its payment files, as connections."""
-    made = []
+    connections = []
     for name, connector, dataset, typed, tables in (
         ("Shop database", "sql_database", DATABASE, {"system": "sqlite", "path": str(data / "shop.sqlite")}, TABLES),
         ("Payment files", "files", FILES, {"place": "local", "folder": str(data / "payments")}, {"payments": {}}),
@@ -127,8 +127,8 @@ def _connections(project: Project, data: Path) -> list[Connection]:
                 typed["tables"] = json.dumps([{"name": "payments", "pattern": "*.csv"}])
             save_connection(row, typed)
             save_streams(row, tables)
-        made.append(row)
-    return made
+        connections.append(row)
+    return connections
 
 
 def _data(folder: Path) -> Path:

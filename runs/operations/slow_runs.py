@@ -33,8 +33,8 @@ def slow_runs(environment: Environment | None, now: datetime) -> list[SlowRun]:
     active = list(_active(environment))
     flows = {run.flow_id for run in active if run.state == RunState.RUNNING and run.flow_id is not None}
     usual = durations(flows=flows) if flows else {}
-    found = [each for run in active if (each := _judge(run, usual.get(run.flow_id or 0), now)) is not None]
-    return sorted(found, key=lambda each: each.since)
+    slow = [each for run in active if (each := _judge(run, usual.get(run.flow_id or 0), now)) is not None]
+    return sorted(slow, key=lambda each: each.since)
 
 
 def _active(environment: Environment | None) -> QuerySet[Run]:

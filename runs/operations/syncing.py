@@ -36,8 +36,8 @@ def sync_if_requested(environment_id: int) -> None:
         log.info("%s does not sync: %s", row, error)
     except Exception as error:  # a full disk, a fault of dex: whoever waits for it must see an end
         log.exception("%s could not be synced", row)
-        said = f"It could not be synced: {type(error).__name__}: {error}"
-        Environment.objects.filter(pk=row.pk).update(sync_error=said[:2000], synced_at=timezone.now())
+        message = f"It could not be synced: {type(error).__name__}: {error}"
+        Environment.objects.filter(pk=row.pk).update(sync_error=message[:2000], synced_at=timezone.now())
     Environment.objects.filter(pk=row.pk, sync_requested_at=row.sync_requested_at).update(sync_requested_at=None)
 
 

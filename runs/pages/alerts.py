@@ -117,8 +117,8 @@ def test(request: HttpRequest, channel_id: int) -> HttpResponse:
 def secret(request: HttpRequest, channel_id: int) -> HttpResponse:
     """Make a new signing secret and show it, in this answer and never again."""
     channel = _channel_or_404(channel_id)
-    made = services.renew_secret(channel)
-    return _page(request, channel, ChannelForm(instance=channel), made)
+    renewed = services.renew_secret(channel)
+    return _page(request, channel, ChannelForm(instance=channel), renewed)
 
 
 @require_POST

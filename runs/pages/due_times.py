@@ -50,9 +50,9 @@ def due(request: HttpRequest, flow_id: int) -> HttpResponse:
 def plan(request: HttpRequest, flow_id: int) -> HttpResponse:
     """Plan one start of a flow for a time, with the values of its parameters."""
     flow = flow_or_404(flow_id)
-    given = request.POST if request.method == "POST" else None
-    when, values = WhenForm(flow, given), StartForm(flow, given)
-    if given is not None and when.is_valid() & values.is_valid():
+    data = request.POST if request.method == "POST" else None
+    when, values = WhenForm(flow, data), StartForm(flow, data)
+    if data is not None and when.is_valid() & values.is_valid():
         try:
             plan_start(flow, when.cleaned_data["at"], parameters=values.values)
         except RunError as error:

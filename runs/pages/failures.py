@@ -51,8 +51,8 @@ def failures(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(Q(text__icontains=query) | Q(note__icontains=query) | Q(example__icontains=query))
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     names: dict[int, list[str]] = {}
-    found = Failure.objects.filter(group__in=[row.pk for row in page]).order_by()
-    for pk, name in found.values_list("group_id", "task_run__run__flow_name").distinct():
+    latest = Failure.objects.filter(group__in=[row.pk for row in page]).order_by()
+    for pk, name in latest.values_list("group_id", "task_run__run__flow_name").distinct():
         names.setdefault(pk, []).append(name)
     lines = [(row, sorted(names.get(row.pk, []))) for row in page]
     context = {

@@ -68,8 +68,8 @@ def flows_with(
     if paused is not None:
         rows = rows.filter(paused=paused)
     if tag:  # JSON containment is PostgreSQL's alone; tags are few
-        known = Flow.objects.values_list("pk", "tags")
-        rows = rows.filter(pk__in=[pk for pk, tags in known if tag in tags])
+        tagged = Flow.objects.values_list("pk", "tags")
+        rows = rows.filter(pk__in=[pk for pk, tags in tagged if tag in tags])
     return rows.order_by("name")
 
 
@@ -104,8 +104,8 @@ def _bars(runs: list[Run]) -> list[Bar]:
     ]
     longest = max(took, default=0) or 1
     first = (STRIP - len(runs)) * (BAR + GAP)
-    made = []
+    bars = []
     for number, (run, seconds) in enumerate(zip(runs, took, strict=True)):
         height = max(LEAST, round(HEIGHT * seconds / longest))
-        made.append(Bar(run, first + number * (BAR + GAP), HEIGHT - height, height))
-    return made
+        bars.append(Bar(run, first + number * (BAR + GAP), HEIGHT - height, height))
+    return bars

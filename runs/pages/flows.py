@@ -134,15 +134,15 @@ def states(request: HttpRequest, flow_id: int) -> HttpResponse:
     """The state of each node in the flow's latest run: {"nodes": {id: {"state", "run_url"}}}."""
     flow = get_object_or_404(Flow, pk=flow_id)
     run = flow.runs.order_by("-pk").first()
-    made: dict[str, dict[str, str]] = {}
+    nodes: dict[str, dict[str, str]] = {}
     if run is not None and acting().may("runs.view_run"):
         url = reverse("runs:run", args=[run.pk])
         by_node: dict[int, set[str]] = {}
         rows = TaskRun.objects.filter(run=run, node__isnull=False).exclude(kind=GATE)
         for node_id, state in rows.values_list("node_id", "state").distinct():
             by_node.setdefault(node_id, set()).add(state)
-        made = {str(pk): {"state": _worst(found), "run_url": url} for pk, found in by_node.items()}
-    return JsonResponse({"nodes": made})
+        nodes = {str(pk): {"state": _worst(of_node), "run_url": url} for pk, of_node in by_node.items()}
+    return JsonResponse({"nodes": nodes})
 
 
 # A node is shown in the first of these states that one of its tasks has.

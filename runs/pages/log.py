@@ -50,7 +50,7 @@ def log(request: HttpRequest, run_id: int, task_run_id: int, fence: int) -> Http
     try:
         first = max(1, line - 200) if line is not None else None
         shown = reading.window(attempt.log_path, first, whole=attempt.ended_at is None)
-        found = reading.search(attempt.log_path, query) if query else None
+        matches = reading.search(attempt.log_path, query) if query else None
     except ValueError as error:
         raise Http404("There is no such log.") from error
     task = attempt.task_run
@@ -64,8 +64,8 @@ def log(request: HttpRequest, run_id: int, task_run_id: int, fence: int) -> Http
         "window": shown,
         "marked": line,
         "query": query,
-        "found": found,
-        "hits": shown_lines(found.hits) if found else [],
+        "found": matches,
+        "hits": shown_lines(matches.hits) if matches else [],
         "earlier": max(1, shown.first - reading.WINDOW + 200) if shown.first > 1 else None,
         "later": shown.last + 201 if shown.last + bool(shown.unfinished) < shown.total else None,
         "goes_on": attempt.ended_at is None and task.state == TaskState.RUNNING and shown.last + 1 >= shown.total,

@@ -46,8 +46,8 @@ class Repeated:
 
     def spec_of(self, key: str) -> dict[str, Any]:
         """What of it goes into the spec of a task."""
-        found: dict[str, Any] = {"since": self.since[key]} if key in self.since else {}
-        return {**found, "batches": self.batches[key]} if key in self.batches else found
+        settings: dict[str, Any] = {"since": self.since[key]} if key in self.since else {}
+        return {**settings, "batches": self.batches[key]} if key in self.batches else settings
 
 
 def repeated(basis: Run, plan: FlowPlan, found: Mapping[str, Decision], choice: Choice) -> Repeated:

@@ -62,8 +62,10 @@ def icon(name: str) -> SafeString:
 @lru_cache(maxsize=32)
 def state_badge(state: str) -> SafeString:
     """A state of a run or task run: icon, word and colour."""
-    known = TaskState(state)
-    return format_html('<span class="badge state-{}">{}{}</span>', known, icon(STATE_ICONS[known]), known.capitalize())
+    task_state = TaskState(state)
+    return format_html(
+        '<span class="badge state-{}">{}{}</span>', task_state, icon(STATE_ICONS[task_state]), task_state.capitalize()
+    )
 
 
 @register.simple_tag

@@ -1,4 +1,4 @@
-"""What stands in braces in a field is filled in, and what cannot be is told so that it can be mended."""
+"""What stands in braces in a field is filled in, and what cannot be is told so that it can be fixed."""
 
 import pytest
 

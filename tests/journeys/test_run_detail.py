@@ -1,4 +1,4 @@
-"""On call: a run is watched, broken, understood, mended and repeated, in a real browser on real runs of dbt."""
+"""On call: a run is watched, broken, understood, fixed and repeated, in a real browser on real runs of dbt."""
 
 import re
 

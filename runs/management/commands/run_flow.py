@@ -43,16 +43,16 @@ class Command(BaseCommand):
         flow = Flow.objects.select_related("environment__project").filter(name=name).first()
         if flow is None:
             raise CommandError(f"There is no flow {name!r}. {_known_flows()}")
-        given = {}
+        parameters = {}
         for pair in param:
             key, separator, value = pair.partition("=")
             if not separator or not key:
                 raise CommandError(f"--param {pair!r} must be NAME=VALUE.")
-            given[key] = value
+            parameters[key] = value
         engine = engine_if_free() if wait else None
         run = None
         try:
-            run = start_run(flow, trigger=Trigger.COMMAND, actor="command", parameters=given)
+            run = start_run(flow, trigger=Trigger.COMMAND, actor="command", parameters=parameters)
             if wait:
                 engine = wait_for(run, engine)
         except ParameterError as error:

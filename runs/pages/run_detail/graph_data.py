@@ -66,10 +66,10 @@ _COLUMNS = ("pk", "kind", "identifier", "resource_type", "state", "node_name", "
 
 
 def _children(pairs: Iterable[tuple[int, int]], rows: Collection[int]) -> dict[int, set[int]]:
-    made: dict[int, set[int]] = {pk: set() for pk in rows}
+    children: dict[int, set[int]] = {pk: set() for pk in rows}
     for up, down in pairs:
-        made[up].add(down)
-    return made
+        children[up].add(down)
+    return children
 
 
 def _without_gates(pairs: list[tuple[int, int]], tasks: set[int], rows: Collection[int]) -> set[tuple[int, int]]:
@@ -150,11 +150,11 @@ def node_state(counts: Counter[str]) -> str:
 
 def states_of(run: Run, task_ids: Collection[int] | None = None) -> dict[str, str]:
     """State by id of the cards: tasks by their id, nodes by their name; `task_ids`: those alone, and all nodes."""
-    found = TaskRun.objects.filter(run=run).exclude(kind=GATE).values_list("pk", "node_name", "state")
+    rows = TaskRun.objects.filter(run=run).exclude(kind=GATE).values_list("pk", "node_name", "state")
     nodes: dict[str, Counter[str]] = {}
-    made: dict[str, str] = {}
-    for pk, name, state in found:
+    states: dict[str, str] = {}
+    for pk, name, state in rows:
         nodes.setdefault(name, Counter())[state] += 1
         if task_ids is None or pk in task_ids:
-            made[str(pk)] = state
-    return made | {name: node_state(counts) for name, counts in nodes.items()}
+            states[str(pk)] = state
+    return states | {name: node_state(counts) for name, counts in nodes.items()}

@@ -22,10 +22,10 @@ def graph_scope(given: Mapping[str, str], run: Run, total: int, task: TaskRun | 
     tasks = tasks_of(run).order_by("position")
     pk = id_of(given.get("near", ""))
     near = tasks.filter(pk=pk).first() if pk is not None else None
-    found: list[TaskRun] = []
+    matches: list[TaskRun] = []
     if find and near is None:
-        found = list(tasks.filter(identifier__icontains=find)[: MOST_FOUND + 1])
-        near = next((row for row in found if row.identifier == find or len(found) == 1), None)
+        matches = list(tasks.filter(identifier__icontains=find)[: MOST_FOUND + 1])
+        near = next((row for row in matches if row.identifier == find or len(matches) == 1), None)
     distance = _distance(given.get("distance", ""))
     collapsed = near is None and is_collapsed(given, total)
     query: dict[str, Any] = {}
@@ -43,8 +43,8 @@ def graph_scope(given: Mapping[str, str], run: Run, total: int, task: TaskRun | 
         "distance": distance,
         "furthest": FURTHEST,
         "find": find,
-        "found": found[:MOST_FOUND] if near is None else [],
-        "found_more": len(found) > MOST_FOUND,
+        "found": matches[:MOST_FOUND] if near is None else [],
+        "found_more": len(matches) > MOST_FOUND,
         "collapsed": collapsed,
         "graph_query": urlencode(query),
         "nodes": list(dict.fromkeys(tasks.values_list("node_name", flat=True))),
@@ -57,5 +57,5 @@ def is_collapsed(given: Mapping[str, str], total: int) -> bool:
 
 
 def _distance(text: str) -> int:
-    wanted = int(text) if text.isdecimal() and len(text) < 3 else DISTANCE
-    return min(max(wanted, 1), FURTHEST)
+    distance = int(text) if text.isdecimal() and len(text) < 3 else DISTANCE
+    return min(max(distance, 1), FURTHEST)

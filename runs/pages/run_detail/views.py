@@ -31,7 +31,7 @@ from runs.pages.run_detail.summary import expected_end, family_of, summary_of, v
 from runs.pages.run_detail.table import SORTS, Filters, moved_since, table, tasks_of
 from runs.pages.run_detail.timeline import timeline_of
 from runs.pages.run_detail.waiting import pool_wait
-from runs.pages.run_list.repeating import mended
+from runs.pages.run_list.repeating import fixed
 from runs.planning import reruns
 from runs.planning.kept_settings import Choice
 from runs.planning.rerun_decisions import MODES, Scope
@@ -220,10 +220,10 @@ def cancel(request: HttpRequest, run_id: int) -> HttpResponse:
     else:
         run.refresh_from_db()
         by = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
-        said = (
+        reason = (
             f"was being cancelled already{by}" if run.cancel_requested_at else "was over before it could be cancelled"
         )
-        messages.warning(request, f"{run} {said}.")
+        messages.warning(request, f"{run} {reason}.")
     return redirect("runs:run", run.pk)
 
 
@@ -244,14 +244,14 @@ def cancel_task(request: HttpRequest, run_id: int, task_run_id: int) -> HttpResp
 def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
     """What a rerun would do (?mode=, ?key= several, ?revision=), and by POST with `start`, the rerun."""
     run = _run_or_404(run_id)
-    given = request.POST if request.method == "POST" else request.GET
-    chosen = [key[:500] for key in given.getlist("key")][:5000]
+    data = request.POST if request.method == "POST" else request.GET
+    chosen = [key[:500] for key in data.getlist("key")][:5000]
     usual_mode = "selected" if chosen else "failed"
     if not chosen and run.is_over and not reruns.basis_of(run).task_runs.exclude(state__in=DONE).exists():
         usual_mode = "all"
-    mode = given.get("mode") if given.get("mode") in MODES else usual_mode
-    revision = reruns.NEWEST if given.get("revision") == reruns.NEWEST else reruns.SAME
-    choice = Choice.of(given)
+    mode = data.get("mode") if data.get("mode") in MODES else usual_mode
+    revision = reruns.NEWEST if data.get("revision") == reruns.NEWEST else reruns.SAME
+    choice = Choice.of(data)
     form = StartForm(run.flow, request.POST if "start" in request.POST else None) if run.flow else None
     if form is not None:
         for name, value in run.parameters.items():
@@ -289,7 +289,7 @@ def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
         "choice": choice,
         **_kept(run),
         "problem": problem,
-        "mended": mended(run) if run.is_over and run.state != RunState.SUCCEEDED and not chosen else "",
+        "fixed": fixed(run) if run.is_over and run.state != RunState.SUCCEEDED and not chosen else "",
         "key": request.POST.get("form") or secrets.token_urlsafe(12),
     }
     template = "runs/_rerun.html" if getattr(request, "htmx", False) else "runs/rerun.html"

@@ -109,6 +109,6 @@ def _text(query: str) -> Q:
         names &= Q(name__icontains=word)
         named &= Q(flow_name__icontains=word)
     # The names of flows are few and those of runs are many; only a deleted flow is known by its runs alone.
-    found = Q(flow__in=Flow.objects.filter(names).values("pk")) | (Q(flow__isnull=True) & named)
+    matching = Q(flow__in=Flow.objects.filter(names).values("pk")) | (Q(flow__isnull=True) & named)
     number = id_of(query.removeprefix("#"))
-    return found if number is None else Q(pk=number) | found
+    return matching if number is None else Q(pk=number) | matching

@@ -51,13 +51,13 @@ def page_of(filters: Filters, environment: Environment | None, zone: ZoneInfo) -
     top = Run.objects.aggregate(latest=Max("id"))["latest"] or 0
     rows = runs_with(filters, environment, zone).select_related("triggered_by", "acknowledgement")
     rows = rows.defer("warnings", "drift", "parameters", "scope")
-    found = newest(rows, PAGE + 1, before=top + 1 if filters.before is None else min(filters.before, top + 1))
-    runs = found[:PAGE]
+    newest_runs = newest(rows, PAGE + 1, before=top + 1 if filters.before is None else min(filters.before, top + 1))
+    runs = newest_runs[:PAGE]
     errors = _errors([run.pk for run in runs if run.state == RunState.FAILED])
     counts = _counts([run.pk for run in runs])
     return Listed(
         lines=[Line(run, *counts.get(run.pk, (0, 0, "")), errors.get(run.pk, ""), str(run.pk)) for run in runs],
-        older=runs[-1].pk if len(found) > PAGE else None,
+        older=runs[-1].pk if len(newest_runs) > PAGE else None,
         seen=seen,
         top=top,
         watched=[run.pk for run in runs if not run.is_over],

@@ -84,12 +84,12 @@ def bulk(request: HttpRequest) -> HttpResponse:
     if request.POST.get("scope") == "filter":
         zone = viewers_zone(request)
         upto = id_of(request.POST.get("upto", "")) or 0
-        found = that_fit(name, filters, chosen_environment(request), zone, key=key, upto=upto)
-        if found and name == "rerun":
-            return plan_page(request, found[:MOST], key=key, back=filters.query_with_page, more=len(found) > MOST)
-        if found and "sure" not in request.POST:
-            return _ask(request, name, found, filters, upto)
-        chosen, more = found[:MOST], len(found) > MOST
+        matching = that_fit(name, filters, chosen_environment(request), zone, key=key, upto=upto)
+        if matching and name == "rerun":
+            return plan_page(request, matching[:MOST], key=key, back=filters.query_with_page, more=len(matching) > MOST)
+        if matching and "sure" not in request.POST:
+            return _ask(request, name, matching, filters, upto)
+        chosen, more = matching[:MOST], len(matching) > MOST
     else:
         chosen, more = _chosen(request), False
         if not chosen:
@@ -97,10 +97,10 @@ def bulk(request: HttpRequest) -> HttpResponse:
             return redirect(back)
         if name == "rerun":
             return plan_page(request, chosen, key=key, back=filters.query_with_page)
-    made = ACTIONS[name].do(chosen, key, note)
-    tell = messages.success if made.done else messages.warning
+    outcome = ACTIONS[name].do(chosen, key, note)
+    tell = messages.success if outcome.done else messages.warning
     rest = f" More runs fit; once again takes the next {MOST}." if more else ""
-    tell(request, said(name, made) + rest)
+    tell(request, said(name, outcome) + rest)
     return redirect(back)
 
 
@@ -120,9 +120,9 @@ def _repeat(request: HttpRequest, filters: Filters, back: str, key: str) -> Http
     if not chosen:
         messages.warning(request, "No run was chosen, and nothing was started.")
         return redirect(back)
-    made = rerun_all(chosen, key=key, revision=revision, keys=keys, known=numbers(request.POST, "known"))
-    tell = messages.success if made.done else messages.warning
-    tell(request, said("rerun", made))
+    outcome = rerun_all(chosen, key=key, revision=revision, keys=keys, known=numbers(request.POST, "known"))
+    tell = messages.success if outcome.done else messages.warning
+    tell(request, said("rerun", outcome))
     return redirect(back)
 
 
