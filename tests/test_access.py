@@ -286,7 +286,7 @@ def allowed(role, least):
 
 
 def decision(response, path):
-    """What an answer says about leave: "in", "login", "refused", "no token" or "no method"."""
+    """What an answer says about permission: "in", "login", "refused", "no token" or "no method"."""
     if response.status_code == 302 and response["Location"].startswith("/admin/login/"):
         return "login"
     if response.status_code in (401, 403, 405):

@@ -168,7 +168,7 @@ def test_a_poll_brings_the_rows_that_moved_and_the_head():
 
 
 @pytest.mark.django_db
-def test_a_viewer_sees_no_button_and_without_leave_no_log():
+def test_a_viewer_sees_no_button_and_without_permission_no_log():
     run = ran({"b": {"end": "fail"}})
     viewer = ann("runs.view_run")
     page = viewer.open(f"/runs/{run.pk}/")
