@@ -36,12 +36,12 @@ class OfferedLookups(ModelAdmin):
 
         class Offered(base):  # type: ignore[misc, valid-type]
             def get_filters(self, request: HttpRequest) -> Any:
-                made = super().get_filters(request)
+                result = super().get_filters(request)
                 dates = self.date_hierarchy
                 internal = {f"{dates}__gte", f"{dates}__lt"} if dates else set()  # what Django makes of year and month
-                if unknown := sorted(set(made[2]) - internal):
+                if unknown := sorted(set(result[2]) - internal):
                     raise DisallowedModelAdminLookup(f"This list has no filter {unknown[0][:100]}.")
-                return made
+                return result
 
         return Offered
 
@@ -54,9 +54,9 @@ class OfferedLookups(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list; an order that no click makes is no order."""
         if len(request.GET.get(ORDER_VAR, "")) > LONGEST_ORDER:
-            given = request.GET.copy()
-            del given[ORDER_VAR]
-            return redirect(f"{request.path}?{given.urlencode()}")
+            query = request.GET.copy()
+            del query[ORDER_VAR]
+            return redirect(f"{request.path}?{query.urlencode()}")
         return super().changelist_view(request, extra_context)
 
 

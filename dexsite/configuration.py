@@ -16,7 +16,7 @@ FALSE = {"0", "false", "no", "off"}
 class Reader:
     """Collects values and complaints; `check()` raises them together.
 
-    One restart should be enough to mend a configuration, so a bad value does not hide the next one.
+    One restart should be enough to repair a configuration, so a bad value does not hide the next one.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -59,8 +59,8 @@ class Reader:
         try:
             value = kind(raw)
         except ValueError:
-            wanted = "a whole number" if kind is int else "a number"
-            self.complain(f"{name}={raw!r} is not {wanted}; leave it out for {default}")
+            description = "a whole number" if kind is int else "a number"
+            self.complain(f"{name}={raw!r} is not {description}; leave it out for {default}")
             return default
         if not least <= value < float("inf"):
             self.complain(f"{name}={raw!r} must be at least {least}")
@@ -97,17 +97,17 @@ def mail_server(url: str) -> tuple[str, int, str, str, bool, bool] | None:
         return "", 0, "", "", False, False
     try:
         parts = urlsplit(url)
-        given = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-        port = parts.port or {"smtp": 587 if given.get("tls") == "1" else 25, "smtps": 465}[parts.scheme]
+        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        port = parts.port or {"smtp": 587 if options.get("tls") == "1" else 25, "smtps": 465}[parts.scheme]
     except (ValueError, KeyError):
         return None
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or given.get("tls", "0") not in ("0", "1"):
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or options.get("tls", "0") not in ("0", "1"):
         return None
-    if given.keys() - {"tls"} or parts.path not in ("", "/"):
+    if options.keys() - {"tls"} or parts.path not in ("", "/"):
         return None
     secure = parts.scheme == "smtps"
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    return parts.hostname, port, user, password, given.get("tls") == "1" and not secure, secure
+    return parts.hostname, port, user, password, options.get("tls") == "1" and not secure, secure
 
 
 def broker_tls(url: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""What stands around every page: the menu, the environment switch."""
+"""What frames every page: the menu and the choice of environment."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,8 +95,8 @@ def entries_for(request: HttpRequest) -> Iterator[tuple[str, Entry, str]]:
                 yield section, entry, reverse(entry.view)
 
 
-class Chrome:
-    """Read by templates/base.html alone: a fragment that leaves the chrome out pays nothing for it."""
+class Navigation:
+    """Read by templates/base.html alone: a fragment without it pays nothing for it."""
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
@@ -118,15 +118,15 @@ class Chrome:
 
     @property
     def environments(self) -> list[Environment]:
-        """What the switch offers."""
+        """The environments to choose from."""
         return environments(self.request)
 
     @property
     def environment(self) -> Environment | None:
-        """What it stands on; None for all environments."""
+        """The chosen one; None for all environments."""
         return chosen_environment(self.request)
 
 
-def navigation(request: HttpRequest) -> dict[str, Chrome]:
+def navigation(request: HttpRequest) -> dict[str, Navigation]:
     """The context processor."""
-    return {"chrome": Chrome(request)}
+    return {"navigation": Navigation(request)}

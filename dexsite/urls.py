@@ -7,7 +7,7 @@ from dexsite.pages import views
 from dexsite.pages.health import healthz, metrics, readyz
 from dexsite.pages.status import status
 from runs.api.pushes import pushed
-from runs.pages.run_list import views as listing
+from runs.pages.run_list import views as run_list
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
@@ -17,8 +17,8 @@ urlpatterns = [
     path("environment/", views.switch_environment, name="switch-environment"),
     path("status/", status, name="status"),
     path("search/", views.search, name="search"),
-    path("runs/", listing.runs, name="runs"),
-    path("hooks/git/<int:project_id>/", pushed, name="pushed"),
+    path("runs/", run_list.runs, name="runs"),
+    path("hooks/git/<id:project_id>/", pushed, name="pushed"),
     path("api/", include("runs.api.urls")),
     path("", include("flows.urls")),
     path("", include("nodes.urls")),

@@ -1,6 +1,6 @@
 """Who acts, and what they may: every service asks here before it writes.
 
-The person is ambient, as the active time zone is: a middleware sets the request's user, so that no door can forget
+The person is ambient, as the active time zone is: a middleware sets the request's user, so that no caller can forget
 to pass one on. Outside of requests the system itself acts (commands, the engine, the clock), which may everything.
 Permissions are Django's; the groups that bundle them are seeded by a migration (`ROLES`).
 """
@@ -95,9 +95,9 @@ class ActingMiddleware:
 
 def role_permissions(role: str) -> set[str]:
     """Everything a role may, the roles below it included."""
-    made: set[str] = set()
+    result: set[str] = set()
     for name, permissions in ROLES.items():
-        made.update(permissions)
+        result.update(permissions)
         if name == role:
-            return made
+            return result
     raise KeyError(role)

@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from flows.model_admins import ObjectActions, ReadOnly
 from flows.models import Environment, LogIn, Project, Revision
-from flows.object_actions import ObjectActions
 from flows.projects.forms import EnvironmentForm, ProjectForm
 from flows.scheduling import beat
 from flows.variables.encryption import Unreadable
@@ -26,8 +26,8 @@ def _forget_what_was_wrong(environments: QuerySet[Environment]) -> None:
 
 
 def _say_to_sync(model_admin: admin.ModelAdmin, request: HttpRequest, who: str) -> None:
-    said = f"{who}: until then, nodes show the models of what was parsed last."
-    model_admin.message_user(request, said, messages.WARNING)
+    message = f"{who}: until then, nodes show the models of what was parsed last."
+    model_admin.message_user(request, message, messages.WARNING)
 
 
 @admin.register(Project)
@@ -66,8 +66,8 @@ class ProjectAdmin(admin.ModelAdmin):
         if project.pk is None:
             return "Save the project first."
         address = reverse("flows:pushes", args=[project.pk])
-        said = "Syncs at every push" if project.push_secret else "Sync at every push"
-        return format_html('<a href="{}">{}</a>', address, said)
+        label = "Syncs at every push" if project.push_secret else "Sync at every push"
+        return format_html('<a href="{}">{}</a>', address, label)
 
     def save_model(self, request: HttpRequest, obj: Project, form: forms.ModelForm, change: bool) -> None:
         """Save it by its service."""
@@ -103,8 +103,8 @@ class EnvironmentAdmin(ObjectActions):
         revision = environment.current_revision
         if revision is None:
             return "Never synced."
-        said = f"{revision.subject}, by {revision.author}" if revision.subject else ""
-        return f"{revision} {said}".strip()
+        subject = f"{revision.subject}, by {revision.author}" if revision.subject else ""
+        return f"{revision} {subject}".strip()
 
     @admin.display(description="left out")
     def left_out(self, environment: Environment) -> str:
@@ -125,7 +125,7 @@ class EnvironmentAdmin(ObjectActions):
 
 
 @admin.register(LogIn)
-class LogInAdmin(admin.ModelAdmin):
+class LogInAdmin(ReadOnly):
     """Who tried to log in, to look at."""
 
     list_display = ("at", "who", "address", "ended", "refused")
@@ -144,18 +144,6 @@ class LogInAdmin(admin.ModelAdmin):
     def who(self, row: LogIn) -> str:
         """The user; a name that nobody has is not kept."""
         return row.name or "a name that nobody has"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds one here."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes one here."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes one here."""
-        return False
 
 
 @admin.register(Revision)
@@ -184,8 +172,8 @@ class RevisionAdmin(admin.ModelAdmin):
     @admin.display(description="resources")
     def counts(self, revision: Revision) -> str:
         """How many resources of each type, the most first."""
-        found = [(number, kind) for kind, number in revision.resources.items() if isinstance(number, int) and number]
-        ordered = sorted(found, key=lambda each: (-each[0], each[1]))
+        counts = [(number, kind) for kind, number in revision.resources.items() if isinstance(number, int) and number]
+        ordered = sorted(counts, key=lambda each: (-each[0], each[1]))
         return ", ".join(f"{n} {kind.replace('_', ' ')}{'' if n == 1 else 's'}" for n, kind in ordered) or "-"
 
     def has_add_permission(self, request: HttpRequest) -> bool:

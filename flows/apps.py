@@ -9,10 +9,12 @@ class FlowsConfig(AppConfig):
     name = "flows"
 
     def ready(self) -> None:
-        """Registers the system checks, and tells what starts processes how this installation is configured."""
+        """Registers `<id:...>` for addresses and the system checks, and configures what starts processes."""
         from django.conf import settings
+        from django.urls import register_converter
 
-        from flows.infra import process
+        from flows.infra import ids, process
         from flows.projects import checks  # noqa: F401 - importing registers the checks
 
+        register_converter(ids.IdConverter, "id")
         process.configure(home=settings.DEX_HOME, bubblewrap=settings.BUBBLEWRAP)

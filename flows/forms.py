@@ -281,9 +281,9 @@ class SettingsForm(FlowForm):
         }
         environment: Any = self.fields["environment"]
         environment.empty_label = "Choose an environment"
-        known = list(environment.queryset[:2])
-        if flow is None and len(known) == 1 and not self.initial.get("environment"):
-            self.initial["environment"] = known[0]
+        first_two = list(environment.queryset[:2])
+        if flow is None and len(first_two) == 1 and not self.initial.get("environment"):
+            self.initial["environment"] = first_two[0]
         others = Flow.objects.exclude(pk=flow.pk) if flow else Flow.objects.all()
         self.fields["after"].queryset = others  # type: ignore[attr-defined]
         self.initial.setdefault("after", list(flow.follows.values_list("up_id", flat=True)) if flow else [])

@@ -86,7 +86,9 @@ class Environment(models.Model):
     sync_notes = models.JSONField(
         default=list, blank=True, editable=False, help_text="What a commit has that is left out"
     )
-    sync_asked_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since when a sync is wanted")
+    sync_requested_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when a sync is wanted"
+    )
     synced_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
@@ -148,8 +150,8 @@ class Revision(models.Model):
             return f"content {self.fingerprint}"
         if self.local_changes is False:
             return f"commit {self.commit}"
-        known = "with local changes" if self.local_changes else "perhaps with local changes"
-        return f"commit {self.commit} {known}: content {self.fingerprint}"
+        changes = "with local changes" if self.local_changes else "perhaps with local changes"
+        return f"commit {self.commit} {changes}: content {self.fingerprint}"
 
     @property
     def exists_on_disk(self) -> bool:
@@ -215,8 +217,7 @@ class Flow(models.Model):
         "otherwise for some kinds of tasks",
         default=dict,
         blank=True,
-        help_text="What is left empty is as above; what a step says itself comes first. "
-        "Tests of one model belong to it.",
+        help_text="What is left empty is as above; a node's own settings come first. Tests of one model belong to it.",
     )
     allow_empty = models.BooleanField(default=False, help_text="A run without any task succeeds instead of failing")
     parameters = models.JSONField(

@@ -21,8 +21,8 @@ class ParameterError(ValueError):
 def _flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    return known[str(value).strip().lower()]
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    return words[str(value).strip().lower()]
 
 
 def _text(value: Any) -> str:
@@ -90,12 +90,12 @@ def check_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]
 
     Raises ParameterError for a name that is not declared, a value of the wrong type, or a required one missing.
     """
-    known = {entry["name"]: entry for entry in declared}
-    if unknown := sorted(set(given) - set(known)):
-        has = f"It declares {', '.join(known)}." if known else "It declares none."
+    by_name = {entry["name"]: entry for entry in declared}
+    if unknown := sorted(set(given) - set(by_name)):
+        has = f"It declares {', '.join(by_name)}." if by_name else "It declares none."
         raise ParameterError(f"The flow has no parameter {', '.join(map(repr, unknown))}. {has}")
     values = {}
-    for name, entry in known.items():
+    for name, entry in by_name.items():
         value = given.get(name, entry.get("default"))
         if value is None:
             if entry.get("required"):
@@ -112,21 +112,21 @@ def without_a_value(declared: Declarations) -> list[str]:
 
 def wrong_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, str]:
     """Everything that `check_values` would refuse at once: name of the parameter -> what is wrong with it."""
-    known = {entry["name"]: entry for entry in declared}
+    by_name = {entry["name"]: entry for entry in declared}
     wrong = {}
-    for name in [*known, *sorted(set(given) - set(known))]:
+    for name in [*by_name, *sorted(set(given) - set(by_name))]:
         try:
-            check_values([known[name]] if name in known else declared, {name: given[name]} if name in given else {})
+            check_values([by_name[name]] if name in by_name else declared, {name: given[name]} if name in given else {})
         except ParameterError as error:
             wrong[name] = str(error)
     return wrong
 
 
 def _convert(name: str, kind: str, value: Any) -> Any:
-    convert, wanted = TYPES[kind]
+    convert, description = TYPES[kind]
     try:
         if isinstance(value, list | Mapping) or (isinstance(value, float) and not math.isfinite(value)):
             raise ValueError
         return convert(value)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise ParameterError(f"Parameter {name} must be {wanted}, not {str(value)[:80]!r}.") from error
+        raise ParameterError(f"Parameter {name} must be {description}, not {str(value)[:80]!r}.") from error

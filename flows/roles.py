@@ -24,8 +24,8 @@ def seed_roles(apps: Any = installed) -> None:
     Group, Permission = apps.get_model("auth", "Group"), apps.get_model("auth", "Permission")
     for role in ROLES:
         group, _ = Group.objects.get_or_create(name=role)
-        wanted = Q(pk__in=())
+        permissions = Q(pk__in=())
         for name in role_permissions(role):
             label, codename = name.split(".")
-            wanted |= Q(content_type__app_label=label, codename=codename)
-        group.permissions.add(*Permission.objects.filter(wanted))
+            permissions |= Q(content_type__app_label=label, codename=codename)
+        group.permissions.add(*Permission.objects.filter(permissions))

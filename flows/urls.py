@@ -7,6 +7,6 @@ from flows import views
 app_name = "flows"
 urlpatterns = [
     path("tokens/", views.tokens, name="tokens"),
-    path("projects/<int:project_id>/pushes/", views.pushes, name="pushes"),
-    path("tokens/<int:token_id>/revoke/", views.revoke_token, name="revoke_token"),
+    path("projects/<id:project_id>/pushes/", views.pushes, name="pushes"),
+    path("tokens/<id:token_id>/revoke/", views.revoke_token, name="revoke_token"),
 ]

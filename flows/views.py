@@ -18,7 +18,6 @@ from flows.variables.encryption import Unreadable
 from flows.variables.sealed import problem_of
 
 PAGE = 50
-LARGEST_ID = 2**63
 
 
 @never_cache
@@ -30,18 +29,18 @@ def tokens(request: HttpRequest) -> HttpResponse:
     the name is taken.
     """
     form = TokenForm(request.POST if request.method == "POST" else None)
-    made: Token | None = None
+    token: Token | None = None
     secret = ""
     if request.method == "POST" and form.is_valid():
         try:
-            made, secret = issue(form.cleaned_data["name"], form.expires_at)
+            token, secret = issue(form.cleaned_data["name"], form.expires_at)
         except TokenError as error:
             form.add_error("name", str(error))
         else:
             form = TokenForm()
     context = {
         "form": form,
-        "made": made,
+        "made": token,
         "secret": secret,
         "address": request.build_absolute_uri(reverse("api:flows")),
         "page": Paginator(tokens_to_see(), PAGE).get_page(request.GET.get("page")),
@@ -54,7 +53,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
 @require_POST
 def revoke_token(request: HttpRequest, token_id: int) -> HttpResponse:
     """Revoke a token, one's own or that of somebody whom one may see."""
-    token = get_object_or_404(tokens_to_see(), pk=token_id if token_id < LARGEST_ID else None)
+    token = get_object_or_404(tokens_to_see(), pk=token_id)
     if revoke(token):
         messages.success(request, f"The token {token.name} is revoked: nobody gets in with it any more.")
     else:
@@ -67,7 +66,7 @@ def revoke_token(request: HttpRequest, token_id: int) -> HttpResponse:
 @permission_required("flows.change_project", raise_exception=True)
 def pushes(request: HttpRequest, project_id: int) -> HttpResponse:
     """How the host of a project's repository tells of pushes; a POST makes a fresh key, shown in this answer alone."""
-    project = get_object_or_404(Project, pk=project_id if project_id < LARGEST_ID else None)
+    project = get_object_or_404(Project, pk=project_id)
     secret = ""
     if request.method == "POST" and "stop" in request.POST:
         credentials.keep(project, "push_secret", "")

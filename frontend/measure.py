@@ -66,7 +66,7 @@ def canvas(steps: int, arrows: int) -> dict[str, Any]:
     nodes = [
         {
             "id": n,
-            "name": f"Step number {n} of this flow",
+            "name": f"Node number {n} of this flow",
             "kind": kinds[n % 3],
             "kind_label": kinds[n % 3].capitalize(),
             "kind_icon": "boxes",
@@ -249,7 +249,7 @@ def main() -> None:
         idle = move(page, 2, lambda gone: page.wait_for_timeout(50))
         print(f"{'an empty page':44}{idle}")
         for name, what, acts in (
-            ("canvas", f"flow, {chosen.steps} steps, {chosen.links} links", (pan, zoom, drag)),
+            ("canvas", f"flow, {chosen.steps} nodes, {chosen.links} links", (pan, zoom, drag)),
             ("lineage", f"graph, {chosen.models} models, {chosen.edges} edges", (pan, zoom)),
         ):
             if chosen.only not in (None, name):

@@ -11,6 +11,7 @@ from django.db.models import Count, Max
 from django.urls import reverse
 
 from flows.access import acting
+from flows.infra import ids
 from flows.models import Flow
 from nodes import kinds, services
 from nodes.catalogue import model_url
@@ -22,7 +23,6 @@ from nodes.models import Link, Node, Task
 MOST_OPERATIONS = 500
 MOST_MODELS = 200  # that a card lists
 FARTHEST = 1e6  # pixels from the middle of the canvas
-LARGEST_ID = 2**63
 _KEPT = 32
 _known: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
@@ -190,7 +190,7 @@ def _node(flow: Flow, pk: int) -> Node:
 
 def _id(operation: Mapping[str, Any], name: str) -> int:
     value = operation.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LARGEST_ID:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= ids.LARGEST:
         raise OperationError(f"{name} is a whole number.")
     return value
 

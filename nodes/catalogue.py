@@ -49,14 +49,14 @@ class Listing:
 def listing(
     places: Sequence[tuple[Environment, Manifest]],
     *,
-    asked: str = "",
+    query: str = "",
     tag: str = "",
     kind: str = "",
     use: str = "",
     start: int = 0,
     count: int = 100,
 ) -> Listing:
-    """The resources of which name, path, tags or description hold `asked`; one that several environments have is
+    """The resources of which name, path, tags or description hold `query`; one that several environments have is
     listed for each. `use` is "none" (in no flow of its environment), "several" or empty.
     """
     rows = [
@@ -66,12 +66,12 @@ def listing(
         for row in manifest.rows
         if row.resource_type in LISTED
     ]
-    made = Listing(
+    result = Listing(
         tags=sorted({tag for row, _, _ in rows for tag in row.tags}),
         types=sorted({row.resource_type for row, _, _ in rows}),
     )
-    words = asked.lower().split()
-    found = []
+    words = query.lower().split()
+    entries = []
     for row, environment, flows in rows:
         if (tag and tag not in row.tags) or (kind and row.resource_type != kind):
             continue
@@ -81,27 +81,27 @@ def listing(
         entry = Entry(row, environment, flows.get(row.unique_id, ()))
         if (use == "none" and (entry.flows or not entry.is_built)) or (use == "several" and len(entry.flows) < 2):
             continue
-        found.append(entry)
+        entries.append(entry)
     names = {environment.pk: str(environment) for environment, _ in places}
-    found.sort(
+    entries.sort(
         key=lambda entry: (
             LISTED.index(entry.resource.resource_type),
             entry.resource.identifier,
             names[entry.environment.pk],
         )
     )
-    made.total, made.entries = len(found), found[start : start + count]
-    return made
+    result.total, result.entries = len(entries), entries[start : start + count]
+    return result
 
 
 def flows_of(environment: Environment) -> dict[str, tuple[tuple[int, str], ...]]:
     """unique_id -> the flows of an environment that build it, as (id, name)."""
-    made: dict[str, dict[int, str]] = {}
+    by_model: dict[str, dict[int, str]] = {}
     rows = Task.objects.filter(node__flow__environment=environment, runs=True, built_by="").order_by("node__flow__name")
     for unique_id, makes, pk, name in rows.values_list("unique_id", "makes", "node__flow_id", "node__flow__name"):
         for each in makes or (unique_id,):
-            made.setdefault(each, {})[pk] = name
-    return {unique_id: tuple(flows.items()) for unique_id, flows in made.items()}
+            by_model.setdefault(each, {})[pk] = name
+    return {unique_id: tuple(flows.items()) for unique_id, flows in by_model.items()}
 
 
 class _Column(msgspec.Struct):
@@ -124,8 +124,8 @@ class _Collections(msgspec.Struct):
 
 @lru_cache(maxsize=256)
 def _detail(path: str, unique_id: str) -> _Detail:
-    found = msgspec.json.decode(Path(path).read_bytes(), type=_Collections)
-    raw = found.nodes.get(unique_id) or found.sources.get(unique_id) or found.exposures.get(unique_id)
+    collections = msgspec.json.decode(Path(path).read_bytes(), type=_Collections)
+    raw = collections.nodes.get(unique_id) or collections.sources.get(unique_id) or collections.exposures.get(unique_id)
     return msgspec.json.decode(raw, type=_Detail) if raw is not None else _Detail()
 
 
@@ -155,10 +155,10 @@ def columns_of(revision: Revision, manifest: Manifest, unique_id: str) -> tuple[
             tests.setdefault(row.column_name, []).append(row.test_name or row.name)
         else:
             whole.append(row)
-    known = {column.name or name: column for name, column in detail.columns.items()}
+    described = {column.name or name: column for name, column in detail.columns.items()}
     columns = [
         Column(name, column.description, column.data_type or "", tuple(sorted(tests.pop(name, ()))))
-        for name, column in known.items()
+        for name, column in described.items()
     ]
     columns += [Column(name, "", "", tuple(sorted(names))) for name, names in sorted(tests.items())]
     return columns, whole, detail.raw_code

@@ -73,7 +73,7 @@ def plan_flow(
         raise FlowError(plan.problems)
     sound = {pk: result for pk, result in expanded.items() if not result.errors}
     steps = [
-        ordering.Step(pk, node.name, node.position, sound[pk].specs, node.command != Node.Command.TEST)
+        ordering.ExpandedNode(pk, node.name, node.position, sound[pk].specs, node.command != Node.Command.TEST)
         for pk, node in nodes.items()
         if pk in sound
     ]
@@ -136,7 +136,7 @@ def write_tasks(plan: FlowPlan, *, reason: str) -> dict[str, dict[str, list[str]
     for a, b in sorted(plan.order.edges):
         up.setdefault(b, []).append(names[a])
         down.setdefault(a, []).append(names[b])
-    placed = {(row.step, row.key): row for row in plan.order.rows}
+    placed = {(row.node_id, row.key): row for row in plan.order.rows}
     place = {row.key: number for number, row in enumerate(plan.order.rows)}
     with transaction.atomic():
         for pk, node in plan.nodes.items():

@@ -40,15 +40,15 @@ def _closure(neighbours: Mapping[N, Collection[N]], ids: Iterable[N], depth: int
     # Not networkx: this runs at every keystroke of the selector form. A layer of plain set unions over
     # adjacency tuples walks 10,000 nodes in about a millisecond; networkx's BFS, one Python step an edge,
     # needs ten times that.
-    found: set[N] = set()
+    reached: set[N] = set()
     layer = set(ids)
     nothing: tuple[N, ...] = ()
     while layer and (depth is None or depth > 0):
-        layer = set().union(*[neighbours.get(node, nothing) for node in layer]) - found
-        found |= layer
+        layer = set().union(*[neighbours.get(node, nothing) for node in layer]) - reached
+        reached |= layer
         if depth is not None:
             depth -= 1
-    return found
+    return reached
 
 
 def topological(children: Mapping[N, Collection[N]]) -> list[N]:
@@ -175,13 +175,13 @@ def layout(nodes: Iterable[N], edges: Iterable[tuple[N, N]], sweeps: int = 4) ->
         forward = sweep % 2 == 0
         neighbours = upstream if forward else downstream
         for column in columns if forward else reversed(columns):
-            wish = {
+            ideal = {
                 node: sum(place[other] for other in neighbours[node]) / len(neighbours[node])
                 if neighbours[node]
                 else place[node]
                 for node in column
             }
-            column.sort(key=lambda node: (wish[node], place[node], node))
+            column.sort(key=lambda node: (ideal[node], place[node], node))
             place.update({node: y for y, node in _centred(column)})
     return {node: (layer_of[node], place[node]) for node in layer_of}
 
@@ -215,13 +215,13 @@ def positions(
     for sweep in range(sweeps):
         near = neighbours[sweep % 2]
         for column in columns if sweep % 2 == 0 else reversed(columns):
-            wishes = {}
+            ideals = {}
             for node in column:
                 others = near.get(node, ())
                 # what has no neighbour on this side stays where it is, unless others need the room
-                wish = sum(middle[other] for other in others) / len(others) if others else middle[node]
-                wishes[node] = (wish, len(others) or 0.1)
-            _spread(column, wishes, high, gap[1], middle)
+                ideal = sum(middle[other] for other in others) / len(others) if others else middle[node]
+                ideals[node] = (ideal, len(others) or 0.1)
+            _spread(column, ideals, high, gap[1], middle)
     corners = {node: (places[node][0] * (width + gap[0]), middle[node] - high[node] / 2) for node in places}
     top = min((y for _, y in corners.values()), default=0)
     return {node: (round(x), round(y - top)) for node, (x, y) in corners.items()}
@@ -229,14 +229,14 @@ def positions(
 
 def _spread(
     column: list[N],
-    wishes: Mapping[N, tuple[float, float]],
+    ideals: Mapping[N, tuple[float, float]],
     high: Mapping[N, float],
     gap: float,
     middle: dict[N, float],
 ) -> None:
-    """Put the cards of a column as near to their wishes (place, weight) as their order and the gap allow.
+    """Put the cards of a column as near to their ideals (place, weight) as their order and the gap allow.
 
-    Without the distances between cards this is isotonic regression: neighbours whose wishes cross are pooled at
+    Without the distances between cards this is isotonic regression: neighbours whose ideals cross are pooled at
     their weighted mean until none do, which is the least squares answer.
     """
     offset, offsets = 0.0, []
@@ -246,8 +246,8 @@ def _spread(
     centre = offset / 2
     pools: list[tuple[float, float, int]] = []  # mean, weight, number of cards
     for node, shift in zip(column, offsets, strict=True):
-        wish, weight = wishes[node]
-        pools.append((wish - shift + centre, weight, 1))
+        ideal, weight = ideals[node]
+        pools.append((ideal - shift + centre, weight, 1))
         while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
             (a, m, i), (b, n, j) = pools[-2:]
             pools[-2:] = [((a * m + b * n) / (m + n), m + n, i + j)]

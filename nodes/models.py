@@ -71,26 +71,26 @@ class Load(models.Model):
         return f"{self.connection}: {self.table}"
 
 
-class Probe(models.Model):
-    """A question to a source, asked by a person and answered by a worker: does it answer, what tables are there."""
+class ConnectionCheck(models.Model):
+    """A check of a connection, requested by a person, made by a worker: does the source answer, what tables has it."""
 
     class What(models.TextChoices):
-        """What is asked."""
+        """What is checked."""
 
         TEST = "test", "Test"
         DISCOVER = "discover", "Tables"
 
-    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="probes")
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="checks")
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="+")
     what = models.CharField(max_length=10, choices=What)
-    asked_by = models.CharField(max_length=200)
-    asked_at = models.DateTimeField(auto_now_add=True)
+    requested_by = models.CharField(max_length=200)
+    requested_at = models.DateTimeField(auto_now_add=True)
     taken_at = models.DateTimeField(null=True, blank=True)
     done_at = models.DateTimeField(null=True, blank=True)
     ok = models.BooleanField(default=False)
     kind = models.CharField(max_length=20, blank=True, help_text="Of what is wrong: name, port, auth, permission ...")
-    said = models.CharField(max_length=2000, blank=True)
-    about = models.CharField(
+    message = models.CharField(max_length=2000, blank=True)
+    settings_digest = models.CharField(
         max_length=64, blank=True, editable=False, help_text="A keyed digest of the settings that were used"
     )
 
@@ -101,10 +101,10 @@ class Probe(models.Model):
         return f"{self.get_what_display()} of {self.connection}"
 
 
-class ScriptEnvironment(models.Model):
-    """What the workers say of the environment for a list of requirements, and whether somebody wants it resolved anew.
+class Virtualenv(models.Model):
+    """The virtualenv for a list of requirements, as workers built it last, and whether its renewal was requested.
 
-    The environment itself is a folder of each worker's machine; this tells of the one that was built last.
+    The virtualenv itself is a folder on each worker's machine.
     """
 
     digest = models.CharField(max_length=64, unique=True, help_text="Of the requirements")
@@ -112,28 +112,28 @@ class ScriptEnvironment(models.Model):
     lock = models.JSONField(default=list, help_text="name==version of all that is installed")
     built_at = models.DateTimeField(null=True, blank=True)
     host = models.CharField(max_length=200, blank=True)
-    asked_at = models.DateTimeField(null=True, blank=True, help_text="When somebody asked for a renewal last")
-    asked_by = models.CharField(max_length=200, blank=True)
+    requested_at = models.DateTimeField(null=True, blank=True, help_text="When a renewal was requested last")
+    requested_by = models.CharField(max_length=200, blank=True)
     problem = models.TextField(blank=True, help_text="Why it could not be renewed last")
     problem_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
-        return f"environment of {len(self.requirements)} requirements"
+        return f"virtualenv of {len(self.requirements)} requirements"
 
     @property
     def waits(self) -> bool:
-        """Whether a renewal was asked for that no worker has answered."""
+        """Whether a renewal was requested that no worker has answered."""
         answered = [moment for moment in (self.built_at, self.problem_at) if moment is not None]
-        return self.asked_at is not None and all(moment < self.asked_at for moment in answered)
+        return self.requested_at is not None and all(moment < self.requested_at for moment in answered)
 
     @property
     def is_late(self) -> bool:
         """Whether somebody may ask again, since no worker seems to do it."""
-        return self.waits and self.asked_at is not None and timezone.now() - self.asked_at > PATIENCE
+        return self.waits and self.requested_at is not None and timezone.now() - self.requested_at > PATIENCE
 
 
 class Node(models.Model):
-    """A step of a flow: what it selects, and how that is executed."""
+    """A node of a flow: what it selects, and how that is executed."""
 
     class Command(models.TextChoices):
         """What happens to the selected models."""

@@ -25,7 +25,7 @@ class CycleError(Exception):
 
 
 @dataclass(frozen=True)
-class Step:
+class ExpandedNode:
     """One node of a flow, expanded."""
 
     id: int
@@ -37,10 +37,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Row:
-    """One task of the ordered flow. `step` is the node that executes it."""
+    """One task of the ordered flow. `node_id`: the node that executes it."""
 
     key: str
-    step: int
+    node_id: int
     spec: TaskSpec
     waits_for: str = "success"
 
@@ -57,7 +57,7 @@ class Order:
 
 
 def order(
-    steps: Sequence[Step], links: Iterable[tuple[int, int]], manifest: Manifest, hooks: Collection[str] = ()
+    nodes: Sequence[ExpandedNode], links: Iterable[tuple[int, int]], manifest: Manifest, hooks: Collection[str] = ()
 ) -> Order:
     """Order the tasks of a flow.
 
@@ -66,48 +66,48 @@ def order(
     links alone make the circle and tasks and nodes where refs take part.
     """
     links = sorted(set(links))
-    steps = _in_order(steps, links)
+    nodes = _in_order(nodes, links)
     result = Order()
     owner: dict[str, int] = {}
-    for step in steps:
-        for spec in step.specs:
+    for node in nodes:
+        for spec in node.specs:
             for made in spec.makes if spec.runs else ():
-                if owner.setdefault(made.unique_id, step.id) != step.id:
-                    result.built_by[step.id, made.key] = owner[made.unique_id]
-                    if all((step.id, other.key) in result.built_by for other in spec.makes):
-                        result.built_by[step.id, spec.key] = owner[made.unique_id]
+                if owner.setdefault(made.unique_id, node.id) != node.id:
+                    result.built_by[node.id, made.key] = owner[made.unique_id]
+                    if all((node.id, other.key) in result.built_by for other in spec.makes):
+                        result.built_by[node.id, spec.key] = owner[made.unique_id]
     built = {
-        s.unique_id: (step, left)
-        for step in steps
-        for s in step.specs
-        if s.runs and not _is_test(s) and (left := _left(s, step, owner)) is not None
+        s.unique_id: (node, left)
+        for node in nodes
+        for s in node.specs
+        if s.runs and not _is_test(s) and (left := _left(s, node, owner)) is not None
     }
     tests = [
-        (step, s) for step in steps for s in step.specs if s.runs and _is_test(s) and owner[s.unique_id] == step.id
+        (node, s) for node in nodes for s in node.specs if s.runs and _is_test(s) and owner[s.unique_id] == node.id
     ]
-    rows, edges = _place(steps, built, tests, manifest)
+    rows, edges = _place(nodes, built, tests, manifest)
     result.implied = set(edges)
-    _link(rows, edges, steps, links, built)
-    _hooks(rows, edges, hooks, steps)
+    _link(rows, edges, nodes, links, built)
+    _hooks(rows, edges, hooks, nodes)
     cycle = graph.find_cycle(edges)
     if cycle:
-        names = {step.id: step.name for step in steps}
-        named = [f"{rows[key].spec.identifier} ({names[rows[key].step]})" for key in cycle]
+        names = {node.id: node.name for node in nodes}
+        named = [f"{rows[key].spec.identifier} ({names[rows[key].node_id]})" for key in cycle]
         raise CycleError([name for n, name in enumerate(named) if n == 0 or name != named[n - 1]])
     result.layers = graph.layers(list(rows), edges)
-    rank = {step.id: number for number, step in enumerate(steps)}
-    result.rows = sorted(rows.values(), key=lambda row: (result.layers[row.key], rank.get(row.step, 0), row.key))
+    rank = {node.id: number for number, node in enumerate(nodes)}
+    result.rows = sorted(rows.values(), key=lambda row: (result.layers[row.key], rank.get(row.node_id, 0), row.key))
     result.edges = edges
     return result
 
 
-def _left(spec: TaskSpec, step: Step, owner: Mapping[str, int]) -> TaskSpec | None:
+def _left(spec: TaskSpec, node: ExpandedNode, owner: Mapping[str, int]) -> TaskSpec | None:
     """What of a spec no earlier node makes; None when that is nothing."""
-    left = tuple(made for made in spec.makes if owner[made.unique_id] == step.id)
+    left = tuple(made for made in spec.makes if owner[made.unique_id] == node.id)
     return (replace(spec, parts=left) if spec.parts else spec) if left else None
 
 
-def _makers(built: Mapping[str, tuple[Step, TaskSpec]]) -> dict[str, str]:
+def _makers(built: Mapping[str, tuple[ExpandedNode, TaskSpec]]) -> dict[str, str]:
     """Unique id of what is made -> key of the task that makes it, which is the same but for tasks with parts."""
     return {made.unique_id: key for key, (_, spec) in built.items() for made in spec.makes}
 
@@ -116,28 +116,28 @@ def _is_test(spec: TaskSpec) -> bool:
     return spec.resource_type in ("test", "unit_test")
 
 
-def _in_order(steps: Sequence[Step], links: Sequence[tuple[int, int]]) -> list[Step]:
+def _in_order(nodes: Sequence[ExpandedNode], links: Sequence[tuple[int, int]]) -> list[ExpandedNode]:
     """By links first, then by position: the first node with a model is the one that builds it."""
-    by_id = {step.id: step for step in steps}
-    known = {(up, down) for up, down in links if up in by_id and down in by_id}
-    cycle = graph.find_cycle({(str(up), str(down)) for up, down in known})
+    by_id = {node.id: node for node in nodes}
+    inside = {(up, down) for up, down in links if up in by_id and down in by_id}
+    cycle = graph.find_cycle({(str(up), str(down)) for up, down in inside})
     if cycle:
         raise CycleError([by_id[int(pk)].name for pk in cycle])
-    waits = {step.id: {up for up, down in known if down == step.id} for step in steps}
-    ordered: list[Step] = []
-    left = sorted(steps, key=lambda step: (step.position, step.id))
+    waits = {node.id: {up for up, down in inside if down == node.id} for node in nodes}
+    ordered: list[ExpandedNode] = []
+    left = sorted(nodes, key=lambda node: (node.position, node.id))
     while left:
-        done = {step.id for step in ordered}
-        following = next(step for step in left if waits[step.id] <= done)
+        done = {node.id for node in ordered}
+        following = next(node for node in left if waits[node.id] <= done)
         ordered.append(following)
         left.remove(following)
     return ordered
 
 
 def _place(
-    steps: Sequence[Step],
-    built: Mapping[str, tuple[Step, TaskSpec]],
-    tests: Sequence[tuple[Step, TaskSpec]],
+    nodes: Sequence[ExpandedNode],
+    built: Mapping[str, tuple[ExpandedNode, TaskSpec]],
+    tests: Sequence[tuple[ExpandedNode, TaskSpec]],
     manifest: Manifest,
 ) -> tuple[dict[str, Row], set[tuple[str, str]]]:
     """Give each test to the task it belongs to, or a row of its own; then draw the edges that refs imply.
@@ -148,13 +148,13 @@ def _place(
     """
     attached: dict[str, list[str]] = defaultdict(list)
     unit: dict[str, list[str]] = defaultdict(list)
-    alone: dict[str, tuple[Step, TaskSpec]] = {}
+    alone: dict[str, tuple[ExpandedNode, TaskSpec]] = {}
     only_tests: dict[tuple[int, str], list[str]] = defaultdict(list)
     reach: graph.Reach | None = None  # only tests with several parents need it
 
-    for step, spec in tests:
+    for node, spec in tests:
         parents = manifest.parents.get(spec.unique_id, ())
-        hosts = [p for p in parents if p in built and built[p][0].id == step.id]
+        hosts = [p for p in parents if p in built and built[p][0].id == node.id]
         if spec.resource_type == "unit_test" and hosts:
             unit[hosts[0]].append(spec.unique_id)
             continue
@@ -164,48 +164,48 @@ def _place(
             host = next((h for h in hosts if reach.is_below(h, parents)), None)
         if host is not None:
             attached[host].append(spec.unique_id)
-        elif parents and (len(parents) == 1 or not step.builds):
-            only_tests[step.id, parents[0]].append(spec.unique_id)
+        elif parents and (len(parents) == 1 or not node.builds):
+            only_tests[node.id, parents[0]].append(spec.unique_id)
         else:
-            alone[spec.unique_id] = (step, spec)
+            alone[spec.unique_id] = (node, spec)
 
     rows: dict[str, Row] = {}
-    for unique_id, (step, spec) in built.items():
+    for unique_id, (node, spec) in built.items():
         full = replace(spec, tests=tuple(attached[unique_id]), unit_tests=tuple(unit[unique_id]))
-        rows[unique_id] = Row(unique_id, step.id, full)
-    for unique_id, (step, spec) in alone.items():
-        rows[unique_id] = Row(unique_id, step.id, replace(spec, tests=(unique_id,), builds=False))
+        rows[unique_id] = Row(unique_id, node.id, full)
+    for unique_id, (node, spec) in alone.items():
+        rows[unique_id] = Row(unique_id, node.id, replace(spec, tests=(unique_id,), builds=False))
     maker = _makers(built)
     kept = graph.contract(manifest.children, set(rows) | set(maker), _topological(manifest))
     edges = {(maker.get(up, up), maker.get(down, down)) for up, down in kept}
-    building = {step.id for step in steps if step.builds}
+    building = {node.id for node in nodes if node.builds}
     if alone or only_tests:
         reach = reach or _reach(manifest)
         tasks = reach.mask(built)
-    for unique_id, (step, _) in alone.items():
+    for unique_id, (node, _) in alone.items():
         parents = manifest.parents.get(unique_id, ())
-        if step.builds and parents and reach:
+        if node.builds and parents and reach:
             edges |= {(unique_id, down) for down in reach.first_below(parents, tasks)}
-    for (step_id, model), ids in only_tests.items():
-        key, row = _tests_of(step_id, model, ids, manifest)
+    for (node_id, model), ids in only_tests.items():
+        key, row = _tests_of(node_id, model, ids, manifest)
         rows[key] = row
         waits = {p for test in ids for p in manifest.parents.get(test, ())}
         edges |= {(maker[up], key) for up in _nearest(manifest.parents, waits, maker)}
-        if step_id in building and reach:
+        if node_id in building and reach:
             edges |= {(key, down) for down in reach.first_below([model], tasks)}
     return rows, edges
 
 
 def _nearest(parents: Mapping[str, Collection[str]], start: Iterable[str], stop: Collection[str]) -> set[str]:
     """The first members of `stop` met from `start` (included) upwards."""
-    found: set[str] = set()
+    nearest: set[str] = set()
     seen: set[str] = set()
     wave = set(start)
     while wave:
         seen |= wave
-        found |= {unique_id for unique_id in wave if unique_id in stop}
-        wave = {up for unique_id in wave - found for up in parents.get(unique_id, ())} - seen
-    return found
+        nearest |= {unique_id for unique_id in wave if unique_id in stop}
+        wave = {up for unique_id in wave - nearest for up in parents.get(unique_id, ())} - seen
+    return nearest
 
 
 def _topological(manifest: Manifest) -> list[str]:
@@ -230,10 +230,10 @@ def _reach(manifest: Manifest) -> graph.Reach:
     return found
 
 
-def _tests_of(step_id: int, model: str, ids: Sequence[str], manifest: Manifest) -> tuple[str, Row]:
+def _tests_of(node_id: int, model: str, ids: Sequence[str], manifest: Manifest) -> tuple[str, Row]:
     """A row that only tests a model (or source) which this node does not build."""
     resource = manifest.resources.get(model)
-    key = f"tests:{step_id}:{model or ids[0]}"
+    key = f"tests:{node_id}:{model or ids[0]}"
     unit = tuple(i for i in ids if manifest.resources[i].resource_type == "unit_test")
     spec = TaskSpec(
         key=key,
@@ -246,24 +246,24 @@ def _tests_of(step_id: int, model: str, ids: Sequence[str], manifest: Manifest) 
         unit_tests=unit,
         builds=False,
     )
-    return key, Row(key, step_id, spec)
+    return key, Row(key, node_id, spec)
 
 
 def _link(
     rows: dict[str, Row],
     edges: set[tuple[str, str]],
-    steps: Sequence[Step],
+    nodes: Sequence[ExpandedNode],
     links: Sequence[tuple[int, int]],
-    built: Mapping[str, tuple[Step, TaskSpec]],
+    built: Mapping[str, tuple[ExpandedNode, TaskSpec]],
 ) -> None:
     """Links: all of A before anything of B, through one gate where that needs fewer arrows."""
-    by_id = {step.id: step for step in steps}
-    members: dict[int, set[str]] = {step.id: {k for k, row in rows.items() if row.step == step.id} for step in steps}
+    by_id = {node.id: node for node in nodes}
+    members: dict[int, set[str]] = {node.id: {k for k, row in rows.items() if row.node_id == node.id} for node in nodes}
     maker = _makers(built)
-    for step in steps:  # what A selected but another node builds must be done too before B starts
-        wanted = (made.unique_id for s in step.specs if s.runs for made in s.makes)
-        members[step.id] |= {key for unique_id in wanted if (key := maker.get(unique_id, unique_id)) in rows}
-    executed = {row.step for row in rows.values()}
+    for node in nodes:  # what A selected but another node builds must be done too before B starts
+        selected = (made.unique_id for s in node.specs if s.runs for made in s.makes)
+        members[node.id] |= {key for unique_id in selected if (key := maker.get(unique_id, unique_id)) in rows}
+    executed = {row.node_id for row in rows.values()}
     outgoing: dict[str, set[str]] = defaultdict(set)
     incoming: dict[str, set[str]] = defaultdict(set)
     for a, b in edges:
@@ -271,7 +271,7 @@ def _link(
         incoming[b].add(a)
     for up, down in _bridged([(up, down) for up, down in links if up in by_id and down in by_id], executed):
         last = {key for key in members[up] if not outgoing[key] & members[up]}
-        own = {key for key in members[down] if rows[key].step == down}
+        own = {key for key in members[down] if rows[key].node_id == down}
         first = {key for key in own if not incoming[key] & own}
         if last & first:
             raise CycleError([by_id[up].name, by_id[down].name, by_id[up].name])
@@ -285,11 +285,11 @@ def _link(
 
 
 def _bridged(links: Sequence[tuple[int, int]], executed: Collection[int]) -> list[tuple[int, int]]:
-    """The links, and those that lead past steps that execute nothing: A before an empty step before B is A before B."""
+    """The links, and those that lead past nodes that execute nothing: A before an empty node before B is A before B."""
     before: dict[int, set[int]] = defaultdict(set)
     for up, down in links:
         before[down].add(up)
-    made = set(links)
+    bridged = set(links)
     for down in before:
         left, seen = list(before[down]), set()
         while left:
@@ -297,13 +297,15 @@ def _bridged(links: Sequence[tuple[int, int]], executed: Collection[int]) -> lis
             if up in seen:
                 continue
             seen.add(up)
-            made.add((up, down))
+            bridged.add((up, down))
             if up not in executed:
                 left += before.get(up, ())
-    return sorted(made)
+    return sorted(bridged)
 
 
-def _hooks(rows: dict[str, Row], edges: set[tuple[str, str]], hooks: Collection[str], steps: Sequence[Step]) -> None:
+def _hooks(
+    rows: dict[str, Row], edges: set[tuple[str, str]], hooks: Collection[str], nodes: Sequence[ExpandedNode]
+) -> None:
     """on-run-start before everything, on-run-end after everything, once a run, where the project has them."""
     if not rows:
         return
@@ -311,10 +313,10 @@ def _hooks(rows: dict[str, Row], edges: set[tuple[str, str]], hooks: Collection[
     downs = {up for up, _ in edges}
     roots = [key for key in rows if key not in ups]
     leaves = [key for key in rows if key not in downs]
-    step = steps[0].id
+    node = nodes[0].id
     if ON_RUN_START in hooks:
-        rows[ON_RUN_START] = Row(ON_RUN_START, step, TaskSpec(ON_RUN_START, ON_RUN_START, ON_RUN_START, HOOK))
+        rows[ON_RUN_START] = Row(ON_RUN_START, node, TaskSpec(ON_RUN_START, ON_RUN_START, ON_RUN_START, HOOK))
         edges |= {(ON_RUN_START, root) for root in roots}
     if ON_RUN_END in hooks:
-        rows[ON_RUN_END] = Row(ON_RUN_END, step, TaskSpec(ON_RUN_END, ON_RUN_END, ON_RUN_END, HOOK), waits_for="end")
+        rows[ON_RUN_END] = Row(ON_RUN_END, node, TaskSpec(ON_RUN_END, ON_RUN_END, ON_RUN_END, HOOK), waits_for="end")
         edges |= {(leaf, ON_RUN_END) for leaf in leaves}

@@ -1,7 +1,7 @@
 """Sends work to workers. A message carries an id and may be lost, doubled or late: the database is the truth.
 
 Distributed: a Celery message. Embedded: the engine process is the broker, so another process (the web, a
-command) knocks at the engine's socket and the engine looks into the database at once.
+command) wakes the engine through its socket and the engine looks into the database at once.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ PASS_ON_S = 0.1  # so that a worker whose consumer is still ending does not play
 LONGEST_SOCKET = 100  # sun_path has 108 bytes
 JOBS = (
     *("plan_run", "execute_task_run", "drive_lane", "follow", "sweep", "announce", "send_message"),
-    *("sync_environment", "answer_probe", "renew_environment"),
+    *("sync_environment", "check_connection", "renew_virtualenv"),
 )
 
 
@@ -49,7 +49,7 @@ def engine_left() -> None:
 
 
 def socket_path() -> Path:
-    """Where the embedded engine listens for knocks; elsewhere when DEX_HOME is too long for a socket's name."""
+    """Where the embedded engine listens; elsewhere when DEX_HOME is too long for the name of a socket."""
     path = Path(settings.DEX_HOME) / "engine.sock"
     if len(bytes(path)) < LONGEST_SOCKET:
         return path
@@ -83,14 +83,14 @@ def syncs(environment_ids: Iterable[int]) -> None:
         _after_commit("sync_environment", [environment_id])
 
 
-def connection_check(probe_id: int) -> None:
-    """Somebody asks a source something."""
-    _after_commit("answer_probe", [probe_id])
+def connection_check(check_id: int) -> None:
+    """Somebody requested a check of a connection."""
+    _after_commit("check_connection", [check_id])
 
 
-def renewal(environment_id: int) -> None:
-    """Somebody wants the environment of scripts renewed."""
-    _after_commit("renew_environment", [environment_id])
+def renewal(virtualenv_id: int) -> None:
+    """Somebody requested the renewal of a virtualenv."""
+    _after_commit("renew_virtualenv", [virtualenv_id])
 
 
 def tasks(task_run_ids: Iterable[int]) -> None:

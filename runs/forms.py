@@ -82,8 +82,8 @@ class WhenForm(forms.Form):
         if at is None or zone is None:
             return cleaned
         typed = at.replace(tzinfo=None)
-        made = typed.replace(tzinfo=zone)
-        if made.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != typed:
+        aware = typed.replace(tzinfo=zone)
+        if aware.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != typed:
             self.add_error("at", f"This time does not exist in {zone}: the clocks jump over it.")
-        cleaned["at"] = made
+        cleaned["at"] = aware
         return cleaned

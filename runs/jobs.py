@@ -57,19 +57,19 @@ def send_message(delivery_id: int) -> None:
 @shared_task(name="dex.sync_environment")
 def sync_environment(environment_id: int) -> None:
     """An environment is to be synced."""
-    syncing.sync_if_asked(environment_id)
+    syncing.sync_if_requested(environment_id)
 
 
-@shared_task(name="dex.answer_probe")
-def answer_probe(probe_id: int) -> None:
-    """Somebody asks a source something."""
-    connection_checks.answer(probe_id)
+@shared_task(name="dex.check_connection")
+def check_connection(check_id: int) -> None:
+    """Somebody requested a check of a connection."""
+    connection_checks.make(check_id)
 
 
-@shared_task(name="dex.renew_environment")
-def renew_environment(environment_id: int) -> None:
-    """Somebody wants the environment of scripts renewed."""
-    renewal.renew(environment_id, stop=draining.is_set)
+@shared_task(name="dex.renew_virtualenv")
+def renew_virtualenv(virtualenv_id: int) -> None:
+    """Somebody requested the renewal of a virtualenv."""
+    renewal.renew(virtualenv_id, stop=draining.is_set)
 
 
 @shared_task(name="dex.sweep")

@@ -122,7 +122,7 @@ class Lane(models.Model):
     pool = models.CharField(max_length=500, blank=True)
     waits_for_pool = models.BooleanField(default=False)
     invocation = models.JSONField(
-        default=dict, help_text="What the run is to dbt: its id, what is selected, and the command of each step"
+        default=dict, help_text="What the run is to dbt: its id, what is selected, and the command of each node"
     )
     crashes = models.PositiveSmallIntegerField(default=0, help_text="How often driving it broke inside dex")
     owner = models.CharField(max_length=200, blank=True)

@@ -1,11 +1,8 @@
 """What pages and commands read of runs."""
 
-from typing import Any
-
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from flows.infra.times import instant
 from flows.models import Environment, Flow
 from nodes.ordering import GATE
 from runs.alerts.failure_groups.normalise import first_error_line
@@ -13,41 +10,8 @@ from runs.models import Run, TaskRun
 from runs.states import DONE, OVER, RUN_ACTIVE, RUN_OVER, RunState, TaskState
 
 
-def as_json(run: Run) -> dict[str, Any]:
-    """A run for scripts: {"run", "flow", "state", "error", "tasks", "tests"}; times in ISO 8601, UTC.
-
-    Tasks and tests are {"identifier", "resource_type", "state", "reason", "started_at", "finished_at", "attempts"};
-    `tests` holds those that stand between models, all others are part of their model's task.
-    """
-    rows = list(run.task_runs.exclude(kind=GATE))
-    return {
-        "run": run.pk,
-        "flow": run.flow_name,
-        "state": run.state,
-        "error": run.error,
-        "tasks": [_task(row) for row in rows if not _stands_between(row)],
-        "tests": [_task(row) for row in rows if _stands_between(row)],
-    }
-
-
-def _stands_between(row: TaskRun) -> bool:
-    return row.unique_id.startswith("test.")
-
-
-def _task(row: TaskRun) -> dict[str, Any]:
-    return {
-        "identifier": row.identifier,
-        "resource_type": row.resource_type,
-        "state": row.state,
-        "reason": row.reason,
-        "started_at": instant(row.started_at),
-        "finished_at": instant(row.ended_at),
-        "attempts": row.attempts,
-    }
-
-
 def as_table(run: Run) -> str:
-    """The same for people: one line a task."""
+    """A run for people: one line a task."""
     rows = list(run.task_runs.exclude(kind=GATE))
     width = max([len(row.identifier) for row in rows] + [4])
     lines = [f"{run} {run.state}" + (f": {run.error or run.reason}" if run.error or run.reason else "")]
@@ -102,7 +66,7 @@ def in_progress(environment: Environment | None = None) -> QuerySet[Run]:
 
 def first_line(run: Run) -> str:
     """What went wrong first, in a line; for rows of `with_first_failure`."""
-    said = run.error or getattr(run, "failed_reason", "") or run.reason
+    message = run.error or getattr(run, "failed_reason", "") or run.reason
     task = "" if run.error else getattr(run, "failed_task", "") or ""
-    line = first_error_line(said)
+    line = first_error_line(message)
     return f"{task}: {line}" if task and line else line or task

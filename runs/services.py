@@ -1,4 +1,4 @@
-"""What people, commands and clocks do to runs. Every door calls these."""
+"""What people, commands and clocks do to runs. Pages, API and commands call these."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,8 +41,8 @@ def start_run(
     """
     require("runs.add_run")
     values = check_values(flow.parameters, parameters or {})
-    if key and (known := Run.objects.filter(key=key).first()):
-        return known
+    if key and (existing := Run.objects.filter(key=key).first()):
+        return existing
     try:
         with transaction.atomic():
             run = open_run(
@@ -72,18 +72,18 @@ def cancel_run(run_id: int, *, actor: str) -> bool:
     """
     require("runs.add_run")
     with transaction.atomic():
-        asked = (
+        requested = (
             Run.objects.filter(pk=run_id, cancel_requested_at__isnull=True)
             .exclude(state__in=RUN_OVER)
             .update(cancel_requested_at=Now(), cancel_requested_by=actor)
         )
-        if not asked:
+        if not requested:
             return False
-        said = f"cancelled by {actor}"
-        if not move_run(run_id, RunState.QUEUED, RunState.CANCELLED, actor=actor, reason=said):
+        reason = f"cancelled by {actor}"
+        if not move_run(run_id, RunState.QUEUED, RunState.CANCELLED, actor=actor, reason=reason):
             rows = TaskRun.objects.filter(run_id=run_id)
             for state in (TaskState.WAITING, TaskState.QUEUED, TaskState.PENDING):
-                move(rows, state, TaskState.CANCELLED, actor=actor, reason=said)
+                move(rows, state, TaskState.CANCELLED, actor=actor, reason=reason)
     settle(run_id)
     return True
 
@@ -92,15 +92,15 @@ def cancel_task_run(task_run_id: int, *, actor: str) -> bool:
     """Cancel one task run; what needs it is skipped. False when it is over or was asked before."""
     require("runs.add_run")
     with transaction.atomic():
-        asked = TaskRun.objects.filter(pk=task_run_id, ended_at__isnull=True, cancel_requested_at__isnull=True).update(
-            cancel_requested_at=Now(), cancel_requested_by=actor
-        )
-        if not asked:
+        requested = TaskRun.objects.filter(
+            pk=task_run_id, ended_at__isnull=True, cancel_requested_at__isnull=True
+        ).update(cancel_requested_at=Now(), cancel_requested_by=actor)
+        if not requested:
             return False
         row = TaskRun.objects.filter(pk=task_run_id)
-        said = f"cancelled by {actor}"
+        reason = f"cancelled by {actor}"
         moved = any(
-            move(row, state, TaskState.CANCELLED, actor=actor, reason=said)
+            move(row, state, TaskState.CANCELLED, actor=actor, reason=reason)
             for state in (TaskState.WAITING, TaskState.QUEUED, TaskState.PENDING)
         )
     if moved:

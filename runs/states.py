@@ -67,7 +67,7 @@ BIRTHS = frozenset({TaskState.PENDING, TaskState.REUSED})
 def outcome(states: Iterable[TaskState], *, cancel_requested: bool) -> RunState | None:
     """The state a run ends in, from its task runs alone; None while one of them is active.
 
-    A skipped task can never make a green run. A cancel wish that came too late to stop anything does not
+    A skipped task can never make a green run. A cancel request that came too late to stop anything does not
     turn a success into something else.
     """
     count = Counter(states)

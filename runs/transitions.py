@@ -45,13 +45,13 @@ def open_task_runs(rows: list[TaskRun], edges: Iterable[tuple[int, int]], *, act
         if row.state not in BIRTHS:
             raise IllegalMoveError(f"a task run is not born {row.state}")
         row.moved_by = actor
-    made = TaskRun.objects.bulk_create(rows, batch_size=500)
+    created = TaskRun.objects.bulk_create(rows, batch_size=500)
     # Plain SQL: a large flow has tens of thousands, and the ORM takes twenty times as long for three numbers each.
     table = connection.ops.quote_name(Dependency._meta.db_table)
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {table} (run_id, up_id, down_id) VALUES (%s, %s, %s)",  # noqa: S608 - a table of our own
-            [(made[up].run_id, made[up].pk, made[down].pk) for up, down in edges],
+            [(created[up].run_id, created[up].pk, created[down].pk) for up, down in edges],
         )
 
 

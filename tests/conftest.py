@@ -1,6 +1,10 @@
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from django.apps import AppConfig
 from django.conf import settings
 from django.db.models.signals import post_migrate
 
@@ -15,13 +19,13 @@ if settings.DATABASE_FILE is not None:  # a test's database need not survive the
 
 
 @pytest.fixture(scope="session", autouse=True)
-def parsed_once():
+def parsed_once() -> None:
     """What was parsed once is not parsed again."""
     parses.install()
 
 
 @pytest.fixture
-def postgres(tmp_path):
+def postgres(tmp_path: Path) -> Iterator[Postgres]:
     """A PostgreSQL cluster of its own, on a port of its own."""
     require(PostgreSQL=postgres_programs())
     server = Postgres(tmp_path / "servers")
@@ -30,7 +34,7 @@ def postgres(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def leases_without_a_thread(request, monkeypatch):
+def leases_without_a_thread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread that renews leases cannot see what is written in a transaction, and would take it for lost."""
     mark = request.node.get_closest_marker("django_db")
     commits = {"transactional_db", "live_server"} & set(request.fixturenames) or (
@@ -46,12 +50,12 @@ PROCESSES = {"engine", "postgres", "postgres_profile", "redis", "distributed", "
 DATABASES = {"db", "transactional_db"}
 
 
-def is_slow(item):
+def is_slow(item: Any) -> bool:
     """Whether a test starts a whole installation and waits for it."""
     return tier_of(item) == "chaos" or item.path.name == "test_up.py"
 
 
-def tier_of(item):
+def tier_of(item: Any) -> str:
     """Which of the tiers a test belongs to: chaos, browser, process, database or unit; see CONTRIBUTING.md."""
     folder, fixtures = item.path.parent.name, set(item.fixturenames)
     if folder in ("chaos", "journeys"):
@@ -62,13 +66,13 @@ def tier_of(item):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_itemcollected(item):
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Every test has the mark of its tier, so that `-m` chooses by it."""
     item.add_marker(tier_of(item))
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long tests first, dealt out among the processes: one that begins last keeps a single processor busy at the end.
 
     A process of the suite begins with an equal part of this list, from its front; what others have left is taken over.
@@ -87,7 +91,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = dealt + others
 
 
-def roles_again(sender, **kwargs):
+def roles_again(sender: AppConfig, **kwargs: Any) -> None:
     """A test that commits is followed by a flush, which takes what migrations seeded with it."""
     if sender.name == "runs":
         seed_roles()

@@ -105,9 +105,9 @@ class Page(HTMLParser):
     def errors(self, name: str = "") -> list[str]:
         """What is said beside a field; without a name, above the form."""
         if name:
-            row = re.search(
-                rf'<div class="form-row[^"]*field-{name}[^"]*">(.*?)<(?:textarea|select|input)', self.html, re.S
-            )
+            in_admin = rf'<div class="form-row[^"]*field-{name}[^"]*">(.*?)<(?:textarea|select|input)'
+            elsewhere = rf'class="field field-{name} has-error">(.*?)(?:class="field |</form>)'
+            row = re.search(in_admin, self.html, re.S) or re.search(elsewhere, self.html, re.S)
             listed = re.findall(r'<ul class="errorlist"[^>]*>(.*?)</ul>', row.group(1), re.S) if row else []
         else:
             listed = re.findall(r'<ul class="errorlist nonfield"[^>]*>(.*?)</ul>', self.html, re.S)

@@ -1,7 +1,7 @@
 """Who may open and send what: every address x (visitor, viewer, operator, editor, admin) x method, against a table.
 
-An address that is not in the table fails the build. reliability.md: S1 (permission at every door), S2 (nothing is open
-but what is listed), S3 (state changes are POST with a token; looking never writes).
+An address that is not in the table fails the build. Every address checks permissions, nothing is open but what is
+listed, and state changes are POST with a token; looking never writes.
 """
 
 import base64
@@ -29,7 +29,7 @@ from flows.roles import seed_roles
 from flows.variables.values import save_variable
 from nodes import services as node_services
 from nodes.connections.services import save_connection
-from nodes.models import Connection, Link, Node, Probe
+from nodes.models import Connection, ConnectionCheck, Link, Node
 from runs import services as run_services
 from runs.alerts import services as alerts
 from runs.models import Attempt, Channel, Delivery, FailureGroup, Pool, Run, TaskRun, Trigger
@@ -64,7 +64,7 @@ TABLE = {
     "runs:plan": ("operator", "operator"),
     "runs:run": ("viewer", NO),
     "runs:live": ("viewer", NO),
-    "runs:picture": ("viewer", NO),
+    "runs:graph": ("viewer", NO),
     "runs:cancel": (NO, "operator"),
     "runs:rerun": ("operator", "operator"),
     "runs:compare": ("viewer", NO),
@@ -83,9 +83,9 @@ TABLE = {
     "runs:alert_secret": (NO, "admin"),
     "runs:alert_delete": (NO, "admin"),
     "runs:alert_again": (NO, "admin"),
-    "runs:renew": ("viewer", "editor"),
-    "runs:try": (NO, "editor"),
-    "runs:trial": ("viewer", NO),
+    "runs:virtualenv": ("viewer", "editor"),
+    "runs:start_script_test": (NO, "editor"),
+    "runs:script_test": ("viewer", NO),
     "flows:pushes": ("admin", "admin"),
     "pushed": (NO, TOKEN),  # the signature says who: tests/runs/test_environments_from_git.py
     "flows:tokens": ("viewer", "viewer"),
@@ -124,8 +124,8 @@ TABLE = {
     "nodes:connection_sources": ("admin", NO),
     "nodes:connection_accept": (NO, "admin"),
     "nodes:connection_delete": (NO, "admin"),
-    "runs:ask": (NO, "admin"),
-    "runs:probe": ("admin", NO),
+    "runs:check_connection": (NO, "admin"),
+    "runs:connection_check": ("admin", NO),
     "runs:sync": ("editor", NO),
     "nodes:variables": ("editor", NO),
     "nodes:new_variable": ("admin", "admin"),
@@ -152,9 +152,9 @@ ROWS = {
     "flows_environment": ("editor", "admin", "admin", "admin"),
     "flows_revision": ("editor", NOBODY, NOBODY, NOBODY),
     "flows_login": ("admin", NOBODY, NOBODY, NOBODY),
-    "flows_flow": ("viewer", "editor", "editor", "editor"),
-    "nodes_node": ("viewer", "editor", "editor", "editor"),
-    "nodes_link": ("viewer", "editor", NOBODY, "editor"),
+    "flows_flow": ("viewer", NOBODY, NOBODY, NOBODY),
+    "nodes_node": ("viewer", NOBODY, NOBODY, NOBODY),
+    "nodes_link": ("viewer", NOBODY, NOBODY, NOBODY),
     "nodes_change": ("admin", NOBODY, NOBODY, NOBODY),
     "runs_run": ("viewer", NOBODY, NOBODY, NOBODY),
     "runs_taskrun": ("viewer", NOBODY, NOBODY, NOBODY),
@@ -205,7 +205,9 @@ def world():
     told = Channel.objects.create(name="team", kind="email", target="ada@example.org", events=["failure"])
     message = Delivery.objects.create(channel=told, event="failure", key="0", subject="x", status="sent")
     value = save_variable(flow.environment.project, None, "REGION", "eu", secret=False)
-    asked = Probe.objects.create(connection=loads, environment=flow.environment, what="test", asked_by="ada")
+    check = ConnectionCheck.objects.create(
+        connection=loads, environment=flow.environment, what="test", requested_by="ada"
+    )
     planned = plan_start(flow, timezone.now() + timedelta(days=1))
     flow.refresh_from_db()
     group = Group.objects.get(name="viewer")
@@ -228,27 +230,27 @@ def world():
         "auth_user": user,
     }
     known = {
-        "<int:flow_id>": flow.pk,
-        "<int:node_id>": up.pk,
-        "<int:connection_id>": loads.pk,
-        "<int:probe_id>": asked.pk,
-        "<int:environment_id>": flow.environment_id,
+        "<id:flow_id>": flow.pk,
+        "<id:node_id>": up.pk,
+        "<id:connection_id>": loads.pk,
+        "<id:check_id>": check.pk,
+        "<id:environment_id>": flow.environment_id,
         "<slug:connector>": "sql_database",
         "<slug:what>": "test",
-        "<int:number>": flow.version,
+        "<id:number>": flow.version,
         "<slug:kind>": "transformation",
         "<path:unique_id>": "model.shop.mart_orders",
-        "<int:task_run_id>": task.pk,
-        "<int:fence>": 1,
-        "<int:run_id>": run.pk,
-        "<int:project_id>": flow.environment.project_id,
-        "<int:other_id>": run.pk,
-        "<int:tick_id>": planned.pk,
-        "<int:token_id>": script.pk,
-        "<int:variable_id>": value.pk,
-        "<int:group_id>": known.pk,
-        "<int:channel_id>": told.pk,
-        "<int:delivery_id>": message.pk,
+        "<id:task_run_id>": task.pk,
+        "<id:fence>": 1,
+        "<id:run_id>": run.pk,
+        "<id:project_id>": flow.environment.project_id,
+        "<id:other_id>": run.pk,
+        "<id:tick_id>": planned.pk,
+        "<id:token_id>": script.pk,
+        "<id:variable_id>": value.pk,
+        "<id:group_id>": known.pk,
+        "<id:channel_id>": told.pk,
+        "<id:delivery_id>": message.pk,
         "<id>": user.pk,
         "<path:content_type_id>": 1,
         "^(?P<app_label>flows|nodes|runs|auth)$": "flows",
@@ -284,7 +286,7 @@ def allowed(role, least):
 
 
 def decision(response, path):
-    """What an answer says about leave: "in", "login", "refused", "no token" or "no method"."""
+    """What an answer says about permission: "in", "login", "refused", "no token" or "no method"."""
     if response.status_code == 302 and response["Location"].startswith("/admin/login/"):
         return "login"
     if response.status_code in (401, 403, 405):
@@ -423,7 +425,7 @@ def test_polls_and_data_need_a_session_too(world):
         assert answer.status_code == 302 and answer["Location"].startswith("/admin/login/"), name
 
 
-DOORS = [
+SERVICES = [
     # what is called, the permission that it asks for
     (lambda flow: node_services.save_flow(flow), "flows.change_flow"),
     (lambda flow: node_services.save_flow(Flow(name="New", environment=flow.environment)), "flows.add_flow"),
@@ -458,8 +460,8 @@ DOORS = [
 ]
 
 
-@pytest.mark.parametrize(("door", "permission"), DOORS)
-def test_the_services_ask_for_leave_whichever_door_was_taken(world, door, permission):
+@pytest.mark.parametrize(("service", "permission"), SERVICES)
+def test_services_check_permissions_whoever_calls_them(world, service, permission):
     flow, _ = world
     for role in ROLES:
         user = get_user_model().objects.create_user(f"the {role}")
@@ -467,7 +469,7 @@ def test_the_services_ask_for_leave_whichever_door_was_taken(world, door, permis
         may = permission in role_permissions(role)
         with acting_as(user), transaction.atomic():
             try:
-                door(Flow.objects.get(pk=flow.pk))
+                service(Flow.objects.get(pk=flow.pk))
             except PermissionDenied as error:
                 assert not may and permission in str(error)
             except run_services.RunError:

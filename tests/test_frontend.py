@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from nodes import catalogue, kinds
-from nodes.services import steps
+from nodes.services import nodes
 from runs.templatetags.dex import STATE_ICONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,10 +31,10 @@ def test_the_pictures_learn_of_kinds_of_nodes_from_the_server() -> None:
 
 def test_cards_are_drawn_of_the_size_that_the_server_keeps_them_apart_by() -> None:
     size = r"export const (WIDTH|HEIGHT) = (\d+);"
-    for file, (width, height) in (("editor/flow-shape.js", steps.CARD), ("lineage/place.js", catalogue.CARD)):
+    for file, (width, height) in (("editor/flow-shape.js", nodes.CARD), ("lineage/place.js", catalogue.CARD)):
         assert pairs((GRAPH / file).read_text(), size) == {"WIDTH": str(width), "HEIGHT": str(height)}
     style = (GRAPH / "graph.css").read_text()
-    for name, card in ((".step-card", steps.CARD), (".model-card", catalogue.CARD)):
+    for name, card in ((".node-card", nodes.CARD), (".model-card", catalogue.CARD)):
         rule = re.search(rf"\n{re.escape(name)} {{(.*?)}}", style, re.S)
         assert rule and f"width: {card[0]}px" in rule[1]
 

@@ -160,7 +160,7 @@ def test_the_next_runs_are_those_of_schedules_and_plans_in_their_order():
             due = each.at - (spread.delay if each.flow == spread else timedelta())
             assert (due.second, due.microsecond) == (0, 0)
     assert [each.flow.name for each in next_starts(None, now, 200)][-1] != "Yearly"
-    said = section(member("viewer").open("/"), "coming")
+    said = section(member("viewer").open("/"), "upcoming")
     assert "planned by ann" in said and "Paused" not in said
 
 
@@ -182,11 +182,11 @@ def test_the_last_days_say_how_many_ran_how_they_ended_and_how_long_they_took():
 
 def test_the_health_of_every_part_is_said(settings):
     ran("Orders")
-    said = section(member("viewer").open("/"), "parts")
+    said = section(member("viewer").open("/"), "components")
     assert "not seen yet" in said and "none" in said and "embedded" in said and " ms</dd>" in said
     Heartbeat.objects.create(pk="sweep", at=timezone.now())
     Heartbeat.objects.create(pk="worker:1", at=timezone.now(), detail={"threads": 8})
-    said = section(member("editor").open("/"), "parts")
+    said = section(member("editor").open("/"), "components")
     assert "works" in said and "1, 8 threads" in said
 
 
@@ -200,7 +200,7 @@ def test_a_dead_broker_does_not_make_home_wait(settings, monkeypatch):
             assert health._broker().said == "has not answered yet"
     started.set()
     health._asked.answers = False
-    assert health._broker() == health.Part("Broker", "failed", "redis does not answer")
+    assert health._broker() == health.Component("Broker", "failed", "redis does not answer")
 
 
 def test_home_is_limited_to_the_chosen_environment():

@@ -51,9 +51,9 @@ def test_with_servers_it_says_whether_workers_or_beat_are_silent(settings):
     settings.EMBEDDED = False
     hourly()
     Heartbeat.objects.create(pk="sweep", at=minutes_ago(0))
-    assert "Beat has not rung yet" in home() and SILENT not in home()
+    assert "Beat has sent nothing yet" in home() and SILENT not in home()
     jobs.sweep()
-    assert "Beat has not rung" not in home()
+    assert "Beat has sent nothing" not in home()
     Heartbeat.objects.filter(pk="sweep").update(at=minutes_ago(9))
     assert "celery -A dexsite worker" in home()
 
@@ -80,9 +80,9 @@ def test_home_names_what_was_missed_or_refused_in_the_last_day():
 def test_a_worker_shows_that_it_lives_and_says_farewell():
     heartbeats.worker_lives("w1", "host")
     heartbeats.worker_lives("w2", "host")
-    assert [row.pk for row in heartbeats.vitals().alive] == ["worker:w1", "worker:w2"]
+    assert [row.pk for row in heartbeats.health().alive] == ["worker:w1", "worker:w2"]
     heartbeats.worker_left("w1")
     Heartbeat.objects.filter(pk="worker:w2").update(at=minutes_ago(90))
-    assert heartbeats.vitals().alive == []
+    assert heartbeats.health().alive == []
     heartbeats.worker_lives("w3", "host")
-    assert [row.pk for row in heartbeats.vitals().workers] == ["worker:w3"]
+    assert [row.pk for row in heartbeats.health().workers] == ["worker:w3"]

@@ -12,7 +12,7 @@ from django.urls import get_resolver
 
 from dexsite.celery import app
 from nodes import kinds
-from nodes.forms.node import StepForm, form_of
+from nodes.forms.node import NodeForm, form_of
 from nodes.kinds.base import Kind
 from nodes.models import Node
 from runs import dispatch, jobs, states
@@ -74,7 +74,7 @@ def test_every_kind_of_node_has_its_tasks_its_form_its_icon_and_its_words():
     sprite = (ROOT / "frontend/icons.txt").read_text().split()
     assert [kind.name for kind in kinds.all_kinds()] == ["connection", "transformation", "script"]
     for kind in kinds.all_kinds():
-        assert issubclass(form_of(Node(kind=kind.name)), StepForm) and get_template(kind.template)
+        assert issubclass(form_of(Node(kind=kind.name)), NodeForm) and get_template(kind.template)
         assert kind.label and kind.says.endswith(".") and kind.icon in sprite
         assert kind.main and set(kind.main) <= set(kind.fields)
         assert type(kind).expand is not Kind.expand

@@ -98,10 +98,10 @@ class Dex:
         assert "Log out" in text
 
     def press_run_now(self, name):
-        """Choose a flow of the list and its action; the number of the run."""
-        text = self.get("/admin/flows/flow/")[2]
-        row = re.search(rf'value="(\d+)"[^>]*>(?:(?!<tr).)*?>flow of {name}<', text, re.S).group(1)
-        text = self.post("/admin/flows/flow/", action="run_now", _selected_action=row, index="0")[2]
+        """Run a flow of the list; the number of the run."""
+        text = self.get("/flows/")[2]
+        row = re.search(rf'href="/flows/(\d+)/"[^>]*>flow of {name}<', text).group(1)
+        text = self.post(f"/flows/{row}/run/", start="1")[2]
         return int(re.search(r'href="/runs/(\d+)/"', text).group(1))
 
     def state(self, run):

@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from runs.api.door import door
+from runs.api.endpoint import endpoint
 from runs.operations.metrics import registry
 
 log = logging.getLogger("dex.health")
@@ -59,4 +59,4 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return require_safe(_metrics)(request) if settings.METRICS_OPEN else _asking_for_a_token(request)
 
 
-_asking_for_a_token = door(get=(_metrics, "runs.view_run"))
+_asking_for_a_token = endpoint(get=(_metrics, "runs.view_run"))

@@ -59,13 +59,13 @@ class _Named(NamedTuple):
     resource_type: str
 
 
-def search(request: HttpRequest, asked: str) -> list[Group]:
+def search(request: HttpRequest, query: str) -> list[Group]:
     """What this user may open and what has all these words in its name. Without words: the pages and actions."""
-    words = asked.replace("\0", " ").lower()[:LONGEST].split()  # PostgreSQL refuses the character 0
+    words = query.replace("\0", " ").lower()[:LONGEST].split()  # PostgreSQL refuses the character 0
     groups = [Group("Go to", _places(request, words))]
     if words:
         groups = [
-            Group("Runs", _runs(request, asked)),
+            Group("Runs", _runs(request, query)),
             Group("Flows", _flows(request, words)),
             Group("Models", _models(request, words)),
             *groups,
@@ -94,15 +94,15 @@ def _flows(request: HttpRequest, words: list[str]) -> list[Hit]:
         rows = rows.filter(environment=chosen)
     for word in words:
         rows = rows.filter(name__icontains=word)
-    found = sorted(rows[: MOST * 8], key=lambda flow: _rank(flow.name.lower(), words))
+    flows = sorted(rows[: MOST * 8], key=lambda flow: _rank(flow.name.lower(), words))
     return [
         Hit(flow.name, str(flow.environment), reverse("nodes:editor", args=[flow.pk]), "workflow")
-        for flow in found[:MOST]
+        for flow in flows[:MOST]
     ]
 
 
-def _runs(request: HttpRequest, asked: str) -> list[Hit]:
-    number = asked.strip().removeprefix("#")
+def _runs(request: HttpRequest, query: str) -> list[Hit]:
+    number = query.strip().removeprefix("#")
     if not (number.isdecimal() and len(number) <= LONGEST_NUMBER and request.user.has_perm("runs.view_run")):
         return []
     rows = Run.objects.filter(pk=int(number)).only("flow_name", "state")
@@ -141,8 +141,8 @@ def _names(manifest: Manifest) -> list[_Named]:
             for row in manifest.rows
             if row.resource_type in LISTED
         ]
-    found: list[_Named] = manifest.memo["search"]
-    return found
+    names: list[_Named] = manifest.memo["search"]
+    return names
 
 
 def _rank(name: str, words: list[str]) -> tuple[int, int]:

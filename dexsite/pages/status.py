@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from flows.infra.process.sandbox import WORDS
 from runs.operations import heartbeats
-from runs.operations.health import parts
+from runs.operations.health import components
 
 PACKAGES = ("django", "celery", "dbt-core", "dbt-duckdb", "dbt-postgres", "duckdb", "dlt", "uv")
 LITTLE_BYTES = 500 * 1024**2  # of the disk under DEX_HOME
@@ -44,11 +44,11 @@ class Worker:
 @permission_required("flows.view_project", raise_exception=True)
 def status(request: HttpRequest) -> HttpResponse:
     """Parts and workers, isolation of scripts, versions, space."""
-    signs = heartbeats.vitals(timezone.now())
+    health = heartbeats.health(timezone.now())
     disk = shutil.disk_usage(settings.DEX_HOME)
     context: dict[str, Any] = {
-        "parts": parts(signs),
-        "workers": [_worker(sign.detail) for sign in signs.alive],
+        "components": components(health),
+        "workers": [_worker(sign.detail) for sign in health.alive],
         "wanted": settings.ISOLATION,
         "versions": [("Python", sys.version.split()[0]), *((name, _version(name)) for name in PACKAGES)],
         "programs": [(name, bool(shutil.which(name))) for name in ("git", "bwrap", "ssh")],

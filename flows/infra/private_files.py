@@ -13,7 +13,7 @@ from pathlib import Path
 
 #: Folders of DEX_HOME that hold what a script, as another user, runs from. Others may pass through them to a path they
 #: know, never list them; what is private inside has a folder of its own that is closed.
-PASSABLE = frozenset({"dbt", "environments", "warehouses", "work"})
+PASSABLE = frozenset({"dbt", "virtualenvs", "warehouses", "work"})
 _SQLITE_FILES = ("", "-wal", "-shm")
 
 

@@ -30,7 +30,7 @@ def variants(secret: str) -> set[bytes]:
     """Every rendering of a secret that must not reach a log."""
     if unmaskable(secret):
         return set()
-    found: set[bytes] = set()
+    forms: set[bytes] = set()
     for text in {secret, secret.strip()}:
         raw = text.encode()
         in_json, in_ascii_json = json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]
@@ -43,19 +43,19 @@ def variants(secret: str) -> set[bytes]:
             html.escape(text),
             text.replace("'", "'\\''"),  # inside single quotes of a shell
         ):
-            found.add(rendering.encode())
+            forms.add(rendering.encode())
         for quoted in (
             urllib.parse.quote(text),
             urllib.parse.quote(text, safe=""),
             urllib.parse.quote_plus(text),
         ):
-            found |= {quoted.encode(), _lower_hex_escapes(quoted).encode()}
-        found |= {raw.hex().encode(), raw.hex().upper().encode()}
+            forms |= {quoted.encode(), _lower_hex_escapes(quoted).encode()}
+        forms |= {raw.hex().encode(), raw.hex().upper().encode()}
         for altchars in (None, b"-_"):
-            found |= _base64_cores(raw, altchars)
+            forms |= _base64_cores(raw, altchars)
     # A PEM key is often printed line by line, with a prefix on every line.
-    found |= {line.strip().encode() for line in secret.splitlines()}
-    return {pattern for pattern in found if len(pattern) >= MINIMUM and pattern not in MASK}
+    forms |= {line.strip().encode() for line in secret.splitlines()}
+    return {pattern for pattern in forms if len(pattern) >= MINIMUM and pattern not in MASK}
 
 
 def _lower_hex_escapes(quoted: str) -> str:

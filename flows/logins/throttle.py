@@ -107,14 +107,14 @@ def remember_device(request: HttpRequest, response: HttpResponse, username: str)
 
 def device_of(request: HttpRequest, account: str) -> str:
     """The mark of a browser that logged in to this account before; empty for any other."""
-    given = request.COOKIES.get(f"__Host-{COOKIE}" if settings.SESSION_COOKIE_SECURE else COOKIE, "")
+    cookie = request.COOKIES.get(f"__Host-{COOKIE}" if settings.SESSION_COOKIE_SECURE else COOKIE, "")
     try:
-        known = signing.loads(given[:500], salt=_SALT, max_age=COOKIE_AGE)
+        device = signing.loads(cookie[:500], salt=_SALT, max_age=COOKIE_AGE)
     except signing.BadSignature:
         return ""
-    if not (isinstance(known, list) and len(known) == 2 and known[0] == account):
+    if not (isinstance(device, list) and len(device) == 2 and device[0] == account):
         return ""
-    return str(known[1])[:32]
+    return str(device[1])[:32]
 
 
 def account_of(username: str) -> str:
@@ -129,11 +129,11 @@ def address_of(request: HttpRequest) -> str:
     Behind a proxy (DEX_BEHIND_PROXY) it is what the proxy says, the last entry of X-Forwarded-For; anywhere else
     anybody can write that header.
     """
-    given = str(request.META.get("REMOTE_ADDR", ""))
+    text = str(request.META.get("REMOTE_ADDR", ""))
     if settings.BEHIND_PROXY:
-        given = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip() or given
+        text = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip() or text
     try:
-        address = ipaddress.ip_address(given.partition("%")[0])
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return ""
     if isinstance(address, ipaddress.IPv6Address):

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
             field=models.JSONField(
                 blank=True,
                 default=dict,
-                help_text="What is left empty is as above; what a step says itself comes first. Tests of one model belong to it.",
+                help_text="What is left empty is as above; a node's own settings come first. Tests of one model belong to it.",
                 verbose_name="otherwise for some kinds of tasks",
             ),
         )

@@ -46,22 +46,22 @@ def _unreadable() -> list[CheckMessage]:
     if not keys_path().exists():
         if not is_anything_sealed():
             return []
-        said = f"the keys of this installation are gone: {keys_path()} is not there, and secrets need it"
-        return [Error(said, hint="Put the file back from a backup; see docs/variables.md.", id="flows.E002")]
+        message = f"the keys of this installation are gone: {keys_path()} is not there, and secrets need it"
+        return [Error(message, hint="Put the file back from a backup; see docs/variables.md.", id="flows.E002")]
     rows = [f"{field.name} of {row._meta.verbose_name} {row}" for row, field in unreadable()]
     if not rows:
         return []
     more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
-    said = f"secrets cannot be read with the keys of this installation: {', '.join(rows[:MOST_NAMED])}{more}"
+    message = f"secrets cannot be read with the keys of this installation: {', '.join(rows[:MOST_NAMED])}{more}"
     hint = f"Put the key that they were encrypted with on a line of {keys_path()}, or type them again on their pages."
-    return [Warning(said, hint=hint, id="flows.W001")]
+    return [Warning(message, hint=hint, id="flows.W001")]
 
 
 def _without_project() -> list[CheckMessage]:
     from flows.models import Environment
     from flows.projects.services import check_folder, check_repository
 
-    found: list[CheckMessage] = []
+    problems: list[CheckMessage] = []
     for environment in Environment.objects.select_related("project"):
         project = environment.project
         if project.url:
@@ -72,7 +72,7 @@ def _without_project() -> list[CheckMessage]:
             else:
                 check_folder(project.path, project.subfolder)
         except ValidationError as error:
-            found.append(
+            problems.append(
                 Error(
                     f"environment {project.name}/{environment.name} has no dbt_project.yml: {' '.join(error.messages)}",
                     hint=f"Put the folder back, or correct it at project {project.name} in the admin.",
@@ -80,4 +80,4 @@ def _without_project() -> list[CheckMessage]:
                     id="flows.E001",
                 )
             )
-    return found
+    return problems

@@ -26,17 +26,17 @@ def value_of(project: Project, field: Field) -> str:
 
 def all_of(project: Project) -> list[str]:
     """What must not reach a log; what cannot be read, nobody can print."""
-    found = []
+    values = []
     for field in FIELDS:
         try:
-            found.append(value_of(project, field))
+            values.append(value_of(project, field))
         except Unreadable:
             continue
-    return [value for value in found if value]
+    return [value for value in values if value]
 
 
 def new_push_secret(project: Project) -> str:
     """A fresh key with which the host of the repository signs its messages about pushes; shown this once."""
-    made = secrets.token_urlsafe(32)
-    keep(project, "push_secret", made)
-    return made
+    secret = secrets.token_urlsafe(32)
+    keep(project, "push_secret", secret)
+    return secret

@@ -17,8 +17,8 @@ def environments(request: HttpRequest) -> list[Environment]:
     if not hasattr(request, "_environments"):
         rows = Environment.objects.select_related("project", "current_revision").defer("sync_error")
         request._environments = list(rows) if may_switch(request) else []  # type: ignore[attr-defined]
-    found: list[Environment] = request._environments  # type: ignore[attr-defined]
-    return found
+    cached: list[Environment] = request._environments  # type: ignore[attr-defined]
+    return cached
 
 
 def chosen_environment(request: HttpRequest) -> Environment | None:
@@ -31,9 +31,9 @@ def chosen_environment(request: HttpRequest) -> Environment | None:
 
 def choose_environment(request: HttpRequest, pk: int | None) -> Environment | None:
     """Remember the choice, None for all; an environment that is not there counts as None."""
-    found = next((row for row in environments(request) if row.pk == pk), None)
-    if found is None:
+    chosen = next((row for row in environments(request) if row.pk == pk), None)
+    if chosen is None:
         request.session.pop(KEY, None)
     else:
-        request.session[KEY] = found.pk
-    return found
+        request.session[KEY] = chosen.pk
+    return chosen

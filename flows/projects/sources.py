@@ -44,8 +44,8 @@ def source_of(environment: Environment) -> Source:
     repository = repository_of(project)
     others = project.environments.exclude(branch="").values_list("branch", flat=True)
     commit = repository.fetch(environment.branch or "main", keep=[*others, "main"])
-    found = repository.checkout(commit.sha)
-    return _source(found.folder, subfolder, commit, is_pinned=True, notes=found.notes)
+    folder = repository.checkout(commit.sha)
+    return _source(folder.folder, subfolder, commit, is_pinned=True, notes=folder.notes)
 
 
 def repository_of(project: Project) -> Repository:

@@ -82,9 +82,9 @@ def preset_of(cron: str) -> Preset | None:
         minute, hour, day, month, weekday = normalize(cron).split()
     except CronError:
         return None
-    for made in _candidates(minute, hour, day, weekday):
-        if month == "*" and made.cron == f"{minute} {hour} {day} {month} {weekday}":
-            return made
+    for preset in _candidates(minute, hour, day, weekday):
+        if month == "*" and preset.cron == f"{minute} {hour} {day} {month} {weekday}":
+            return preset
     return None
 
 
@@ -132,14 +132,14 @@ def normalize(text: str) -> str:
             f"This has {len(fields)} field{'' if len(fields) == 1 else 's'}, and five are needed: "
             "minute, hour, day of month, month, day of week. 0 2 * * * is daily at 02:00."
         )
-    made = " ".join(fields)
+    expression = " ".join(fields)
     _impossible_days(fields)
     try:
-        next(CronSim(made, datetime(2024, 1, 1, tzinfo=UTC)))
+        next(CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
         name = str(error).removeprefix("Bad ")
-        known = _FIELDS.get(name, str(error))
-        raise CronError(f"{known}; {_typed(fields, name)} is not understood.") from error
+        name_of_field = _FIELDS.get(name, str(error))
+        raise CronError(f"{name_of_field}; {_typed(fields, name)} is not understood.") from error
     except StopIteration:
         raise CronError("This never happens: no date of the coming fifty years fits it.") from None
     if re.fullmatch(r"[0-7](,[0-7])*", fields[4]):
@@ -157,8 +157,8 @@ def _impossible_days(fields: Sequence[str]) -> None:
     days, months, weekday = fields[2], fields[3], fields[4]
     if weekday != "*" or not re.fullmatch(r"\d+(,\d+)*", days) or not re.fullmatch(r"\w+(,\w+)*", months):
         return
-    known = {name: number for number, name in enumerate(_MONTHS, 1)}
-    numbers = [known.get(month.lower()) or _number(month) or 0 for month in months.split(",")]
+    month_numbers = {name: number for number, name in enumerate(_MONTHS, 1)}
+    numbers = [month_numbers.get(month.lower()) or _number(month) or 0 for month in months.split(",")]
     if not all(1 <= number <= 12 for number in numbers) or not all(1 <= int(day[:3]) <= 31 for day in days.split(",")):
         return  # said by the parser
     if min(int(day) for day in days.split(",")) > max(_LENGTHS[number - 1] for number in numbers):
@@ -174,9 +174,9 @@ def describe(cron: str) -> str:
 
     What would be too long in words is the expression itself: beside it stand its next times.
     """
-    made = normalize(cron)
-    preset = preset_of(made)
-    return _sentence(preset) if preset else sentence(fields_of(made)) or made
+    expression = normalize(cron)
+    preset = preset_of(expression)
+    return _sentence(preset) if preset else sentence(fields_of(expression)) or expression
 
 
 def in_words(cron: str) -> str:
@@ -209,28 +209,28 @@ def _sentence(preset: Preset) -> str:
 
 def surprises(cron: str) -> list[str]:
     """What people do not expect of an expression, in words. Raises CronError."""
-    made = normalize(cron)
-    fields, rules = made.split(), fields_of(made)
-    said = []
+    expression = normalize(cron)
+    fields, rules = expression.split(), fields_of(expression)
+    notes = []
     if rules.of_month and rules.of_week and not rules.both:
-        said.append(
+        notes.append(
             "Both day fields are restricted. Cron then takes either: it runs on those days of the month, and on those "
             "days of the week as well. For one of them alone, put * into the other."
         )
     elif rules.of_month and rules.of_week:
-        said.append("A day field that begins with * counts as unrestricted to cron: both day fields must fit.")
+        notes.append("A day field that begins with * counts as unrestricted to cron: both day fields must fit.")
     for field, whole, unit in ((fields[0], 60, "hour"), (fields[1], 24, "day")):
         step = re.fullmatch(r"\*/(\d+)", field)
         if step and whole % int(step[1]):
-            said.append(
+            notes.append(
                 f"{whole} is no multiple of {step[1]}: counting starts anew every {unit}, the last gap is shorter."
             )
     days = [int(number) for number in re.findall(r"\b\d+\b", fields[2])]
     if fields[3] == "*" and fields[4] == "*" and days and 28 < min(days) <= 31:
-        said.append(f"Months without a day {min(days)} are left out. L is the last day of every month.")
+        notes.append(f"Months without a day {min(days)} are left out. L is the last day of every month.")
     if fields[2] == "29" and fields[3] in ("2", "FEB"):
-        said.append("There is a 29 February in leap years alone.")
-    return said
+        notes.append("There is a 29 February in leap years alone.")
+    return notes
 
 
 @lru_cache(maxsize=1000)  # the list of all zones is read from the disk
@@ -253,17 +253,17 @@ def next_times(cron: str, zone: str, count: int = 5, after: datetime | None = No
     return list(islice(CronSim(normalize(cron), start), count))
 
 
-def due_slots(cron: str, zone: str, after: datetime, until: datetime, most: int) -> tuple[list[datetime], bool]:
+def due_times_between(cron: str, zone: str, after: datetime, until: datetime, most: int) -> tuple[list[datetime], bool]:
     """The due times in (after, until], UTC, oldest first, at most `most`; and whether there are more.
 
     In: aware times. Raises CronError.
     """
-    made: list[datetime] = []
+    due_times: list[datetime] = []
     for moment in CronSim(normalize(cron), after.astimezone(zone_of(zone))):
-        slot = moment.astimezone(UTC)
-        if slot > until:
-            return made, False
-        if len(made) == most:
-            return made, True
-        made.append(slot)
-    return made, False
+        due_time = moment.astimezone(UTC)
+        if due_time > until:
+            return due_times, False
+        if len(due_times) == most:
+            return due_times, True
+        due_times.append(due_time)
+    return due_times, False

@@ -79,8 +79,8 @@ def sentence(fields: Fields) -> str:
     parts = [_times(fields.minutes, fields.hours), _days(fields)]
     if fields.months:
         parts.append(f"in {_and(_runs(fields.months, lambda month: MONTHS[month - 1]))}")
-    said = ", ".join(part for part in parts if part)
-    return said[:1].upper() + said[1:] if len(said) <= LONGEST else ""
+    words = ", ".join(part for part in parts if part)
+    return words[:1].upper() + words[1:] if len(words) <= LONGEST else ""
 
 
 def _times(minutes: Sequence[int], hours: Sequence[int]) -> str:
@@ -99,10 +99,10 @@ def _times(minutes: Sequence[int], hours: Sequence[int]) -> str:
     if every and (steps == 1 or len(hours) == 1):
         return f"{every} from {_clock(hours[0], minutes[0])} to {_clock(hours[-1], minutes[-1])}"
     marks = _and(_runs(minutes, str))
-    said = f"at minute{'s' if len(minutes) > 1 else ''} {marks}" if len(minutes) < 60 else "every minute"
+    words = f"at minute{'s' if len(minutes) > 1 else ''} {marks}" if len(minutes) < 60 else "every minute"
     if len(hours) == 24:
-        return f"{said} of every hour"
-    return f"{said} of the hour{'s' if len(hours) > 1 else ''} {_and(_runs(hours, str))}"
+        return f"{words} of every hour"
+    return f"{words} of the hour{'s' if len(hours) > 1 else ''} {_and(_runs(hours, str))}"
 
 
 def _every(minutes: Sequence[int]) -> str:
@@ -116,8 +116,8 @@ def _every(minutes: Sequence[int]) -> str:
 
 def _progression(values: Sequence[int]) -> int:
     """The distance that all of them have; 0 where there is none."""
-    found = {later - one for one, later in pairwise(values)}
-    return found.pop() if len(found) == 1 else 0
+    distances = {later - one for one, later in pairwise(values)}
+    return distances.pop() if len(distances) == 1 else 0
 
 
 def _past(minute: int) -> str:
@@ -134,8 +134,8 @@ def _days(fields: Fields) -> str:
     if not fields.of_week:
         return f"on {_of_month(fields, _and)}"
     if not fields.of_month:
-        said = _of_week(fields, _and)
-        return said if "through" in said and "," not in said and " and " not in said else f"on {said}"
+        words = _of_week(fields, _and)
+        return words if "through" in words and "," not in words and " and " not in words else f"on {words}"
     if fields.both:
         return f"on {_of_week(fields, _or)} if it is {_of_month(fields, _or)}"
     return f"on {_of_month(fields, _and)} or on {_of_week(fields, _and)}"
@@ -160,15 +160,15 @@ def _of_week(fields: Fields, joined: Callable[[Sequence[str]], str]) -> str:
 
 def _runs(values: Sequence[int], shown: Callable[[int], str], to: str = "to") -> list[str]:
     """Values in words, three and more in a row as "9 to 17"."""
-    made: list[list[int]] = []
+    runs: list[list[int]] = []
     for value in values:
-        if made and value == made[-1][-1] + 1:
-            made[-1].append(value)
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
         else:
-            made.append([value])
+            runs.append([value])
     return [
         words
-        for run in made
+        for run in runs
         for words in ([f"{shown(run[0])} {to} {shown(run[-1])}"] if len(run) > 2 else map(shown, run))
     ]
 

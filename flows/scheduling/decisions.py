@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from flows.models import Flow, Tick
-from flows.scheduling.cron import CronError, due_slots
+from flows.scheduling.cron import CronError, due_times_between
 
 BATCH = 1000  # due times looked at in one round; the next round goes on
 MOST_AT_ONCE = 24  # runs that the policy "run once for each" starts after an outage
@@ -25,27 +25,28 @@ class Decision:
 
 
 def decide(
-    slots: Sequence[datetime], *, more: bool, now: datetime, grace: timedelta, missed: str, paused: bool
+    due_times: Sequence[datetime], *, more: bool, now: datetime, grace: timedelta, missed: str, paused: bool
 ) -> list[Decision]:
     """Decide due times that lie in the past.
 
-    In: `slots`, oldest first; `more`, that further ones are due after them; `grace`, how late a due time may be
+    In: `due_times`, oldest first; `more`, that further ones are due after them; `grace`, how late a due time may be
     looked at and still count as on time; the flow's policy for missed ones. Out: one decision each, in the same order.
     """
     if paused:
-        return [Decision(slot, False, Tick.Outcome.PAUSED) for slot in slots]
-    on_time = {slot for slot in slots if now - slot <= grace}
+        return [Decision(due_time, False, Tick.Outcome.PAUSED) for due_time in due_times]
+    on_time = {due_time for due_time in due_times if now - due_time <= grace}
     if missed == Flow.Missed.ALL:
-        wanted = set(slots[-MOST_AT_ONCE:]) | on_time if not more else set()
+        starting = set(due_times[-MOST_AT_ONCE:]) | on_time if not more else set()
         why = f"more than {MOST_AT_ONCE} due times were missed; the latest {MOST_AT_ONCE} ran"
     elif missed == Flow.Missed.SKIP:
-        wanted = {max(on_time)} if on_time else set()
+        starting = {max(on_time)} if on_time else set()
         why = "dex was not there, and missed runs are left out"
     else:
-        wanted = set() if more else set(slots[-1:])
+        starting = set() if more else set(due_times[-1:])
         why = "dex was not there; a later due time ran in its place"
     return [
-        Decision(slot, True) if slot in wanted else Decision(slot, False, Tick.Outcome.MISSED, why) for slot in slots
+        Decision(due_time, True) if due_time in starting else Decision(due_time, False, Tick.Outcome.MISSED, why)
+        for due_time in due_times
     ]
 
 
@@ -63,10 +64,10 @@ def close_schedule(flow: Flow, schedule: dict[str, Any] | None) -> None:
         more = True
         while more:
             try:
-                slots, more = due_slots(schedule["cron"], schedule["time_zone"], until, now, BATCH)
+                due_times, more = due_times_between(schedule["cron"], schedule["time_zone"], until, now, BATCH)
             except CronError:
                 break
-            rows = [Tick(flow=flow, due_at=slot, outcome=outcome, reason=reason) for slot in slots]
+            rows = [Tick(flow=flow, due_at=due_time, outcome=outcome, reason=reason) for due_time in due_times]
             Tick.objects.bulk_create(rows, ignore_conflicts=True)
-            until = slots[-1] if slots else now
+            until = due_times[-1] if due_times else now
     Flow.objects.filter(pk=flow.pk).update(decided_until=now)

@@ -31,17 +31,17 @@ def follow(flow: Flow, ups: Collection[Flow]) -> None:
 
     What succeeded until now starts nothing. Raises ValidationError for a circle.
     """
-    known = {row.up_id: row for row in flow.follows.all()}
-    wanted = {up.pk for up in ups}
-    if set(known) == wanted:
+    existing = {row.up_id: row for row in flow.follows.all()}
+    up_ids = {up.pk for up in ups}
+    if set(existing) == up_ids:
         return
     # Two people who each close one half of a circle at the same moment: the second sees the first one's half.
     list(Environment.objects.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     if circle := circle_through(flow, ups):
         raise ValidationError({"after": circle_said(circle)})
-    flow.follows.exclude(up__in=wanted).delete()
+    flow.follows.exclude(up__in=up_ids).delete()
     now = timezone.now()
-    Follow.objects.bulk_create(Follow(flow=flow, up_id=pk, since=now) for pk in sorted(wanted - set(known)))
+    Follow.objects.bulk_create(Follow(flow=flow, up_id=pk, since=now) for pk in sorted(up_ids - set(existing)))
 
 
 def circle_said(circle: list[str]) -> str:

@@ -32,8 +32,8 @@ def refusal_of_planned(flow: Flow, declared: Declarations) -> str:
         try:
             check_values(declared, tick.parameters)
         except ParameterError as error:
-            said = f"A start is planned for {tick.due_at:%Y-%m-%d %H:%M} UTC, which would be refused: {error}"
-            return f"{said} Give a default, or withdraw that start first."
+            message = f"A start is planned for {tick.due_at:%Y-%m-%d %H:%M} UTC, which would be refused: {error}"
+            return f"{message} Give a default, or withdraw that start first."
     return ""
 
 
@@ -44,5 +44,5 @@ def cannot_start(environment: Environment | None = None) -> Iterator[tuple[Flow,
     if environment is not None:
         rows = rows.filter(environment=environment)
     for flow in rows:
-        if said := refusal(flow.parameters, cron=flow.cron, follows=flow.after_others):
-            yield flow, said
+        if reason := refusal(flow.parameters, cron=flow.cron, follows=flow.after_others):
+            yield flow, reason

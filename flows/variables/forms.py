@@ -73,11 +73,11 @@ class VariableForm(forms.Form):
     def save(self) -> Variable:
         """Keep it. Raises VariableError, encryption.Unreadable, PermissionDenied."""
         value, secret = self.cleaned_data["value"], self.cleaned_data["is_secret"]
-        given = None if not value and (secret or (self.row and self.row.is_secret)) else value
+        kept = None if not value and (secret or (self.row and self.row.is_secret)) else value
         if self.row is not None:
             row = self.row
-            return save_variable(row.project, row.environment, row.name, given, secret=secret, row=row)
+            return save_variable(row.project, row.environment, row.name, kept, secret=secret, row=row)
         kind, key = self.cleaned_data["scope"][0], int(self.cleaned_data["scope"][1:])
         environment = Environment.objects.select_related("project").get(pk=key) if kind == "e" else None
         project = environment.project if environment else Project.objects.get(pk=key)
-        return save_variable(project, environment, self.cleaned_data["name"], given, secret=secret)
+        return save_variable(project, environment, self.cleaned_data["name"], kept, secret=secret)

@@ -1,7 +1,7 @@
-"""`{{ ... }}` in fields of nodes and connections: variables, parameters of the run, outputs of steps before.
+"""`{{ ... }}` in fields of nodes and connections: variables, parameters of the run, outputs of earlier nodes.
 
-`{{ NAME }}` is a variable of the environment, `{{ params.NAME }}` a parameter of the run, `{{ nodes.STEP.output.KEY }}`
-a value that the Custom Script STEP wrote to DEX_OUTPUT. Other text in braces stays as it is. Pure.
+`{{ NAME }}` is a variable of the environment, `{{ params.NAME }}` a parameter of the run, `{{ nodes.NODE.output.KEY }}`
+a value that the Custom Script node NODE wrote to DEX_OUTPUT. Other text in braces stays as it is. Pure.
 """
 
 import difflib
@@ -35,11 +35,11 @@ class Reference:
 
 def references_in(value: Any) -> list[Reference]:
     """Every reference in a text, or in the texts of a list or mapping, each once, in order."""
-    found: dict[Reference, None] = {}
+    references: dict[Reference, None] = {}
     for text in _texts(value):
         for match in _REFERENCE.finditer(text):
-            found[_reference(match)] = None
-    return list(found)
+            references[_reference(match)] = None
+    return list(references)
 
 
 def fill(
@@ -66,9 +66,9 @@ def fill(
         if reference.kind == "output":
             written = outputs(reference.name)
             if written is None:
-                raise ReferenceProblem(f"The step {reference.name} has not succeeded in this run, so it has no output.")
+                raise ReferenceProblem(f"The node {reference.name} has not succeeded in this run, so it has no output.")
             if reference.key not in written:
-                raise ReferenceProblem(_missing(f"output of the step {reference.name}", reference.key, written))
+                raise ReferenceProblem(_missing(f"output of the node {reference.name}", reference.key, written))
             return text_of(written[reference.key])
         if reference.name in refused:
             raise ReferenceProblem(secret_said(reference.name))

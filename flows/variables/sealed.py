@@ -92,16 +92,16 @@ def rotate(*, dry_run: bool = False) -> dict[str, int]:
     PermissionDenied.
     """
     require("flows.change_variable")
-    made = {"secrets": 0, "rotated": 0, "unreadable": 0}
+    counts = {"secrets": 0, "rotated": 0, "unreadable": 0}
     for model, field in sealed_columns():
         last = 0
         while batch := list(_kept(model, field).filter(pk__gt=last).order_by("pk")[:BATCH]):
             last = batch[-1].pk
             for row in batch:
-                made["secrets"] += 1
+                counts["secrets"] += 1
                 if outcome := _rotate_one(row, field, dry_run=dry_run):
-                    made[outcome] += 1
-    return made
+                    counts[outcome] += 1
+    return counts
 
 
 def _rotate_one(row: models.Model, field: SealedField, *, dry_run: bool) -> str:

@@ -101,13 +101,13 @@ def environment_of(environment: Environment) -> dict[str, str]:
 
     Raises VariableError, naming it, for a secret that cannot be read.
     """
-    found = {}
+    variables = {}
     for row in _winners(environment):
         try:
-            found[row.name] = decrypt(row) if row.is_secret else row.value
+            variables[row.name] = decrypt(row) if row.is_secret else row.value
         except Unreadable as error:
             raise VariableError(f"{row.name}: {error}.") from error
-    return found
+    return variables
 
 
 def plain_values(environment: Environment) -> dict[str, str]:
@@ -130,13 +130,13 @@ def secrets_in(environment: Environment) -> list[str]:
 
     One that cannot be read is left out: nobody can be given it either.
     """
-    found = []
+    secrets = []
     for row in _holding_in(environment).filter(is_secret=True):
         try:
-            found.append(decrypt(row))
+            secrets.append(decrypt(row))
         except Unreadable as error:
             log.warning("variable %s of %s: %s", row.name, row.scope, error)
-    return found
+    return secrets
 
 
 def fingerprint(row: Variable, value: str) -> str:

@@ -50,17 +50,17 @@ class ConnectionForm(forms.Form):
     @property
     def typed(self) -> dict[str, Any]:
         """The settings as typed, by the connector's names."""
-        made = {}
+        values = {}
         for each in self.described:
             value = self.cleaned_data.get(f"{PREFIX}{each.name}")
-            made[each.name] = ("true" if value else "false") if each.kind == "boolean" else value or ""
-        return made
+            values[each.name] = ("true" if value else "false") if each.kind == "boolean" else value or ""
+        return values
 
     def tell(self, errors: Mapping[str, str]) -> None:
         """Put errors beside their fields."""
-        for name, said in errors.items():
+        for name, message in errors.items():
             place = f"{PREFIX}{name}" if f"{PREFIX}{name}" in self.fields else name
-            self.add_error(place if place in self.fields else None, said)
+            self.add_error(place if place in self.fields else None, message)
 
     def _parts(self, advanced: bool) -> list[tuple[forms.BoundField, Field]]:
         return [(self[f"{PREFIX}{each.name}"], each) for each in self.described if each.advanced is advanced]
@@ -84,12 +84,16 @@ class ConnectionForm(forms.Form):
 
 
 def _field(each: Field, is_kept: bool, wrong: str) -> forms.Field:
-    said = each.help
+    help_text = each.help
     if each.secret and wrong:
-        said = f"{said} What was kept here is lost to dex: {wrong}. Type it again, or put the keys back.".strip()
+        help_text = (
+            f"{help_text} What was kept here is lost to dex: {wrong}. Type it again, or put the keys back.".strip()
+        )
     elif each.secret:
-        said = f"{said} Kept encrypted, never shown again.{' Empty: it stays as it is.' if is_kept else ''}".strip()
-    common: dict[str, Any] = {"label": each.label, "required": False, "help_text": said}
+        help_text = (
+            f"{help_text} Kept encrypted, never shown again.{' Empty: it stays as it is.' if is_kept else ''}".strip()
+        )
+    common: dict[str, Any] = {"label": each.label, "required": False, "help_text": help_text}
     match each.kind:
         case "boolean":
             return forms.BooleanField(**common)
@@ -124,8 +128,10 @@ def _shown(each: Field, value: Any) -> Any:
 class Table:
     """One table on the page of tables: what the source says of it, what was chosen, what is wrong."""
 
-    def __init__(self, name: str, offered: Mapping[str, Any], chosen: Mapping[str, Any] | None, *, asked: bool) -> None:
-        self.name, self.offered, self.is_chosen, self.asked = name, offered, chosen is not None, asked
+    def __init__(
+        self, name: str, offered: Mapping[str, Any], chosen: Mapping[str, Any] | None, *, listed: bool
+    ) -> None:
+        self.name, self.offered, self.is_chosen, self.listed = name, offered, chosen is not None, listed
         values = chosen or {}
         self.mode = values.get("mode", "replace")
         self.primary_key = ", ".join(values.get("primary_key") or offered.get("primary_key") or ())
@@ -142,7 +148,7 @@ class Table:
     @property
     def is_gone(self) -> bool:
         """Whether the source had it once and has it no more."""
-        return self.asked and self.is_chosen and not self.offered
+        return self.listed and self.is_chosen and not self.offered
 
     @property
     def collision(self) -> str:
@@ -165,12 +171,12 @@ def tables_of(connection: Connection) -> list[Table]:
     offered = {stream["name"]: stream for stream in connection.offered}
     names = sorted({*offered, *connection.streams}, key=str.lower)
     chosen = {name: connection.settings.get(name, {}) for name in connection.streams}
-    return [Table(name, offered.get(name, {}), chosen.get(name), asked=bool(offered)) for name in names]
+    return [Table(name, offered.get(name, {}), chosen.get(name), listed=bool(offered)) for name in names]
 
 
 def chosen_tables(data: Any, count: int) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Table -> settings from the page of tables, and what cannot be read, by "table.field"."""
-    made: dict[str, dict[str, Any]] = {}
+    tables: dict[str, dict[str, Any]] = {}
     errors: dict[str, str] = {}
     for number in range(count):
         name = data.get(f"name_{number}", "")
@@ -193,19 +199,19 @@ def chosen_tables(data: Any, count: int) -> tuple[dict[str, dict[str, Any]], dic
             ]
         except ValueError as error:
             errors[f"{name}.row_filter"] = str(error)
-        made[name] = row
-    return made, errors
+        tables[name] = row
+    return tables, errors
 
 
 def _pairs(text: str) -> dict[str, str]:
     """Column -> what is chosen for it, of lines `column = choice`. Raises ValueError naming the line."""
-    made = {}
+    pairs = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         column, mark, chosen = (each.strip() for each in line.rpartition("="))
         if not (column and mark and chosen):
             raise ValueError(f"{line[:80]}: write the column, = and what it becomes, one a line.")
-        made[column] = chosen
-    return made
+        pairs[column] = chosen
+    return pairs
 
 
 def _words(text: str) -> list[str]:
@@ -248,8 +254,8 @@ def _as_text(condition: Mapping[str, Any]) -> str:
     value = condition.get("value")
     if value is None:
         return f"{condition['column']} {condition['op']}"
-    said = ", ".join(map(_quoted, value)) if isinstance(value, list) else _quoted(value)
-    return f"{condition['column']} {condition['op']} {said}"
+    text = ", ".join(map(_quoted, value)) if isinstance(value, list) else _quoted(value)
+    return f"{condition['column']} {condition['op']} {text}"
 
 
 def _quoted(value: Any) -> str:

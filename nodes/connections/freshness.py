@@ -37,15 +37,15 @@ class Origin:
 
 def origins_of(environment: Environment, manifest: Manifest) -> dict[str, Origin]:
     """Unique id of a source -> the connection of the project that loads it."""
-    known = sources_of(manifest)
+    sources = sources_of(manifest)
     loads = {(load.connection_id, load.table): load for load in Load.objects.filter(environment=environment)}
-    made: dict[str, Origin] = {}
+    origins: dict[str, Origin] = {}
     for connection in environment.project.connections.all():
         for stream in connection.streams:
             table = identifier(stream)
-            if unique_id := known.get((connection.dataset, table)):
-                made[unique_id] = Origin(connection, table, loads.get((connection.pk, table)))
-    return made
+            if unique_id := sources.get((connection.dataset, table)):
+                origins[unique_id] = Origin(connection, table, loads.get((connection.pk, table)))
+    return origins
 
 
 def stale(revision: Revision, unique_ids: Collection[str], now: datetime) -> list[str]:
@@ -57,7 +57,7 @@ def stale(revision: Revision, unique_ids: Collection[str], now: datetime) -> lis
     limits = _limits(revision.manifest_path)
     if not limits.keys() & set(unique_ids):
         return []
-    said = []
+    warnings = []
     for unique_id, origin in sorted(origins_of(revision.environment, manifest_of(revision)).items()):
         limit = limits.get(unique_id)
         if unique_id not in unique_ids or limit is None or origin.load is None:
@@ -65,26 +65,26 @@ def stale(revision: Revision, unique_ids: Collection[str], now: datetime) -> lis
         age = now - origin.load.at
         if age > limit:
             name = f"{origin.connection.dataset}.{origin.table}"
-            said.append(f"{name} was loaded {_told(age)} ago; its freshness allows {_told(limit)}.")
-    return said
+            warnings.append(f"{name} was loaded {_told(age)} ago; its freshness allows {_told(limit)}.")
+    return warnings
 
 
 @lru_cache(maxsize=32)
 def _limits(manifest_path: str) -> dict[str, timedelta]:
     """Unique id of a source -> the age at which dbt warns (or fails, where it says only that)."""
     try:
-        found = msgspec.json.decode(Path(manifest_path).read_bytes(), type=_Sources).sources
+        sources = msgspec.json.decode(Path(manifest_path).read_bytes(), type=_Sources).sources
     except (OSError, msgspec.DecodeError):
         return {}
-    made = {}
-    for unique_id, source in found.items():
+    limits = {}
+    for unique_id, source in sources.items():
         rules = source.freshness if isinstance(source.freshness, dict) else {}
         for name in ("warn_after", "error_after"):
             rule = rules.get(name) or {}
             if rule.get("count") and rule.get("period") in _PERIODS:
-                made[unique_id] = int(rule["count"]) * _PERIODS[rule["period"]]
+                limits[unique_id] = int(rule["count"]) * _PERIODS[rule["period"]]
                 break
-    return made
+    return limits
 
 
 def _told(age: timedelta) -> str:

@@ -17,8 +17,8 @@ PASSING = ("port", "timeout", "http", "busy", "other")
 _LOOK_S = 0.2
 
 
-class Tables:
-    """What is known of each table of an attempt, as its child process tells it.
+class LoadProgress:
+    """How far each table of an attempt is, from the events of its child process.
 
     In: the names of the streams, in order; `done`, table -> result of what an earlier attempt has loaded.
     """
@@ -58,9 +58,9 @@ class Tables:
                 kind, message = str(event.get("kind") or "other"), str(event.get("message") or "")
                 row |= {"state": "failed", "kind": kind, "message": message or "its log says why"}
             case "stream_done":
-                told = {key: event[key] for key in ("bytes", "cursor_before", "cursor_after") if event.get(key)}
+                details = {key: event[key] for key in ("bytes", "cursor_before", "cursor_after") if event.get(key)}
                 self._forget(row)
-                row |= {"state": "succeeded", "rows_affected": event.get("rows"), **told}
+                row |= {"state": "succeeded", "rows_affected": event.get("rows"), **details}
                 return row["name"], _result_of(row)
         return None
 
@@ -101,7 +101,7 @@ def _result_of(row: Mapping[str, Any]) -> dict[str, Any]:
 def load(
     context: Context,
     order: Mapping[str, Any],
-    tables: Tables,
+    progress: LoadProgress,
     loaded: Callable[[str, dict[str, Any]], None],
     *,
     sandboxed: bool = False,
@@ -111,16 +111,16 @@ def load(
     In: `loaded`, is called with name and result of each table as soon as it is in the warehouse; `sandboxed`, whether
     code of the project runs in it. Raises Stopped when the worker ends.
     """
-    if tables.are_loaded:  # an earlier attempt did, and died before it could say so
-        return AttemptOutcome("succeeded", result=tables.result())
+    if progress.are_loaded:  # an earlier attempt did, and died before it could say so
+        return AttemptOutcome("succeeded", result=progress.result())
     untold: dict[str, dict[str, Any]] = {}
 
     def on_event(event: Event) -> None:
-        if (done := tables.take(event)) is not None:
+        if (done := progress.take(event)) is not None:
             untold[done[0]] = done[1]
             loaded(*done)
             del untold[done[0]]
-        context.progress(tables.result())
+        context.progress(progress.result())
 
     stop = threading.Event()
     watcher = threading.Thread(target=_watch, args=(context, stop), daemon=True)
@@ -144,23 +144,23 @@ def load(
         shutil.rmtree(home, ignore_errors=True)
     for name, result in untold.items():  # the database was away
         loaded(name, result)
-    tables.close()
-    return _ended(context, outcome, tables)
+    progress.close()
+    return _ended(context, outcome, progress)
 
 
-def _ended(context: Context, outcome: Outcome, tables: Tables) -> AttemptOutcome:
+def _ended(context: Context, outcome: Outcome, progress: LoadProgress) -> AttemptOutcome:
     if context.cancelled.is_set():
-        return AttemptOutcome("cancelled", "cancelled", result=tables.result(), exit_code=outcome.exit_code)
+        return AttemptOutcome("cancelled", "cancelled", result=progress.result(), exit_code=outcome.exit_code)
     if context.must_end:
         raise Stopped
-    result = tables.result()
-    if outcome.ok and tables.are_loaded:
+    result = progress.result()
+    if outcome.ok and progress.are_loaded:
         changed = any(row.get("schema_changes") for row in result.get("tables", [result]))
         return AttemptOutcome("succeeded", "columns changed" if changed else "", result=result)
     if outcome.state == "timeout":
         return AttemptOutcome("failed", f"timeout after {context.timeout:g} s", result=result)
-    message = tables.sentence() or outcome.message or "the load failed; its log says why"
-    kinds = [str(row["kind"]) for row in tables.failed] or [outcome.kind or "other"]
+    message = progress.sentence() or outcome.message or "the load failed; its log says why"
+    kinds = [str(row["kind"]) for row in progress.failed] or [outcome.kind or "other"]
     passing = outcome.state == "died" or any(kind in PASSING for kind in kinds)
     return AttemptOutcome("failed", message, result={"kind": kinds[0], **result}, retryable=passing)
 

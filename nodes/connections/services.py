@@ -21,7 +21,7 @@ from nodes.connections.connectors.form import fields_of, parse, secret_values
 from nodes.connections.connectors.streams import StreamSettings, collision, collision_said, identifier
 from nodes.connections.connectors.streams import parse as parse_stream
 from nodes.dbt.warehouse import profile_of
-from nodes.models import Connection, Probe
+from nodes.models import Connection, ConnectionCheck
 
 DESTINATIONS = ("duckdb", "postgres")
 
@@ -36,10 +36,10 @@ class ConnectionProblem(ValueError):
 
 def connector_of(connection: Connection) -> Connector:
     """The connector of a connection. Raises ConnectionProblem where it has none."""
-    found = CATALOGUE.get(connection.connector)
-    if found is None:
+    connector = CATALOGUE.get(connection.connector)
+    if connector is None:
         raise ConnectionProblem({"": f"{connection} has no connector: choose one on its page."})
-    return found
+    return connector
 
 
 def save_connection(connection: Connection, typed: Mapping[str, Any]) -> Connection:
@@ -76,7 +76,7 @@ def save_streams(connection: Connection, chosen: Mapping[str, Mapping[str, Any]]
     require("nodes.change_connection")
     connector = connector_of(connection)
     errors: dict[str, str] = {}
-    made: dict[str, Any] = {}
+    checked: dict[str, Any] = {}
     for name, raw in chosen.items():
         filters = "row_filter" in connector.pushes
         parsed, wrong = parse_stream({**raw, "name": name}, supports=connector.supports, filters=filters)
@@ -84,15 +84,15 @@ def save_streams(connection: Connection, chosen: Mapping[str, Mapping[str, Any]]
         if parsed is not None:
             if not wrong and (both := collision(_columns_of(connection, parsed))):
                 errors[f"{name}.rename"] = collision_said(name, both)
-            made[name] = parsed.model_dump(mode="json", exclude={"name", "refresh"})
+            checked[name] = parsed.model_dump(mode="json", exclude={"name", "refresh"})
     tables: dict[str, str] = {}
-    for name in made:
+    for name in checked:
         if other := tables.get(identifier(name)):
             errors[f"{name}.name"] = f"{name} and {other} would land in one table, {identifier(name)}."
         tables[identifier(name)] = name
     if errors:
         raise ConnectionProblem(errors)
-    connection.streams, connection.settings = sorted(made), made
+    connection.streams, connection.settings = sorted(checked), checked
     connection.save(update_fields=["streams", "settings"])
 
 
@@ -114,8 +114,8 @@ def accept_changes(connection: Connection, stream: str) -> None:
 
 def secrets_of(connection: Connection) -> dict[str, Any]:
     """The secret settings in the clear. Raises Unreadable."""
-    found: dict[str, Any] = json.loads(value_of(connection, "sealed") or "{}")
-    return found
+    secrets: dict[str, Any] = json.loads(value_of(connection, "sealed") or "{}")
+    return secrets
 
 
 def problem_with_secrets(connection: Connection) -> str:
@@ -125,15 +125,15 @@ def problem_with_secrets(connection: Connection) -> str:
 
 def secrets_to_mask(project: Project) -> list[str]:
     """Every secret of a project's connections; what cannot be read, nobody can print."""
-    found = []
+    secrets = []
     for connection in project.connections.exclude(sealed=""):
         connector = CATALOGUE.get(connection.connector)
         if connector is not None:
             try:
-                found += secret_values(connector, secrets_of(connection))
+                secrets += secret_values(connector, secrets_of(connection))
             except Unreadable:
                 continue
-    return found
+    return secrets
 
 
 def order_for(connection: Connection, environment: Environment) -> dict[str, Any]:
@@ -163,17 +163,21 @@ def digest_of(order: Mapping[str, Any]) -> str:
 
     Keyed: who reads the database learns nothing of a secret by trying values.
     """
-    told = {name: order[name] for name in ("connector", "config", "dataset")}
-    told["project_dir"] = order["project_dir"] if order["connector"] == "custom" else None
-    return salted_hmac("nodes.connections.services", json.dumps(told, sort_keys=True), algorithm="sha256").hexdigest()
+    relevant = {name: order[name] for name in ("connector", "config", "dataset")}
+    relevant["project_dir"] = order["project_dir"] if order["connector"] == "custom" else None
+    return salted_hmac(
+        "nodes.connections.services", json.dumps(relevant, sort_keys=True), algorithm="sha256"
+    ).hexdigest()
 
 
-def is_about(probe: Probe, connection: Connection, environment: Environment) -> bool:
-    """Whether an answer is about a connection as it is now; what cannot be read has not been asked either."""
+def is_about(check: ConnectionCheck, connection: Connection, environment: Environment) -> bool:
+    """Whether a check was made with the connection's present settings; what cannot be read was not checked either."""
     try:
-        return probe.environment_id == environment.pk and probe.about == digest_of(order_for(connection, environment))
+        return check.environment_id == environment.pk and check.settings_digest == digest_of(
+            order_for(connection, environment)
+        )
     except (ConnectionProblem, VariableError, Unreadable):
-        return probe.about == ""
+        return check.settings_digest == ""
 
 
 def destination_of(revision: Revision) -> dict[str, Any]:
@@ -183,10 +187,12 @@ def destination_of(revision: Revision) -> dict[str, Any]:
         return {"type": "duckdb", "path": profile.database}
     if profile.type == "postgres":
         named = {"dbname": profile.output.get("dbname") or profile.output.get("database")}
-        given = {key: profile.output[key] for key in ("host", "user", "password", "sslmode") if profile.output.get(key)}
-        return {"type": "postgres", "port": int(profile.output.get("port") or 5432), **given, **named}
-    said = f"Connections load into {' and '.join(DESTINATIONS)}; this environment's warehouse is {profile.type}."
-    raise ConnectionProblem({"": said})
+        options = {
+            key: profile.output[key] for key in ("host", "user", "password", "sslmode") if profile.output.get(key)
+        }
+        return {"type": "postgres", "port": int(profile.output.get("port") or 5432), **options, **named}
+    message = f"Connections load into {' and '.join(DESTINATIONS)}; this environment's warehouse is {profile.type}."
+    raise ConnectionProblem({"": message})
 
 
 def pipelines_dir(connection: Connection, environment: Environment) -> Path:
@@ -196,10 +202,12 @@ def pipelines_dir(connection: Connection, environment: Environment) -> Path:
     return folder
 
 
-def ask(connection: Connection, environment: Environment, what: str) -> Probe:
-    """Write a question for a worker. Raises PermissionDenied."""
+def request_check(connection: Connection, environment: Environment, what: str) -> ConnectionCheck:
+    """Request a check, which a worker makes. Raises PermissionDenied."""
     actor = require("nodes.change_connection")
-    return Probe.objects.create(connection=connection, environment=environment, what=what, asked_by=actor.name[:200])
+    return ConnectionCheck.objects.create(
+        connection=connection, environment=environment, what=what, requested_by=actor.name[:200]
+    )
 
 
 def _own_errors(connection: Connection) -> dict[str, str]:

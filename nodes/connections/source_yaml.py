@@ -27,14 +27,14 @@ class Declared:
 
 def declared_in(connection: Connection, environment: Environment) -> list[Declared]:
     """Each table of a connection, and the source of the environment's revision that it is; no revision: none is."""
-    known: dict[tuple[str, str], str] = {}
+    declared: dict[tuple[str, str], str] = {}
     if environment.current_revision is not None:
         try:
-            known = sources_of(manifest_of(environment.current_revision))
+            declared = sources_of(manifest_of(environment.current_revision))
         except FileNotFoundError:
-            known = {}
+            declared = {}
     tables = [identifier(stream) for stream in connection.streams]
-    return [Declared(table, known.get((connection.dataset, table), "")) for table in tables]
+    return [Declared(table, declared.get((connection.dataset, table), "")) for table in tables]
 
 
 def proposal(connection: Connection) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The forms of a flow's steps: chips as lines, errors at the field."""
+"""The forms of a flow's nodes: chips as lines, errors at the field."""
 
 from functools import cache
 from pathlib import Path
@@ -81,7 +81,7 @@ class ArgumentsField(forms.Field):
             raise ValidationError(problems)
 
 
-def check_step(form: forms.Form | forms.ModelForm, node: Node, after: list[Node] | None = None) -> FlowPlan | None:
+def check_node_form(form: forms.Form | forms.ModelForm, node: Node, after: list[Node] | None = None) -> FlowPlan | None:
     """Plan the flow with `node` as it would be; add what does not work to the form, field by field, and give None."""
     try:
         return check_node(node, after)
@@ -97,7 +97,7 @@ def check_step(form: forms.Form | forms.ModelForm, node: Node, after: list[Node]
     return None
 
 
-class StepForm(forms.ModelForm):
+class NodeForm(forms.ModelForm):
     """What the forms of all kinds of nodes share: the name, what it runs after, and how it is retried."""
 
     version = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
@@ -140,7 +140,7 @@ class StepForm(forms.ModelForm):
             options = {option.name: cleaned[option.name] for option in self.kind.options}
             node = self.unsaved(cleaned)
             node.options = self.instance.options = options
-            self.plan = check_step(self, node, after)
+            self.plan = check_node_form(self, node, after)
             cleaned["runs_after"] = after
         return cleaned
 
@@ -180,7 +180,7 @@ def _field_of(option: Option) -> forms.Field:
     return forms.CharField(**said)
 
 
-class TransformationForm(StepForm):
+class TransformationForm(NodeForm):
     """Which models, and what to do with them."""
 
     include = ChipsField(
@@ -191,7 +191,7 @@ class TransformationForm(StepForm):
     exclude = ChipsField(required=False, help_text="What is left out; exclude always wins.")
 
 
-class ConnectionStepForm(StepForm):
+class ConnectionNodeForm(NodeForm):
     """Which tables of which connection."""
 
     streams = ChipsField(
@@ -223,7 +223,7 @@ class ConnectionStepForm(StepForm):
         return [(str(row.pk), row.name, asks) for row in known.queryset]
 
 
-class ScriptForm(StepForm):
+class ScriptForm(NodeForm):
     """Which script package, with which parameters."""
 
     package = forms.ChoiceField(error_messages={"required": "Choose the package to run."})
@@ -231,7 +231,7 @@ class ScriptForm(StepForm):
         label="Parameters",
         required=False,
         help_text="The values arrive in this order, as sys.argv[1], sys.argv[2] ..., and by their keys. They may hold "
-        "{{ VARIABLE }}, {{ params.NAME }} and {{ nodes.STEP.output.KEY }}.",
+        "{{ VARIABLE }}, {{ params.NAME }} and {{ nodes.NODE.output.KEY }}.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -273,13 +273,13 @@ class ScriptForm(StepForm):
         return [(name, name in secrets) for name in sorted(variable_names(self.flow.environment))]
 
 
-def form_of(node: Node) -> type[StepForm]:
+def form_of(node: Node) -> type[NodeForm]:
     """The form of a node: that of its kind, with the columns that the kind uses."""
     return _form_of(kinds.of(node.kind))
 
 
 @cache
-def _form_of(kind: Kind) -> type[StepForm]:
+def _form_of(kind: Kind) -> type[NodeForm]:
     base = type(f"{type(kind).__name__}Form", (import_string(kind.form),), {"kind": kind})
     made: Any = modelform_factory(Node, form=base, fields=["name", *kind.columns, *COMMON])
-    return cast(type[StepForm], made)
+    return cast(type[NodeForm], made)

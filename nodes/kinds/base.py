@@ -68,9 +68,9 @@ class Kind:
     more = "retries, time-outs"  # what is under "More", in words
     #: The part of the form that shows `main`: a template with `form`, `node`, `flow` and `kind`.
     template = "nodes/kinds/plain.html"
-    #: The dotted name of a form with fields of its own (a subclass of nodes.forms.node.StepForm). It is a name, so that
+    #: The dotted name of a form with fields of its own (a subclass of nodes.forms.node.NodeForm). It is a name, so that
     #: the engine, which imports kinds, imports no forms.
-    form = "nodes.forms.node.StepForm"
+    form = "nodes.forms.node.NodeForm"
     #: Its tasks are dbt's resources, which the run's dbt session executes; `execute` is not called.
     runs_dbt = False
     #: A task may write an output that other nodes read (`reads`): its result has "output".

@@ -11,7 +11,7 @@ from flows.variables.encryption import Unreadable
 from flows.variables.values import VariableError
 from nodes.connections.connectors.catalogue import CATALOGUE
 from nodes.connections.connectors.streams import identifier
-from nodes.connections.loads import Tables, load
+from nodes.connections.loads import LoadProgress, load
 from nodes.connections.services import ConnectionProblem, destination_of, order_for
 from nodes.dbt.manifest import sources_of
 from nodes.dbt.profiles import ProfileError
@@ -35,7 +35,7 @@ class ConnectionKind(Kind):
     main = ("connection", "streams")
     more = "all tables in one task, full refresh, retries, time-outs"
     template = "nodes/kinds/connection.html"
-    form = "nodes.forms.node.ConnectionStepForm"
+    form = "nodes.forms.node.ConnectionNodeForm"
 
     def detail(self, settings: Mapping[str, Any]) -> str:
         """The connection."""
@@ -116,7 +116,7 @@ class ConnectionKind(Kind):
             """At once: an attempt that dies later has this table behind it."""
             _record(connection, revision.environment, stream, result, context.task_run_id)
 
-        tables = Tables([stream["name"] for stream in spec["streams"]], done)
+        tables = LoadProgress([stream["name"] for stream in spec["streams"]], done)
         return load(context, order, tables, loaded, sandboxed=connection.connector == "custom")
 
 

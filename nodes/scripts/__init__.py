@@ -1,4 +1,4 @@
-"""Custom scripts: their packages, their environments, and the child process that runs one."""
+"""Custom scripts: their packages, their virtualenvs, and the child process that runs one."""
 
 from nodes.scripts.packages import FOLDER, Package, packages_of
 

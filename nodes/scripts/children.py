@@ -1,6 +1,6 @@
 """Tells dex of child processes of a script that failed while nobody looked.
 
-dex puts this file into the environment of every script, where Python imports it at its start (see environments.py). It
+dex puts this file into the virtualenv of every script, where Python imports it at its start (see virtualenvs.py). It
 runs in the script's own process and must not be in its way: it needs the standard library alone, does nothing where
 dex did not ask for it, and never raises.
 

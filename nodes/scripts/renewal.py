@@ -1,4 +1,4 @@
-"""When environments of scripts are renewed, and what became of it: asked on a page, done by workers, told there."""
+"""When virtualenvs of scripts are renewed: requested on a page, done by workers, with the result on the page."""
 
 import hashlib
 import json
@@ -14,10 +14,10 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from flows.access import require
-from nodes.models import ScriptEnvironment
+from nodes.models import Virtualenv
 from nodes.scripts.packages import Package
 from nodes.scripts.requirements import RequirementsError, read, unpinned
-from nodes.scripts.virtualenvs import Index, Renewal, SetupFailed, environment_for, made_of
+from nodes.scripts.virtualenvs import Index, Renewal, SetupFailed, made_of, virtualenv_for
 
 log = logging.getLogger("dex.scripts")
 DAY_S = 86400.0
@@ -39,34 +39,34 @@ def digest_of(requirements: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(sorted(set(requirements))).encode()).hexdigest()
 
 
-def known(requirements: Sequence[str]) -> ScriptEnvironment | None:
-    """What the workers said of the environment for these requirements; None where none was built yet."""
-    return ScriptEnvironment.objects.filter(digest=digest_of(requirements)).first()
+def known(requirements: Sequence[str]) -> Virtualenv | None:
+    """The virtualenv for these requirements as workers built it last; None where none was built yet."""
+    return Virtualenv.objects.filter(digest=digest_of(requirements)).first()
 
 
-def ask(requirements: Sequence[str]) -> ScriptEnvironment:
-    """Ask for the environment of these requirements to be resolved anew. Raises PermissionDenied."""
+def request_renewal(requirements: Sequence[str]) -> Virtualenv:
+    """Request that the virtualenv of these requirements is resolved anew. Raises PermissionDenied."""
     actor = require("nodes.change_node")
-    row, _ = ScriptEnvironment.objects.get_or_create(
+    row, _ = Virtualenv.objects.get_or_create(
         digest=digest_of(requirements), defaults={"requirements": list(requirements)}
     )
-    row.asked_at, row.asked_by = timezone.now(), actor.name[:200]
-    row.save(update_fields=["asked_at", "asked_by"])
+    row.requested_at, row.requested_by = timezone.now(), actor.name[:200]
+    row.save(update_fields=["requested_at", "requested_by"])
     return row
 
 
 def prepare(
     requirements: Sequence[str], *, told: Callable[[bytes], None], stop: Callable[[], bool] = lambda: False
 ) -> Path:
-    """The environment of these requirements on this machine, built or renewed now if need be. Raises SetupFailed."""
+    """The virtualenv of these requirements on this machine, built or renewed now if need be. Raises SetupFailed."""
     failures: list[str] = []
     row = _row(requirements)
     renewal = Renewal(
-        asked=row.asked_at.timestamp() if row is not None and row.asked_at else 0,
+        asked=row.requested_at.timestamp() if row is not None and row.requested_at else 0,
         age=settings.SCRIPT_RENEW_DAYS * DAY_S,
         failed=failures.append,
     )
-    place = environment_for(
+    place = virtualenv_for(
         requirements,
         index(),
         Path(settings.DEX_HOME),
@@ -82,11 +82,11 @@ def prepare(
 
 
 def renew(pk: int, stop: Callable[[], bool] = lambda: False) -> None:
-    """Answer somebody who asked for a renewal, on this machine and now; other machines do it at their next use.
+    """Renew a virtualenv if that was requested, on this machine and now; other machines do it at their next use.
 
-    In: `stop`, whether to give up; then the next use of the environment here renews it, too.
+    In: `stop`, whether to give up; then its next use here renews it, too.
     """
-    row = ScriptEnvironment.objects.filter(pk=pk).first()
+    row = Virtualenv.objects.filter(pk=pk).first()
     if row is None or not row.waits:
         return
     try:
@@ -94,35 +94,35 @@ def renew(pk: int, stop: Callable[[], bool] = lambda: False) -> None:
     except SetupFailed as error:  # there is none yet, or it was stopped
         if stop():
             return
-        ScriptEnvironment.objects.filter(pk=pk).update(problem=str(error), problem_at=timezone.now())
+        Virtualenv.objects.filter(pk=pk).update(problem=str(error), problem_at=timezone.now())
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a page tells of the environment of a package. `problem`: why its requirements cannot be used."""
+    """What a page shows of the virtualenv of a package. `problem`: why its requirements cannot be used."""
 
     package: str
-    row: ScriptEnvironment | None = None
+    row: Virtualenv | None = None
     open: int = 0  # how many installed packages no requirement pins
     problem: str = ""
 
 
 def told_of(packages: Sequence[Package]) -> dict[str, Told]:
     """By name of those packages that have requirements; one query."""
-    asked: dict[str, list[str]] = {}
-    made: dict[str, Told] = {}
+    requirements: dict[str, list[str]] = {}
+    by_name: dict[str, Told] = {}
     for package in packages:
         if package.requirements:
             try:
-                asked[package.name] = requirements_of(package)
+                requirements[package.name] = requirements_of(package)
             except RequirementsError as error:
-                made[package.name] = Told(package.name, problem=str(error))
-    digests = {name: digest_of(lines) for name, lines in asked.items()}
-    rows = {row.digest: row for row in ScriptEnvironment.objects.filter(digest__in=digests.values())}
-    for name, lines in asked.items():
+                by_name[package.name] = Told(package.name, problem=str(error))
+    digests = {name: digest_of(lines) for name, lines in requirements.items()}
+    rows = {row.digest: row for row in Virtualenv.objects.filter(digest__in=digests.values())}
+    for name, lines in requirements.items():
         row = rows.get(digests[name])
-        made[name] = Told(name, row, len(unpinned(row.lock, lines)) if row is not None else 0)
-    return made
+        by_name[name] = Told(name, row, len(unpinned(row.lock, lines)) if row is not None else 0)
+    return by_name
 
 
 def requirements_of(package: Package) -> list[str]:
@@ -130,29 +130,29 @@ def requirements_of(package: Package) -> list[str]:
     return read(package.folder / "requirements.txt", anything=settings.SCRIPT_ANY_REQUIREMENT)
 
 
-def _row(requirements: Sequence[str]) -> ScriptEnvironment | None:
+def _row(requirements: Sequence[str]) -> Virtualenv | None:
     try:
         return known(requirements) if requirements else None
-    except DatabaseError as error:  # a script that has its environment can do without
-        log.warning("not known whether an environment is to be renewed: %s", error)
+    except DatabaseError as error:  # a script that has its virtualenv can do without
+        log.warning("not known whether a virtualenv is to be renewed: %s", error)
         return None
 
 
-def _tell(requirements: Sequence[str], row: ScriptEnvironment | None, place: Path, problem: str) -> None:
-    """Write what there is for the page, where that is news. No script fails because it cannot be written."""
-    made = made_of(place)
-    built = datetime.fromtimestamp(made.built, UTC)
+def _tell(requirements: Sequence[str], row: Virtualenv | None, place: Path, problem: str) -> None:
+    """Write the new state for the page, if it has changed. No script fails because it cannot be written."""
+    contents = made_of(place)
+    built = datetime.fromtimestamp(contents.built, UTC)
     news: dict[str, object] = {}
     if problem:
         news |= {"problem": problem, "problem_at": timezone.now()}
     if row is None or row.built_at is None or row.built_at < built:
-        news |= {"lock": list(made.lock), "built_at": built, "host": socket.gethostname()[:200]}
+        news |= {"lock": list(contents.lock), "built_at": built, "host": socket.gethostname()[:200]}
         news |= {} if problem else {"problem": "", "problem_at": None}
     if not news:
         return
     try:
-        ScriptEnvironment.objects.update_or_create(
+        Virtualenv.objects.update_or_create(
             digest=digest_of(requirements), defaults=news, create_defaults={**news, "requirements": list(requirements)}
         )
     except DatabaseError as error:
-        log.warning("what an environment consists of could not be written: %s", error)
+        log.warning("what a virtualenv consists of could not be written: %s", error)

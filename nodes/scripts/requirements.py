@@ -36,14 +36,14 @@ def read(path: Path, *, anything: bool = False) -> list[str]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequirementsError("requirements.txt is not UTF-8 text.") from error
-    found = []
+    requirements = []
     for number, line in _lines(text):
         if not anything:
             _check(number, line)
-        found.append(line)
-    if len(found) > MOST:
-        raise RequirementsError(f"requirements.txt names {len(found)} packages; at most {MOST} are allowed.")
-    return found
+        requirements.append(line)
+    if len(requirements) > MOST:
+        raise RequirementsError(f"requirements.txt names {len(requirements)} packages; at most {MOST} are allowed.")
+    return requirements
 
 
 def unpinned(lock: Sequence[str], requirements: Sequence[str]) -> list[str]:
@@ -51,18 +51,18 @@ def unpinned(lock: Sequence[str], requirements: Sequence[str]) -> list[str]:
     pinned = set()
     for line in requirements:
         try:
-            wanted = Requirement(_HASH.sub("", line))
+            requirement = Requirement(_HASH.sub("", line))
         except InvalidRequirement:  # where any line is allowed: what it asks for is not known
             continue
-        only = list(wanted.specifier)
+        only = list(requirement.specifier)
         if len(only) == 1 and only[0].operator in ("==", "===") and not only[0].version.endswith("*"):
-            pinned.add(canonicalize_name(wanted.name))
+            pinned.add(canonicalize_name(requirement.name))
     return [each for each in lock if each.partition("==")[0] not in pinned]
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
     """(number, line) without comments and empty lines; a backslash joins a line with the next."""
-    made: list[tuple[int, str]] = []
+    lines: list[tuple[int, str]] = []
     kept, began = "", 0
     for number, raw in enumerate(text.splitlines(), 1):
         began = began or number
@@ -71,11 +71,11 @@ def _lines(text: str) -> list[tuple[int, str]]:
             kept += line[:-1] + " "
             continue
         if whole := _COMMENT.sub("", kept + line).strip():
-            made.append((began, whole))
+            lines.append((began, whole))
         kept, began = "", 0
     if kept.strip():
-        made.append((began, kept.strip()))
-    return made
+        lines.append((began, kept.strip()))
+    return lines
 
 
 def _check(number: int, line: str) -> None:
@@ -90,12 +90,12 @@ def _check(number: int, line: str) -> None:
             "the index is chosen by an administrator."
         )
     try:
-        wanted = Requirement(_HASH.sub("", line))
+        requirement = Requirement(_HASH.sub("", line))
     except InvalidRequirement as error:
         raise RequirementsError(
             f"requirements.txt, line {number}: {short} is no package with versions, such as requests>=2.32."
         ) from error
-    if wanted.url:
+    if requirement.url:
         raise RequirementsError(
             f"requirements.txt, line {number}: {short} comes from a URL. Only packages of the index are allowed."
         )

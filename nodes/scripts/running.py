@@ -1,4 +1,4 @@
-"""Runs one script package as one attempt: its environment, its parameters, its child process, its output."""
+"""Runs one script package as one attempt: its virtualenv, its parameters, its child process, its output."""
 
 import json
 import os
@@ -41,15 +41,15 @@ def run_package(context: Context, project_dir: Path, package: str, given: Given)
     """Run dex-custom-scripts/<package> of a project. Raises Stopped when the worker ends."""
     folder = project_dir / FOLDER / package
     if not (folder / "__main__.py").is_file():
-        said = f"The script package {package} is gone: this revision has no {FOLDER}/{package}/__main__.py."
-        return AttemptOutcome("failed", said, retryable=False)
+        message = f"The script package {package} is gone: this revision has no {FOLDER}/{package}/__main__.py."
+        return AttemptOutcome("failed", message, retryable=False)
     level = process.isolation().level
     if level < settings.ISOLATION:
-        said = (
+        message = (
             f"This machine isolates scripts at level {level}, and DEX_ISOLATION asks for {settings.ISOLATION}: "
             f"{process.isolation().missing} See docs/isolation.md."
         )
-        return AttemptOutcome("failed", said, retryable=False)
+        return AttemptOutcome("failed", message, retryable=False)
     if not given.network and level < 3:
         return AttemptOutcome(
             "failed", "This machine cannot keep a script from the network: that needs bubblewrap.", retryable=False
@@ -61,10 +61,10 @@ def run_package(context: Context, project_dir: Path, package: str, given: Given)
         return AttemptOutcome("failed", str(error), retryable=False)
     except SetupFailed as error:
         if context.cancelled.is_set():
-            return AttemptOutcome("cancelled", "cancelled while its environment was built")
+            return AttemptOutcome("cancelled", "cancelled while its virtual environment was built")
         if context.must_end:
             raise Stopped from error
-        return AttemptOutcome("failed", f"its environment cannot be built: {error}", retryable=error.passing)
+        return AttemptOutcome("failed", f"its virtual environment cannot be built: {error}", retryable=error.passing)
     return _run(context, folder, place, given)
 
 
@@ -167,14 +167,14 @@ def read_json(path: Path) -> Any:
 def _lost_children(path: Path) -> str:
     """What nodes.scripts.children wrote, in words; empty where no child failed unseen."""
     try:
-        found = read_json(path)
-        told = [f"{str(name)[:60]} with {_code(int(code))}" for name, code in found or []]
+        lost = read_json(path)
+        names = [f"{str(name)[:60]} with {_code(int(code))}" for name, code in lost or []]
     except (ValueError, TypeError, OverflowError) as error:  # whatever is there, the script wrote it
         return f"its child processes cannot be told from {path.name}: {error}"[:300]
-    if not told:
+    if not names:
         return ""
     return (
-        f"exit code 0, but child process {' and '.join(told[:3])}{' and others' if len(told) > 3 else ''} "
+        f"exit code 0, but child process {' and '.join(names[:3])}{' and others' if len(names) > 3 else ''} "
         "failed and the script did not look. Raise what fails, or read the exitcode of the process."
     )
 

@@ -1,6 +1,6 @@
-"""The virtual environments of scripts: one for each set of requirements, built once by uv, never half there.
+"""The virtualenvs of scripts: one for each set of requirements, built once by uv, never half there.
 
-An environment is a folder under DEX_HOME/environments, named after a hash of what went into it. It is built beside its
+A virtualenv is a folder under DEX_HOME/virtualenvs, named after a hash of what went into it. It is built beside its
 place and renamed when it is whole; a lock makes everybody else wait for the first. Scripts cannot write to it.
 
 One that is renewed stands beside the old one, which scripts may still be using, with the time in its name; the newest
@@ -40,7 +40,7 @@ _CROSS, _BRANCHES = "\u00d7", "\u2570\u2500\u25b6\u2502 "  # signs that uv draws
 
 
 class SetupFailed(Exception):
-    """The environment cannot be built; `passing` where the network failed, so that another try may succeed."""
+    """The virtualenv cannot be built; `passing` where the network failed, so that another try may succeed."""
 
     def __init__(self, message: str, *, passing: bool = False) -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Made:
-    """What an environment consists of. `lock`: name==version of all that is installed, sorted."""
+    """What a virtualenv consists of. `lock`: name==version of all that is installed, sorted."""
 
     lock: tuple[str, ...]
     built: float  # seconds since the epoch
@@ -68,7 +68,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Renewal:
-    """When an environment that is there is resolved anew.
+    """When a virtualenv that is there is resolved anew.
 
     In: `asked`, when somebody asked for it (0: nobody); `age`, seconds after which versions that no requirement
     pins are looked up again (0: never). `failed` hears why a renewal failed.
@@ -83,19 +83,19 @@ NEVER = Renewal()
 
 
 def root(home: Path) -> Path:
-    """The folder of all environments."""
-    return home / "environments"
+    """The folder of all virtualenvs."""
+    return home / "virtualenvs"
 
 
 def key_of(requirements: Sequence[str], index: Index) -> str:
-    """Names the environment: the same for everything that cannot change it."""
+    """Names the virtualenv: the same for everything that cannot change it."""
     parts: list[object] = [sorted(set(requirements)), platform.python_version(), sys.implementation.cache_tag]
     parts += [sysconfig.get_platform(), str(Path(sys.base_prefix).resolve()), index.url, index.find_links, index.build]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
 def find(requirements: Sequence[str], index: Index, home: Path) -> Path | None:
-    """The newest environment, if there is one already; it counts as used now."""
+    """The newest virtualenv, if there is one already; it counts as used now."""
     key = key_of(requirements, index)
     for place in sorted(_generations(root(home), key), key=_generation, reverse=True):
         try:
@@ -108,10 +108,10 @@ def find(requirements: Sequence[str], index: Index, home: Path) -> Path | None:
 
 
 def made_of(place: Path) -> Made:
-    """What an environment consists of; read from its folders where it was built before dex noted it."""
+    """What a virtualenv consists of; read from its folders where it was built before dex noted it."""
     try:
-        told = json.loads((place / MADE).read_text())
-        return Made(tuple(told["lock"]), float(told["built"]))
+        note = json.loads((place / MADE).read_text())
+        return Made(tuple(note["lock"]), float(note["built"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Made(_installed(place), (place / "pyvenv.cfg").stat().st_mtime)
 
@@ -130,19 +130,19 @@ def _site_packages(place: Path) -> Path:
 
 
 def _installed(place: Path) -> tuple[str, ...]:
-    found = importlib.metadata.distributions(path=[str(_site_packages(place))])
-    return tuple(sorted({f"{canonicalize_name(each.name)}=={each.version}" for each in found if each.name}))
+    distributions = importlib.metadata.distributions(path=[str(_site_packages(place))])
+    return tuple(sorted({f"{canonicalize_name(each.name)}=={each.version}" for each in distributions if each.name}))
 
 
 def _is_due(place: Path, requirements: Sequence[str], renewal: Renewal, note: Path) -> bool:
     """Whether it is to be resolved anew: as often as somebody asks, by age now and then."""
     if not renewal.asked and not renewal.age:
         return False
-    made, failed = made_of(place), _last_failure(note)
-    if renewal.asked > max(made.built, failed):
+    contents, failed = made_of(place), _last_failure(note)
+    if renewal.asked > max(contents.built, failed):
         return True
-    old = bool(renewal.age) and made.built < time.time() - renewal.age
-    return old and time.time() - failed > RETRY_S and bool(unpinned(made.lock, requirements))
+    old = bool(renewal.age) and contents.built < time.time() - renewal.age
+    return old and time.time() - failed > RETRY_S and bool(unpinned(contents.lock, requirements))
 
 
 def _last_failure(note: Path) -> float:
@@ -152,7 +152,7 @@ def _last_failure(note: Path) -> float:
         return 0
 
 
-def environment_for(
+def virtualenv_for(
     requirements: Sequence[str],
     index: Index,
     home: Path,
@@ -163,7 +163,7 @@ def environment_for(
     uids: Sequence[int] = (),
     renewal: Renewal = NEVER,
 ) -> Path:
-    """The environment of these requirements, built now if need be; uv's words go to `log`.
+    """The virtualenv of these requirements, built now if need be; uv's words go to `log`.
 
     Whoever comes second waits. In: `stop`, asked several times a second, whether to give up. Raises SetupFailed where
     there is none; where there is one that cannot be renewed, that one is returned.
@@ -171,30 +171,33 @@ def environment_for(
     folder = root(home)
     key = key_of(requirements, index)
     note = folder / f"{key}.failed"
-    found = find(requirements, index, home)
-    if found and not _is_due(found, requirements, renewal, note):
-        return found
+    existing = find(requirements, index, home)
+    if existing and not _is_due(existing, requirements, renewal, note):
+        return existing
     folder.mkdir(parents=True, exist_ok=True, mode=0o711)
     with _alone(folder / f"{key}.lock", log, stop):
-        found = find(requirements, index, home)
-        if found and not _is_due(found, requirements, renewal, note):
-            return found
+        existing = find(requirements, index, home)
+        if existing and not _is_due(existing, requirements, renewal, note):
+            return existing
         _forget_old(folder)
-        log(f"{'renewing the' if found else 'building an'} environment for {_counted(requirements)}\n".encode())
+        log(
+            f"{'renewing the' if existing else 'building a'} virtual environment for "
+            f"{_counted(requirements)}\n".encode()
+        )
         began = time.monotonic()
         try:
-            target = folder / (f"{key}-{time.time_ns()}" if found else key)
-            made = _build(requirements, index, home, target, log, timeout, stop, uids, fresh=bool(found))
+            target = folder / (f"{key}-{time.time_ns()}" if existing else key)
+            built = _build(requirements, index, home, target, log, timeout, stop, uids, fresh=bool(existing))
         except SetupFailed as error:
-            if not found or stop():
+            if not existing or stop():
                 raise
             note.write_text(str(error))
             log(f"it cannot be renewed, and is used as it was: {error}\n".encode())
             renewal.failed(str(error))
-            return found
+            return existing
         note.unlink(missing_ok=True)
-        log(f"the environment is ready after {time.monotonic() - began:.1f} s\n".encode())
-        return made
+        log(f"the virtual environment is ready after {time.monotonic() - began:.1f} s\n".encode())
+        return built
 
 
 def _build(
@@ -215,21 +218,23 @@ def _build(
     try:
         building.chmod(0o755)
         place = building / "venv"
-        asked = building / "requirements.txt"
-        asked.write_text("".join(f"{line}\n" for line in requirements))
+        requirements_file = building / "requirements.txt"
+        requirements_file.write_text("".join(f"{line}\n" for line in requirements))
         (building / "tmp").mkdir()
         if uid is not None:
-            for path in (building, asked, building / "tmp"):
+            for path in (building, requirements_file, building / "tmp"):
                 os.chown(path, uid, uid)
             process.let_pass(building, home)
         uv = _Uv(index, home, building, uid, log, timeout, stop, fresh)
         uv.run("venv", "--relocatable", "--no-project", "--python", str(Path(sys.executable).resolve()), str(place))
         if requirements:
-            uv.run("pip", "install", "--python", str(place / "bin" / "python"), "--requirements", str(asked))
+            uv.run(
+                "pip", "install", "--python", str(place / "bin" / "python"), "--requirements", str(requirements_file)
+            )
         _take_over(place)
         _put_watcher(place)
-        told = {"requirements": list(requirements), "lock": _installed(place), "built": began}
-        (place / MADE).write_text(json.dumps(told))
+        note = {"requirements": list(requirements), "lock": _installed(place), "built": began}
+        (place / MADE).write_text(json.dumps(note))
         with suppress(FileNotFoundError):  # without its mark it is what somebody broke by hand
             shutil.rmtree(target)
         place.rename(target)
@@ -252,11 +257,11 @@ class _Uv:
 
     def run(self, *command: str) -> None:
         """Run uv to its end. Raises SetupFailed with its last words."""
-        said = bytearray()
+        output = bytearray()
 
         def hear(data: bytes) -> None:
-            said.extend(data)
-            del said[:-20_000]
+            output.extend(data)
+            del output[:-20_000]
             self.log(data)
 
         child = process.start(
@@ -273,7 +278,7 @@ class _Uv:
                 child.kill_tree(grace_int=1, grace_term=1)
                 raise SetupFailed("stopped while it was built" if self.stop() else f"took over {self.timeout:g} s")
         if code != 0:
-            text = said.decode(errors="replace")
+            text = output.decode(errors="replace")
             raise SetupFailed(_reason(text) or f"uv ended with exit code {code}", passing=_is_passing(text))
 
     def _program(self) -> str:
@@ -332,10 +337,10 @@ def _take_over(place: Path) -> None:
 
 
 def _put_watcher(place: Path) -> None:
-    """Let Python in this environment begin with nodes.scripts.children; also in one that was built before it."""
+    """Let Python in this virtualenv begin with nodes.scripts.children; also in one that was built before it."""
     folder = _site_packages(place)
-    wanted = {f"{_WATCHER}.py": Path(children.__file__).read_text(), f"{_WATCHER}.pth": f"import {_WATCHER}\n"}
-    for name, text in wanted.items():
+    files = {f"{_WATCHER}.py": Path(children.__file__).read_text(), f"{_WATCHER}.pth": f"import {_WATCHER}\n"}
+    for name, text in files.items():
         path = folder / name
         with suppress(FileNotFoundError):
             if path.read_text() == text:
@@ -350,8 +355,8 @@ def _reason(text: str) -> str:
     """What uv says went wrong, in one line: from its sign of an error on."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     first = next((n for n, line in enumerate(lines) if line.startswith((_CROSS, "error:", "Caused by"))), None)
-    told = lines[first:] if first is not None else lines[-3:]
-    return " ".join(line.lstrip(_CROSS + _BRANCHES).strip() for line in told)[:900]
+    lines_of_error = lines[first:] if first is not None else lines[-3:]
+    return " ".join(line.lstrip(_CROSS + _BRANCHES).strip() for line in lines_of_error)[:900]
 
 
 def _is_passing(text: str) -> bool:
@@ -384,18 +389,18 @@ def _forget_old(folder: Path) -> None:
 
 @contextmanager
 def _alone(path: Path, log: Callable[[bytes], None], stop: Callable[[], bool]) -> Iterator[None]:
-    """Of all who want the same environment one builds it, and the others wait."""
+    """Of all that need the same virtualenv one builds it, and the others wait."""
     with path.open("w") as file:
-        told = False
+        announced = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not told:
-                    log(b"waiting for the same environment, which another task is building\n")
-                    told = True
+                if not announced:
+                    log(b"waiting for the same virtual environment, which another task is building\n")
+                    announced = True
                 if stop():
-                    raise SetupFailed("stopped while it waited for its environment") from None
+                    raise SetupFailed("stopped while it waited for its virtual environment") from None
                 time.sleep(0.1)
         yield

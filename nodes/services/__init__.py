@@ -1,6 +1,6 @@
-"""What people do to flows and their nodes. Every door calls these; each asks for leave."""
+"""What people do to flows and their nodes. Pages, API and commands call these; each checks permissions."""
 
-from nodes.services.steps import (
+from nodes.services.nodes import (
     arrange,
     check_link,
     check_node,

@@ -163,13 +163,13 @@ def _revision(
     environment: Environment, parsed: ParsedProject, variables: dict[str, Any], name: _Name
 ) -> tuple[Revision, bool]:
     key = parsed.target_dir.parent.name
-    known = Revision.objects.filter(environment=environment, key=key).first()
-    if known is not None and known.exists_on_disk:
-        if known.commit != name.commit:  # the same content, and what it is called now: it was committed meanwhile
-            known.commit, known.subject, known.author = name.commit, name.subject, name.author
-            known.local_changes = name.changed()
-            known.save(update_fields=["commit", "subject", "author", "local_changes"])
-        return known, False
+    existing = Revision.objects.filter(environment=environment, key=key).first()
+    if existing is not None and existing.exists_on_disk:
+        if existing.commit != name.commit:  # the same content, and what it is called now: it was committed meanwhile
+            existing.commit, existing.subject, existing.author = name.commit, name.subject, name.author
+            existing.local_changes = name.changed()
+            existing.save(update_fields=["commit", "subject", "author", "local_changes"])
+        return existing, False
     if (size := parsed.manifest_path.stat().st_size) > MOST_MANIFEST:
         raise ManifestError(
             f"dbt's manifest has {size // 1024**2:,} MiB; at most {MOST_MANIFEST // 1024**2:,} are read"

@@ -36,15 +36,15 @@ class Place:
 
 def places_of(rows: Iterable[Variable]) -> dict[int, list[Place]]:
     """Id of a variable -> where `{{ NAME }}` stands in fields of nodes and connections that it holds for."""
-    found: dict[int, list[Place]] = defaultdict(list)
+    by_variable: dict[int, list[Place]] = defaultdict(list)
     rows = list(rows)
     places = _places({row.project_id for row in rows}) if rows else []
     for row in rows:
         for place in places:
             here = row.environment_id is None or place.environment_id in (None, row.environment_id)
             if row.name in place.names and place.project_id == row.project_id and here:
-                found[row.pk].append(place)
-    return found
+                by_variable[row.pk].append(place)
+    return by_variable
 
 
 def delete_variable(row: Variable, *, anyway: bool = False) -> None:
@@ -57,20 +57,20 @@ def delete_variable(row: Variable, *, anyway: bool = False) -> None:
 
 def _places(projects: set[int]) -> list[Place]:
     nodes = Node.objects.filter(flow__environment__project__in=projects).select_related("flow__environment")
-    found = []
+    places = []
     for node in nodes.order_by("flow__name", "position", "pk"):
         environment = node.flow.environment
         url = reverse("nodes:node", args=[node.flow_id, node.pk])
         for field, called in FIELDS_OF_NODES.items():
             if names := _names_in(getattr(node, field)):
-                said = f"node {node.name} of the flow {node.flow.name}, {called}"
-                found.append(Place(said, url, environment.project_id, environment.pk, names))
+                description = f"node {node.name} of the flow {node.flow.name}, {called}"
+                places.append(Place(description, url, environment.project_id, environment.pk, names))
     for loads in Connection.objects.filter(project__in=projects):
         url = reverse("nodes:connection", args=[loads.pk])
         for field, called in FIELDS_OF_CONNECTIONS.items():
             if names := _names_in(getattr(loads, field)):
-                found.append(Place(f"connection {loads.name}, {called}", url, loads.project_id, None, names))
-    return found
+                places.append(Place(f"connection {loads.name}, {called}", url, loads.project_id, None, names))
+    return places
 
 
 def _names_in(value: Any) -> frozenset[str]:

@@ -14,7 +14,7 @@ from nodes.document import Document, differences, document_of, save_settings, wr
 from nodes.editing import Base, edit, record
 from nodes.expansion import FlowError, plan_flow, refresh_flow
 from nodes.models import Change
-from nodes.services.steps import arrange, free_name
+from nodes.services.nodes import arrange, free_name
 
 
 def save_flow(flow: Flow, *, base: Base | None = None, after: Collection[Flow] | None = None) -> Flow:
@@ -25,9 +25,9 @@ def save_flow(flow: Flow, *, base: Base | None = None, after: Collection[Flow] |
     """
     require("flows.change_flow" if flow.pk else "flows.add_flow")
     follows = bool(after) if after is not None else flow.pk is not None and flow.follows.exists()
-    said = refusal(flow.parameters, cron=flow.cron, follows=follows) or refusal_of_planned(flow, flow.parameters)
-    if said:
-        raise ValidationError({"parameters": said})
+    message = refusal(flow.parameters, cron=flow.cron, follows=follows) or refusal_of_planned(flow, flow.parameters)
+    if message:
+        raise ValidationError({"parameters": message})
     if flow.pk is None:
         with transaction.atomic():
             flow.version = 1

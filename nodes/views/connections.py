@@ -26,7 +26,6 @@ from nodes.connections.source_yaml import declared_in, proposal
 from nodes.expansion import refresh_connection
 from nodes.models import Connection, Load
 
-LARGEST_ID = 2**63
 MOST_TABLES = 1000
 looks = permission_required("nodes.view_connection", raise_exception=True)
 adds = permission_required("nodes.add_connection", raise_exception=True)
@@ -35,14 +34,14 @@ changes = permission_required("nodes.change_connection", raise_exception=True)
 
 def connection_or_404(pk: int) -> Connection:
     """The connection with this id."""
-    return get_object_or_404(Connection.objects.select_related("project"), pk=pk if pk < LARGEST_ID else None)
+    return get_object_or_404(Connection.objects.select_related("project"), pk=pk)
 
 
-def environment_of(connection: Connection, asked: str | None, chosen: Environment | None) -> Environment | None:
-    """The environment that a question is asked for: the one named, the one chosen in the switch, or the first."""
+def environment_of(connection: Connection, number: str | None, chosen: Environment | None) -> Environment | None:
+    """The environment that a check is for: the one with this id, the one chosen in the switch, or the first."""
     rows = list(connection.project.environments.select_related("current_revision", "project"))
-    if asked:
-        return next((row for row in rows if str(row.pk) == asked), None)
+    if number:
+        return next((row for row in rows if str(row.pk) == number), None)
     return next((row for row in rows if chosen is not None and row.pk == chosen.pk), rows[0] if rows else None)
 
 
@@ -57,13 +56,13 @@ class Latest:
 
 def latest_loads(environment: Environment | None) -> dict[int, Latest]:
     """Id of a connection -> its latest load: in this environment, or in the one that it was last loaded into."""
-    made: dict[int, Latest] = {}
-    found = Load.objects.select_related("environment__project").order_by("-at")
-    for load in found.filter(environment=environment) if environment else found:
-        before = made.setdefault(load.connection_id, Latest(load.at, load.environment, 0))
+    latest: dict[int, Latest] = {}
+    loads = Load.objects.select_related("environment__project").order_by("-at")
+    for load in loads.filter(environment=environment) if environment else loads:
+        before = latest.setdefault(load.connection_id, Latest(load.at, load.environment, 0))
         if before.environment == load.environment:
-            made[load.connection_id] = replace(before, rows=before.rows + (load.rows or 0))
-    return made
+            latest[load.connection_id] = replace(before, rows=before.rows + (load.rows or 0))
+    return latest
 
 
 @require_safe
@@ -101,8 +100,8 @@ def new(request: HttpRequest, connector: str) -> HttpResponse:
         raise Http404("There is no such connector.")
     projects = list(Project.objects.all())
     chosen = chosen_environment(request)
-    asked = request.POST.get("project") or request.GET.get("project") or (str(chosen.project_id) if chosen else "")
-    project = next((row for row in projects if str(row.pk) == asked), projects[0] if len(projects) == 1 else None)
+    number = request.POST.get("project") or request.GET.get("project") or (str(chosen.project_id) if chosen else "")
+    project = next((row for row in projects if str(row.pk) == number), projects[0] if len(projects) == 1 else None)
     row = Connection(connector=connector)
     if project is not None:
         row.project = project
@@ -236,13 +235,13 @@ def accept(request: HttpRequest, connection_id: int) -> HttpResponse:
 @require_POST
 @permission_required("nodes.delete_connection", raise_exception=True)
 def delete(request: HttpRequest, connection_id: int) -> HttpResponse:
-    """Forget a connection that no step uses; the tables in the warehouse stay."""
+    """Forget a connection that no node uses; the tables in the warehouse stay."""
     row = connection_or_404(connection_id)
     try:
         row.delete()
     except ProtectedError:
         used = ", ".join(sorted({f"{node.flow} / {node}" for node in row.nodes.select_related("flow")}))
-        messages.error(request, f"{row} is used by {used}. Take it out of these steps first.")
+        messages.error(request, f"{row} is used by {used}. Remove it from these nodes first.")
         return redirect("nodes:connection", row.pk)
     messages.success(request, f"{row.name} is deleted. What it loaded stays in the warehouse.")
     return redirect("nodes:connections")
@@ -255,7 +254,7 @@ def _page(request: HttpRequest, row: Connection) -> dict[str, Any]:
     context = {"row": row, "connector": CATALOGUE.get(row.connector), "environment": environment, "nodes": nodes}
     if environment is None:
         return context
-    latest = row.probes.filter(done_at__isnull=False, environment=environment).first()
+    latest = row.checks.filter(done_at__isnull=False, environment=environment).first()
     if latest is not None and not is_about(latest, row, environment):
         return {**context, "outdated": latest}
-    return {**context, "probe": latest}
+    return {**context, "check": latest}

@@ -1,4 +1,4 @@
-"""The second step of making a flow: the steps at the left, the canvas, and the form of a node beside it."""
+"""The second step of making a flow: the nodes at the left, the canvas, and the form of a node beside it."""
 
 import json
 from typing import Any

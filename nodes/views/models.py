@@ -7,6 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from flows.infra.ids import id_of
 from flows.models import Environment
 from flows.projects.current_environment import chosen_environment, environments
 from nodes.catalogue import columns_of, drift, flows_of, listing, names_of, neighbourhood
@@ -22,12 +23,12 @@ FARTHEST = 50  # steps of a neighbourhood
 
 def _looked_at(request: HttpRequest) -> list[Environment]:
     """The environments that are looked at: the one that ?environment= names, the chosen one, or all."""
-    known = environments(request)
-    asked = request.GET.get("environment", "")
-    if asked.isdecimal() and len(asked) < 19:
-        return [row for row in known if row.pk == int(asked)]
+    rows = environments(request)
+    number = request.GET.get("environment", "")
+    if (pk := id_of(number)) is not None:
+        return [row for row in rows if row.pk == pk]
     chosen = chosen_environment(request)
-    return [chosen] if chosen else known
+    return [chosen] if chosen else rows
 
 
 def _manifest(environment: Environment) -> Manifest | None:
@@ -45,7 +46,7 @@ def catalogue(request: HttpRequest) -> HttpResponse:
     """All models: ?q=, ?tag=, ?type=, ?use= narrow the list, ?start= pages it."""
     rows = _looked_at(request)
     places = [(row, manifest) for row in rows if (manifest := _manifest(row)) is not None]
-    asked = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "tag", "type", "use")}
+    filters = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "tag", "type", "use")}
     typed = request.GET.get("start", "")
     start = int(typed) if typed.isdecimal() and len(typed) < 8 else 0
     parsed = {row.pk for row, _ in places}
@@ -54,26 +55,26 @@ def catalogue(request: HttpRequest) -> HttpResponse:
         "environment": rows[0] if len(rows) == 1 else None,
         "parsed": [row for row in rows if row.pk in parsed],
         "unparsed": [row for row in rows if row.pk not in parsed],
-        "asked": asked,
+        "filters": filters,
         "start": start,
     }
     if places:
-        found = listing(
+        page = listing(
             places,
-            asked=asked["q"],
-            tag=asked["tag"],
-            kind=asked["type"],
-            use=asked["use"],
+            query=filters["q"],
+            tag=filters["tag"],
+            kind=filters["type"],
+            use=filters["use"],
             start=start,
             count=PAGE,
         )
-        kept = {name: value for name, value in asked.items() if value}
+        kept = {name: value for name, value in filters.items() if value}
         context |= {
-            "found": found,
+            "found": page,
             "first": start + 1,
-            "last": start + len(found.entries),
+            "last": start + len(page.entries),
             "earlier": f"?{urlencode({**kept, 'start': max(0, start - PAGE)})}" if start else "",
-            "later": f"?{urlencode({**kept, 'start': start + PAGE})}" if start + PAGE < found.total else "",
+            "later": f"?{urlencode({**kept, 'start': start + PAGE})}" if start + PAGE < page.total else "",
             "drift": drift(row for row, _ in places),
         }
     fragment = getattr(request, "htmx", False) and not request.htmx.boosted  # type: ignore[attr-defined]
@@ -131,13 +132,13 @@ def model(request: HttpRequest, unique_id: str) -> HttpResponse:
 
 def _depth(request: HttpRequest) -> dict[str, int | None]:
     """How far the graph goes: ?up= and ?down= steps, 2 unless said otherwise; "all" is None."""
-    made: dict[str, int | None] = {}
+    depth: dict[str, int | None] = {}
     for name in ("up", "down"):
         typed = request.GET.get(name, "2")
-        made[name] = (
+        depth[name] = (
             None if typed == "all" else min(int(typed), FARTHEST) if typed.isdecimal() and len(typed) < 4 else 2
         )
-    return made
+    return depth
 
 
 @require_safe

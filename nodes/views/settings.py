@@ -152,8 +152,10 @@ def pause(request: HttpRequest, flow_id: int) -> HttpResponse:
     """Pause the schedule (paused=1) or resume it (paused=0)."""
     flow = flow_or_404(flow_id)
     services.pause_flow(flow, request.POST.get("paused") == "1")
-    said = "is paused: its schedule starts nothing until it is resumed" if flow.paused else "follows its schedule again"
-    messages.success(request, f"{flow} {said}.")
+    message = (
+        "is paused: its schedule starts nothing until it is resumed" if flow.paused else "follows its schedule again"
+    )
+    messages.success(request, f"{flow} {message}.")
     return _back(request, "nodes:editor", flow.pk)
 
 

@@ -101,13 +101,13 @@ def note_late(now: datetime | None = None) -> int:
     unstarted = ticks.filter(outcome__in=lost) | ticks.filter(Exists(waits), outcome=Tick.Outcome.RUN)
     for tick in unstarted.select_related("flow__environment__project").order_by("due_at"):
         if tick.due_at + tick.flow.delay <= limit:
-            said = tick.reason if tick.outcome != Tick.Outcome.RUN else "Its run waits for a worker."
-            late.append((tick.flow, tick.due_at, said or f"It {tick.get_outcome_display()}."))
-    keys = {f"late {flow.pk} {due.timestamp():.6f}": (flow, due, said) for flow, due, said in late}
+            reason = tick.reason if tick.outcome != Tick.Outcome.RUN else "Its run waits for a worker."
+            late.append((tick.flow, tick.due_at, reason or f"It {tick.get_outcome_display()}."))
+    keys = {f"late {flow.pk} {due.timestamp():.6f}": (flow, due, reason) for flow, due, reason in late}
     seen = set(Event.objects.filter(key__in=list(keys)).values_list("key", flat=True))
     return sum(
-        _note(key, channels, [EventKind.LATE], due, flow=flow, said=said)
-        for key, (flow, due, said) in keys.items()
+        _note(key, channels, [EventKind.LATE], due, flow=flow, said=reason)
+        for key, (flow, due, reason) in keys.items()
         if key not in seen
     )
 
@@ -132,20 +132,20 @@ def _note(
     In: `kinds`, what the event is, the most telling first: a channel gets the first of them that it asks for.
     """
     about = run.flow if run is not None else flow
-    wanted = [(channel, kind) for channel in channels if (kind := _wanted(channel, kinds, at, about, in_a_row))]
-    made: dict[EventKind, Message] = {}
-    for kind in {kind for _, kind in wanted}:
+    subscriptions = [(channel, kind) for channel in channels if (kind := _wanted(channel, kinds, at, about, in_a_row))]
+    by_kind: dict[EventKind, Message] = {}
+    for kind in {kind for _, kind in subscriptions}:
         if run is not None:
-            made[kind] = messages.of_run(run, kind, in_a_row)
+            by_kind[kind] = messages.of_run(run, kind, in_a_row)
         elif flow is not None:
-            made[kind] = messages.of_late(flow, at, said)
+            by_kind[kind] = messages.of_late(flow, at, said)
     muted = run is not None and run.state == RunState.FAILED and _is_muted(run)
     with transaction.atomic():
         _, new = Event.objects.get_or_create(key=key, defaults={"run": run, "at": at})
         if not new:
             return False
-        for channel, kind in wanted:
-            subject, body = made[kind]
+        for channel, kind in subscriptions:
+            subject, body = by_kind[kind]
             delivery = Delivery.objects.create(
                 channel=channel,
                 run=run,
@@ -178,5 +178,5 @@ def _wanted(
 
 def _is_muted(run: Run) -> bool:
     """Whether everything that failed in the run is a failure that somebody muted."""
-    known = [row.group for row in Failure.objects.filter(task_run__run=run).select_related("group")]
-    return bool(known) and all(group.is_muted for group in known)
+    groups = [row.group for row in Failure.objects.filter(task_run__run=run).select_related("group")]
+    return bool(groups) and all(group.is_muted for group in groups)

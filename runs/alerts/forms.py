@@ -111,12 +111,12 @@ class ChannelForm(forms.ModelForm):
             raise AddressError(f"The name of the host could not be looked up within {LOOK_UP_S:g} s.") from error
 
     def _addresses(self, target: str) -> list[str]:
-        found = addresses_of(target)
-        if len(found) > MOST_ADDRESSES:
+        addresses = addresses_of(target)
+        if len(addresses) > MOST_ADDRESSES:
             raise ValidationError(f"At most {MOST_ADDRESSES} addresses; use a mailing list for more.")
-        for address in found:
+        for address in addresses:
             try:
                 validate_email(address)
             except ValidationError as error:
                 raise ValidationError(f"{address[:100]} is not an email address.") from error
-        return found
+        return addresses

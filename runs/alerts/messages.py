@@ -49,7 +49,7 @@ def of_run(run: Run, event: EventKind, in_a_row: int = 0) -> tuple[str, dict[str
     counts = dict(rows.order_by().values_list("state").annotate(number=Count("pk")))
     broken = run.first_failure
     line = error_line(broken) if broken else first_error_line(run.error)
-    known = FailureGroup.objects.filter(failures__task_run=broken).first() if broken else None
+    group = FailureGroup.objects.filter(failures__task_run=broken).first() if broken else None
     usual = usual_duration(run)
     end = run.ended_at or timezone.now()
     failed = rows.filter(state=TaskState.FAILED).order_by("ended_at", "pk").values_list("identifier", flat=True)
@@ -67,8 +67,8 @@ def of_run(run: Run, event: EventKind, in_a_row: int = 0) -> tuple[str, dict[str
         "skipped": counts.get(TaskState.SKIPPED, 0),
         "tasks": sum(counts.values()),
         "failures_in_a_row": in_a_row,
-        "note": known.note if known else "",
-        "seen": known.count if known else 0,
+        "note": group.note if group else "",
+        "seen": group.count if group else 0,
         "started_at": instant(run.started_at),
         "ended_at": instant(run.ended_at),
         "duration_s": _seconds(end - run.started_at) if run.started_at else None,
@@ -76,10 +76,10 @@ def of_run(run: Run, event: EventKind, in_a_row: int = 0) -> tuple[str, dict[str
         "next_start": _next(run.flow),
         "url": link_to(reverse("runs:run", args=[run.pk])),
     }
-    said = _SAID[event]
+    verb = _SAID[event]
     if event is EventKind.REPEATED:
-        said = f"failed {in_a_row} times in a row"
-    subject = f"{run.flow_name} #{run.pk} {said}"
+        verb = f"failed {in_a_row} times in a row"
+    subject = f"{run.flow_name} #{run.pk} {verb}"
     if broken and event in (EventKind.FAILURE, EventKind.FIRST, EventKind.REPEATED):
         more = f" and {body['failed'] - 1} more" if body["failed"] > 1 else ""
         subject += f": {broken.identifier}{more}"

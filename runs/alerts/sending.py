@@ -127,12 +127,12 @@ def _was_taken(answer: str) -> bool:
     Some answer 200 and tell in the text what is wrong: `no_service`, {"ok": false}, {"success": false, "error": ...}.
     """
     try:
-        told = json.loads(answer)
+        body = json.loads(answer)
     except ValueError:
         return answer.lower() in ("", "ok") or answer.startswith("{")  # an object that goes on beyond what was read
-    if isinstance(told, dict):
-        return all(told.get(key, True) is True for key in ("ok", "success")) and not told.get("error")
-    return told is True or told == 1
+    if isinstance(body, dict):
+        return all(body.get(key, True) is True for key in ("ok", "success")) and not body.get("error")
+    return body is True or body == 1
 
 
 def _webhook(row: Delivery, address: str, deadline: Deadline) -> None:

@@ -1,4 +1,4 @@
-"""What people do to channels, messages and notes of failures. Every door calls these."""
+"""What people do to channels, messages and notes of failures. Pages, API and commands call these."""
 
 import secrets
 from datetime import datetime

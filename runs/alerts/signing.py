@@ -14,8 +14,8 @@ HEADER = "X-Dex-Signature"
 
 def secret_of(salt: str) -> str:
     """The signing secret of a channel with this salt, as its receiver is given it."""
-    made = salted_hmac("runs.alerts.signing", salt, algorithm="sha256").digest()
-    return "dexwh_" + base64.urlsafe_b64encode(made).decode().rstrip("=")
+    digest = salted_hmac("runs.alerts.signing", salt, algorithm="sha256").digest()
+    return "dexwh_" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:

@@ -43,5 +43,5 @@ class ApiError(Exception):
 
     def response(self) -> JsonResponse:
         """The answer: {"error": {"code", "message", "details"}}."""
-        said = {"code": self.code, "message": self.message, "details": self.details}
-        return JsonResponse({"error": said}, status=CODES[self.code], headers=self.headers)
+        error = {"code": self.code, "message": self.message, "details": self.details}
+        return JsonResponse({"error": error}, status=CODES[self.code], headers=self.headers)

@@ -21,7 +21,6 @@ from runs.operations.syncing import ask_to_sync
 
 log = logging.getLogger("dex.sync")
 LARGEST = 5 * 1024 * 1024  # bytes of a message about a push
-LARGEST_ID = 2**63
 
 
 @csrf_exempt  # no cookie is looked at: the signature says who asks
@@ -33,7 +32,7 @@ def pushed(request: HttpRequest, project_id: int) -> HttpResponse:
     body = request.read(LARGEST + 1)
     if len(body) > LARGEST:
         return JsonResponse({"error": "The message is too large."}, status=413)
-    project = Project.objects.filter(pk=project_id).first() if project_id < LARGEST_ID else None
+    project = Project.objects.filter(pk=project_id).first()
     if project is None or not _is_signed(request, body, project):
         return JsonResponse(
             {"error": "There is no such address, or the message is not signed with its key."}, status=401
@@ -43,8 +42,8 @@ def pushed(request: HttpRequest, project_id: int) -> HttpResponse:
         return JsonResponse({"synced": 0, "said": "Not about a branch."})
     branch, rows = push.branch, project.environments.filter(branch=push.branch)
     if push.deleted:
-        said = f"The branch {branch} was deleted in the repository. Choose another one, or push it again."
-        number = rows.update(sync_error=said[:2000], synced_at=timezone.now())
+        message = f"The branch {branch} was deleted in the repository. Choose another one, or push it again."
+        number = rows.update(sync_error=message[:2000], synced_at=timezone.now())
         log.info(
             "the branch %s of %s was deleted: %d environments keep their last revision", branch[:100], project, number
         )
@@ -63,8 +62,8 @@ def _is_signed(request: HttpRequest, body: bytes, project: Project) -> bool:
     if not secret:
         return False
     if signature := request.headers.get("X-Hub-Signature-256"):
-        wanted = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-        return hmac.compare_digest(wanted.encode(), signature.encode(errors="replace"))
+        expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        return hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
     token = request.headers.get("X-Gitlab-Token", "")
     return hmac.compare_digest(secret.encode(), token.encode(errors="replace"))
 
@@ -86,12 +85,12 @@ def _push(request: HttpRequest, body: bytes) -> _Push | None:
         text = body.decode()
         if request.content_type == "application/x-www-form-urlencoded":
             text = parse_qs(text)["payload"][0]
-        told = json.loads(text)
-        ref, after = told["ref"], told.get("after")
+        event = json.loads(text)
+        ref, after = event["ref"], event.get("after")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not isinstance(ref, str) or not ref.startswith("refs/heads/"):
         return None
     # GitHub says `deleted`; both name the commit after it, which is all zeros where there is none.
-    deleted = told.get("deleted") is True or (isinstance(after, str) and bool(after) and not after.strip("0"))
+    deleted = event.get("deleted") is True or (isinstance(after, str) and bool(after) and not after.strip("0"))
     return _Push(ref.removeprefix("refs/heads/"), deleted)

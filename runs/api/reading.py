@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, UnreadablePostError
 
+from flows.infra import ids
 from runs.api.errors import ApiError
 
 LARGEST_BODY = 64 * 1024  # bytes
-LARGEST_ID = 2**63 - 1  # beyond it SQLite cannot even be asked
 MOST = 100  # rows of a page
 USUAL = 50
 _KEY = re.compile(r"[\x20-\x7e]{1,200}\Z")
@@ -25,11 +25,11 @@ def parameters_of(request: HttpRequest) -> dict[str, Any]:
     if unknown := sorted(set(body) - {"parameters"}):
         details = [{"field": name, "message": "unknown"} for name in unknown]
         raise ApiError("invalid_body", 'The body has one field alone, "parameters".', details)
-    given = body.get("parameters", {})
-    if not isinstance(given, dict):
+    parameters = body.get("parameters", {})
+    if not isinstance(parameters, dict):
         details = [{"field": "parameters", "message": "not an object"}]
         raise ApiError("invalid_body", "parameters is an object: name of the parameter -> value.", details)
-    return given
+    return parameters
 
 
 def _json(request: HttpRequest) -> Any:
@@ -65,10 +65,10 @@ def _body(request: HttpRequest) -> bytes:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         raise ValueError("a name is there twice in one object")
-    return made
+    return unique
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -77,11 +77,11 @@ def _no_constant(name: str) -> NoReturn:
 
 def idempotency_key(request: HttpRequest) -> str:
     """The header Idempotency-Key; empty where there is none."""
-    given = request.headers.get("Idempotency-Key")
-    if given is not None and not _KEY.match(given):
-        said = "An Idempotency-Key has 1 to 200 printable ASCII characters."
-        raise ApiError("invalid_idempotency_key", said)
-    return given or ""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.match(key):
+        message = "An Idempotency-Key has 1 to 200 printable ASCII characters."
+        raise ApiError("invalid_idempotency_key", message)
+    return key or ""
 
 
 class Query:
@@ -110,7 +110,7 @@ class Query:
 
     def mark(self, name: str) -> int | None:
         """The id at which a page begins; None when it is not given."""
-        return self._number(name, 0, LARGEST_ID)
+        return self._number(name, 0, ids.LARGEST)
 
     @property
     def limit(self) -> int:

@@ -1,12 +1,11 @@
-"""Rows as the API shows them. Times are ISO 8601 in UTC with a Z, ids are numbers, addresses are whole."""
+"""Rows as JSON, for the API and for commands: times in ISO 8601 and UTC with a Z, numbers as ids, whole addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, F, QuerySet
-from django.http import HttpRequest
 from django.urls import reverse
 
 from flows.infra.times import instant
@@ -19,9 +18,10 @@ from runs.scheduling.upcoming import next_starts_of
 from runs.states import TaskState
 
 NEXT = 5  # due times
+Whole = Callable[[str], str]  # path -> address: of a request, its build_absolute_uri
 
 
-def flow_line(request: HttpRequest, flow: Flow) -> dict[str, Any]:
+def flow_line(whole: Whole, flow: Flow) -> dict[str, Any]:
     """A flow in a list."""
     return {
         "id": flow.pk,
@@ -29,22 +29,22 @@ def flow_line(request: HttpRequest, flow: Flow) -> dict[str, Any]:
         "environment": str(flow.environment),
         "tags": flow.tags,
         "paused": flow.paused,
-        "url": request.build_absolute_uri(reverse("nodes:editor", args=[flow.pk])),
+        "url": whole(reverse("nodes:editor", args=[flow.pk])),
     }
 
 
-def whole_flow(request: HttpRequest, flow: Flow, latest: Run | None) -> dict[str, Any]:
+def whole_flow(whole: Whole, flow: Flow, latest: Run | None) -> dict[str, Any]:
     """A flow by itself. Two queries."""
-    said = None
+    schedule = None
     if flow.cron:
-        said = {"cron": flow.cron, "time_zone": flow.time_zone, "sentence": in_words(flow.cron)}
+        schedule = {"cron": flow.cron, "time_zone": flow.time_zone, "sentence": in_words(flow.cron)}
     return {
-        **flow_line(request, flow),
+        **flow_line(whole, flow),
         "description": flow.description,
         "parameters": flow.parameters,
-        "schedule": said,
+        "schedule": schedule,
         "next_starts": [instant(start.at) for start in next_starts_of(flow, NEXT)],
-        "latest_run": runs_as_json(request, [latest])[0] if latest else None,
+        "latest_run": runs_as_json(whole, [latest])[0] if latest else None,
     }
 
 
@@ -54,16 +54,16 @@ def readable_runs() -> QuerySet[Run]:
     return Run.objects.select_related("flow", "revision", "triggered_by").defer(*heavy)
 
 
-def runs_as_json(request: HttpRequest, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def runs_as_json(whole: Whole, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Runs, each with the counts of its tasks by state. One query for all."""
     counts = {run.pk: dict.fromkeys((state.value for state in TaskState), 0) for run in runs}
     tasks = TaskRun.objects.filter(run__in=counts).exclude(kind=GATE).order_by()
     for run_id, state, number in tasks.values_list("run_id", "state").annotate(number=Count("pk")):
         counts[run_id][state] = number
-    return [_run(request, run, counts[run.pk]) for run in runs]
+    return [_run(whole, run, counts[run.pk]) for run in runs]
 
 
-def _run(request: HttpRequest, run: Run, tasks: dict[str, int]) -> dict[str, Any]:
+def _run(whole: Whole, run: Run, tasks: dict[str, int]) -> dict[str, Any]:
     return {
         "id": run.pk,
         "flow": {"id": run.flow_id, "name": run.flow_name},
@@ -83,7 +83,7 @@ def _run(request: HttpRequest, run: Run, tasks: dict[str, int]) -> dict[str, Any
         "commit": (run.revision.commit if run.revision else "") or None,
         "local_changes": run.revision.local_changes if run.revision and run.revision.commit else None,
         "rerun_of": run.retry_of_id,
-        "url": request.build_absolute_uri(reverse("runs:run", args=[run.pk])),
+        "url": whole(reverse("runs:run", args=[run.pk])),
     }
 
 
@@ -99,6 +99,7 @@ def task_as_json(task: TaskRun) -> dict[str, Any]:
         "id": task.pk,
         "identifier": task.identifier,
         "unique_id": task.unique_id,
+        "resource_type": task.resource_type,
         "node": task.node_name,
         "state": task.state,
         "attempts": task.attempts,
@@ -112,3 +113,9 @@ def task_as_json(task: TaskRun) -> dict[str, Any]:
 def _batch(batch: Batch) -> dict[str, Any]:
     start, end = (instant(datetime.fromisoformat(moment)) if moment else None for moment in (batch.start, batch.end))
     return {**asdict(batch), "start": start, "end": end}
+
+
+def run_with_tasks(whole: Whole, run_id: int) -> dict[str, Any]:
+    """{"run", "tasks"}: what the API answers about a run, and all of its tasks."""
+    (run,) = runs_as_json(whole, list(readable_runs().filter(pk=run_id)))
+    return {"run": run, "tasks": [task_as_json(row) for row in readable_tasks(run_id)]}

@@ -32,10 +32,10 @@ def start_once(user: AbstractBaseUser, flow: Flow, given: Mapping[str, Any], key
         # One start of a user at a time: the second of two with one key finds the first, and nobody overtakes the limit.
         # Not the whole row: rows that refer to the user may be written meanwhile. SQLite has one writer anyhow.
         get_user_model()._default_manager.select_for_update(no_key=True).get(pk=user.pk)
-        if kept and (known := Run.objects.filter(key=kept).first()):
-            return _same(known, flow, given), True
+        if kept and (existing := Run.objects.filter(key=kept).first()):
+            return _same(existing, flow, given), True
         if wrong := wrong_values(flow.parameters, given):
-            details = [{"parameter": name, "message": said} for name, said in wrong.items()]
+            details = [{"parameter": name, "message": message} for name, message in wrong.items()]
             raise ApiError("invalid_parameters", " ".join(wrong.values())[:1000], details)
         _check_limit(user)
         name = user.get_username()
@@ -54,10 +54,10 @@ def _same(known: Run, flow: Flow, given: Mapping[str, Any]) -> Run:
     except ParameterError:
         same = False
     if not same:
-        said = (
+        message = (
             f"Run {known.pk} was started with this Idempotency-Key and other parameters. Use a new key for a new run."
         )
-        raise ApiError("idempotency_key_reused", said, [{"run": known.pk}])
+        raise ApiError("idempotency_key_reused", message, [{"run": known.pk}])
     return known
 
 
@@ -67,5 +67,5 @@ def _check_limit(user: AbstractBaseUser) -> None:
     latest = list(rows.values_list("created_at", flat=True)[:most])
     if len(latest) == most and latest[-1] > now - WINDOW:
         wait = math.ceil((latest[-1] + WINDOW - now).total_seconds())
-        said = f"{user.get_username()} started {most} runs in the last minute, which is the limit. Try in {wait} s."
-        raise ApiError("too_many_starts", said, headers={"Retry-After": str(wait)})
+        message = f"{user.get_username()} started {most} runs in the last minute, which is the limit. Try in {wait} s."
+        raise ApiError("too_many_starts", message, headers={"Retry-After": str(wait)})

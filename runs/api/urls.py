@@ -6,11 +6,11 @@ from runs.api import views
 
 app_name = "api"
 urlpatterns = [
-    path("flows", views.flows_door, name="flows"),
-    path("flows/<int:flow_id>", views.flow_door, name="flow"),
-    path("flows/<int:flow_id>/runs", views.flow_runs_door, name="flow_runs"),
-    path("runs/<int:run_id>", views.run_door, name="run"),
-    path("runs/<int:run_id>/tasks", views.tasks_door, name="tasks"),
-    path("runs/<int:run_id>/cancel", views.cancel_door, name="cancel"),
-    re_path("", views.no_door, name="nothing"),  # programs are told in JSON that an address is not there
+    path("flows", views.flows_endpoint, name="flows"),
+    path("flows/<id:flow_id>", views.flow_endpoint, name="flow"),
+    path("flows/<id:flow_id>/runs", views.flow_runs_endpoint, name="flow_runs"),
+    path("runs/<id:run_id>", views.run_endpoint, name="run"),
+    path("runs/<id:run_id>/tasks", views.tasks_endpoint, name="tasks"),
+    path("runs/<id:run_id>/cancel", views.cancel_endpoint, name="cancel"),
+    re_path("", views.no_endpoint, name="nothing"),  # programs are told in JSON that an address is not there
 ]

@@ -1,4 +1,4 @@
-"""The addresses of the API. Who asks and what they may was decided at the door."""
+"""The addresses of the API. The endpoint has checked token and permission."""
 
 from typing import Any, TypeVar
 
@@ -9,9 +9,9 @@ from django.urls import reverse
 
 from flows.access import acting
 from flows.models import Flow
-from runs.api.door import door
+from runs.api.endpoint import endpoint
 from runs.api.errors import ApiError
-from runs.api.reading import LARGEST_ID, Query, idempotency_key, parameters_of
+from runs.api.reading import Query, idempotency_key, parameters_of
 from runs.api.representation import flow_line, readable_runs, readable_tasks, runs_as_json, task_as_json, whole_flow
 from runs.api.starting import start_once
 from runs.models import Run
@@ -22,7 +22,7 @@ Row = TypeVar("Row", bound=Model)
 
 
 def _found(rows: QuerySet[Row], pk: int, what: str) -> Row:
-    row = rows.filter(pk=pk).first() if pk <= LARGEST_ID else None
+    row = rows.filter(pk=pk).first()
     if row is None:
         raise ApiError("not_found", f"There is no {what} {str(pk)[:20]}.")
     return row
@@ -46,7 +46,7 @@ def flows(request: HttpRequest) -> JsonResponse:
         rows = rows.filter(name=name)
     if (after := query.mark("after")) is not None:
         rows = rows.filter(pk__gt=after)
-    shown = [flow_line(request, flow) for flow in rows[: query.limit + 1]]
+    shown = [flow_line(request.build_absolute_uri, flow) for flow in rows[: query.limit + 1]]
     return _listed(request, "flows", shown, query.limit, "after")
 
 
@@ -55,7 +55,7 @@ def flow(request: HttpRequest, flow_id: int) -> JsonResponse:
     Query(request)
     row = _found(Flow.objects.select_related("environment__project"), flow_id, "flow")
     latest = readable_runs().filter(flow=row.pk).order_by("-pk").first() if acting().may("runs.view_run") else None
-    return JsonResponse(whole_flow(request, row, latest))
+    return JsonResponse(whole_flow(request.build_absolute_uri, row, latest))
 
 
 def runs_of(request: HttpRequest, flow_id: int) -> JsonResponse:
@@ -67,7 +67,7 @@ def runs_of(request: HttpRequest, flow_id: int) -> JsonResponse:
         rows = rows.filter(state=state)
     if (before := query.mark("before")) is not None:
         rows = rows.filter(pk__lt=before)
-    shown = runs_as_json(request, list(rows[: query.limit + 1]))
+    shown = runs_as_json(request.build_absolute_uri, list(rows[: query.limit + 1]))
     return _listed(request, "runs", shown, query.limit, "before")
 
 
@@ -75,9 +75,9 @@ def start(request: HttpRequest, flow_id: int) -> JsonResponse:
     """Start a flow: 201 with the new run; 200 with the first one where the key was there before."""
     Query(request)
     user = acting().user
-    assert isinstance(user, AbstractBaseUser)  # the door let a user in
-    key, given = idempotency_key(request), parameters_of(request)
-    opened, replayed = start_once(user, _found(Flow.objects.all(), flow_id, "flow"), given, key)
+    assert isinstance(user, AbstractBaseUser)  # the endpoint has authenticated a user
+    key, parameters = idempotency_key(request), parameters_of(request)
+    opened, replayed = start_once(user, _found(Flow.objects.all(), flow_id, "flow"), parameters, key)
     location = request.build_absolute_uri(reverse("api:run", args=[opened.pk]))
     headers = {"Location": location, **({"Idempotent-Replayed": "true"} if replayed else {})}
     return JsonResponse(_shown(request, opened.pk), status=200 if replayed else 201, headers=headers)
@@ -90,7 +90,7 @@ def run(request: HttpRequest, run_id: int) -> JsonResponse:
 
 
 def _shown(request: HttpRequest, run_id: int) -> dict[str, Any]:
-    return runs_as_json(request, [_found(readable_runs(), run_id, "run")])[0]
+    return runs_as_json(request.build_absolute_uri, [_found(readable_runs(), run_id, "run")])[0]
 
 
 def tasks(request: HttpRequest, run_id: int) -> JsonResponse:
@@ -108,17 +108,17 @@ def cancel(request: HttpRequest, run_id: int) -> JsonResponse:
     """Ask for a run to be cancelled; asked twice is asked once."""
     Query(request)
     row = _found(Run.objects.all(), run_id, "run")
-    asked = cancel_run(row.pk, actor=acting().name)
+    requested = cancel_run(row.pk, actor=acting().name)
     shown = _shown(request, row.pk)
-    if not asked and shown["cancel_requested_at"] is None:
+    if not requested and shown["cancel_requested_at"] is None:
         raise ApiError("run_over", f"Run {row.pk} is over ({shown['state']}).", [{"state": shown["state"]}])
     return JsonResponse(shown, status=202)
 
 
-flows_door = door(get=(flows, "flows.view_flow"))
-flow_door = door(get=(flow, "flows.view_flow"))
-flow_runs_door = door(get=(runs_of, "runs.view_run"), post=(start, "runs.add_run"))
-run_door = door(get=(run, "runs.view_run"))
-tasks_door = door(get=(tasks, "runs.view_taskrun"))
-cancel_door = door(post=(cancel, "runs.add_run"))
-no_door = door()
+flows_endpoint = endpoint(get=(flows, "flows.view_flow"))
+flow_endpoint = endpoint(get=(flow, "flows.view_flow"))
+flow_runs_endpoint = endpoint(get=(runs_of, "runs.view_run"), post=(start, "runs.add_run"))
+run_endpoint = endpoint(get=(run, "runs.view_run"))
+tasks_endpoint = endpoint(get=(tasks, "runs.view_taskrun"))
+cancel_endpoint = endpoint(post=(cancel, "runs.add_run"))
+no_endpoint = endpoint()

@@ -22,7 +22,7 @@ _CODE = "import time; started = time.time()\nimport six\nprint('STARTED', starte
 
 
 def scripts(size: int = 20) -> dict[str, Any]:
-    """One script with one requirement, run `size` times after a first that builds its environment.
+    """One script with one requirement, run `size` times after a first that builds its virtualenv.
 
     Out: seconds of the first run's attempt, and milliseconds from the claim to the first line of Python of the others:
     median and slowest; bubblewrap, another user, limits and the start of Python are in it.

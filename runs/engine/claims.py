@@ -145,8 +145,8 @@ def finish(claim: Claim, ended: AttemptOutcome, *, wake: bool = True) -> Release
         )
     if not published:
         # Said twice: the first answer of the database was lost, perhaps before what waits was released.
-        said = TaskRun.objects.filter(pk=claim.task_run_id, fence=claim.fence, moved_by=claim.owner)
-        if said.exclude(state=TaskState.RUNNING).exists():
+        message = TaskRun.objects.filter(pk=claim.task_run_id, fence=claim.fence, moved_by=claim.owner)
+        if message.exclude(state=TaskState.RUNNING).exists():
             release(claim.run_id, [claim.task_run_id], wake=wake)
         return None
     if new == TaskState.WAITING:
@@ -182,8 +182,8 @@ def _delay(claim: Claim) -> float:
 def _is_worth_a_try(claim: Claim, ended: AttemptOutcome) -> bool:
     tests = (str(test.get("message") or "") for test in ended.result.get("tests", ()))
     batches = messages(ended.result.get("batches"))
-    said = "\n".join([ended.reason, str(ended.result.get("message") or ""), *tests, *batches])
-    return is_worth_a_try(said, claim.spec.get("retry_on", "any"), claim.spec.get("retry_patterns", ()))
+    text = "\n".join([ended.reason, str(ended.result.get("message") or ""), *tests, *batches])
+    return is_worth_a_try(text, claim.spec.get("retry_on", "any"), claim.spec.get("retry_patterns", ()))
 
 
 def close_attempt(task_run_id: int, fence: int, *, outcome: str, reason: str = "", **fields: Any) -> None:
@@ -223,14 +223,14 @@ def _take_back(
         if row is None or row.state != TaskState.RUNNING:
             return None
         changes: dict[str, Any] = {"owner": "", "lease_until": None}
-        new, said = TaskState.QUEUED, reason
+        new, message = TaskState.QUEUED, reason
         if row.run.cancel_requested_at or row.cancel_requested_at:
-            new, said = TaskState.CANCELLED, f"cancelled; {reason}"
+            new, message = TaskState.CANCELLED, f"cancelled; {reason}"
         elif charged:
             changes["infra_attempts"] = F("infra_attempts") + 1
             pause = settings.INFRA_BACKOFF_S * row.infra_attempts**2
             if row.infra_attempts + 1 >= settings.INFRA_ATTEMPTS:
-                new, said = TaskState.FAILED, f"lost {row.infra_attempts + 1} times: {reason}"
+                new, message = TaskState.FAILED, f"lost {row.infra_attempts + 1} times: {reason}"
         if new == TaskState.QUEUED:
             changes |= {
                 "attempts": F("attempts") - 1,
@@ -238,7 +238,7 @@ def _take_back(
                 "queued_at": Now(),
                 "dispatched_at": Now(),
             }
-        moved = move(rows, TaskState.RUNNING, new, actor=actor, reason=said, **changes)
+        moved = move(rows, TaskState.RUNNING, new, actor=actor, reason=message, **changes)
         if not moved:
             return None
         close_attempt(task_run_id, fence, outcome=outcome, reason=reason)

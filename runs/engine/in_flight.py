@@ -29,7 +29,7 @@ log = logging.getLogger("dex.lanes")
 
 
 @dataclass
-class Flight:
+class RunningTask:
     """One task run that the session executes now."""
 
     claim: Claim
@@ -43,23 +43,23 @@ class Flight:
     stop_by: float | None = None  # when to end the session because a cancel did not work
 
 
-class Flights:
-    """All flights of one session. Not for two threads at once."""
+class RunningTasks:
+    """All running tasks of one session. Not for two threads at once."""
 
     def __init__(self, lane_id: int, session: Session, secrets: Sequence[str]) -> None:
         self.lane_id = lane_id
         self.session = session
         self._secrets = secrets
-        self._flying: dict[str, Flight] = {}
+        self._running: dict[str, RunningTask] = {}
         self._keeps_records: bool | None = None  # whether on-run-end hooks will ask for results
         self._said: deque[dict[str, Any]] = deque()  # events that are not dealt with yet
 
     def __len__(self) -> int:
-        return len(self._flying)
+        return len(self._running)
 
     def of_node(self, node_id: int | None) -> int:
         """How many task runs of a node fly."""
-        return sum(1 for flight in self._flying.values() if flight.node_id == node_id)
+        return sum(1 for running in self._running.values() if running.node_id == node_id)
 
     def start(self, row: TaskRun) -> bool:
         """Claim a queued task run and hand it to the session; False when it cannot start now."""
@@ -83,7 +83,7 @@ class Flights:
         kept = self._batches_before(claimed)
         stop: Callable[[], None] = lambda: self.session.cancel(task)  # noqa: E731 - given away twice
         held = keeper.hold(Held("task", claimed.task_run_id, claimed.fence, stop, stop, holder=slots.holder))
-        self._flying[task] = Flight(
+        self._running[task] = RunningTask(
             claim=claimed,
             held=held,
             log=LogWriter(claimed.log_path, Redactor(self._secrets)),
@@ -139,65 +139,65 @@ class Flights:
         ended, died = False, ""
         while self._said and not died:
             event = self._said[0]
-            flight = self._flying.get(event.get("task") or "")
+            running = self._running.get(event.get("task") or "")
             match event["event"]:
-                case "log" if flight is not None:
-                    flight.log.line(event["text"])
-                case "batches" if flight is not None:
-                    flight.batches.take(event)
-                case "result" if flight is not None:
-                    self._land(event["task"], flight, event)
+                case "log" if running is not None:
+                    running.log.line(event["text"])
+                case "batches" if running is not None:
+                    running.batches.take(event)
+                case "result" if running is not None:
+                    self._finish(event["task"], running, event)
                     ended = True
                 case "died" | "fatal":
                     died = str(event.get("message") or self.session.died)
             self._said.popleft()  # only now: after an error it is dealt with again
         return ended, died
 
-    def _land(self, task: str, flight: Flight, event: dict[str, Any]) -> None:
-        ended = outcome_of(event, timed_out=flight.timed_out, limit=flight.claim.spec.get("timeout"))
-        if ended.state == "failed" and not flight.timed_out and (problem := flight.batches.problem):
+    def _finish(self, task: str, running: RunningTask, event: dict[str, Any]) -> None:
+        ended = outcome_of(event, timed_out=running.timed_out, limit=running.claim.spec.get("timeout"))
+        if ended.state == "failed" and not running.timed_out and (problem := running.batches.problem):
             ended = replace(ended, reason=" ".join(problem.split())[:1000])
-        ended.result.update(write_compiled(flight.claim, event.get("compiled_code") or "", Redactor(self._secrets)))
-        ended.result.update(write_rows(flight.claim, event.get("failing_rows") or {}, Redactor(self._secrets)))
-        if event.get("records") and self._wants_records(flight.claim.run_id):
+        ended.result.update(write_compiled(running.claim, event.get("compiled_code") or "", Redactor(self._secrets)))
+        ended.result.update(write_rows(running.claim, event.get("failing_rows") or {}, Redactor(self._secrets)))
+        if event.get("records") and self._wants_records(running.claim.run_id):
             ended.result["records"] = event["records"]
-        self._close(flight, ended)
-        del self._flying[task]
+        self._close(running, ended)
+        del self._running[task]
 
-    def _close(self, flight: Flight, ended: AttemptOutcome) -> None:
-        """Write the end of a flight, however long the database takes to come back while the lease is ours."""
-        dropped = flight.log.close()
-        result = {**ended.result, "batches": flight.batches.kept} if flight.batches.rows else ended.result
+    def _close(self, running: RunningTask, ended: AttemptOutcome) -> None:
+        """Write the end of a task, however long the database takes to come back while the lease is ours."""
+        dropped = running.log.close()
+        result = {**ended.result, "batches": running.batches.kept} if running.batches.rows else ended.result
         reason = ended.reason
         if self._secrets:  # what a warehouse says may hold one
             mask = Redactor(self._secrets).whole
             reason, result = mask(reason), masked_in(result, mask)
         whole = AttemptOutcome(**{**vars(ended), "log_dropped": dropped, "result": result, "reason": reason})
-        flight.held.closing = True
-        retry_until_committed(lambda: finish(flight.claim, whole), flight.held.lost)
-        self._free(flight)
+        running.held.closing = True
+        retry_until_committed(lambda: finish(running.claim, whole), running.held.lost)
+        self._free(running)
 
-    def _free(self, flight: Flight) -> None:
-        keeper.drop(flight.held)
-        if flight.slots.names:
-            retry_until_committed(flight.slots.give_back, flight.held.lost)
+    def _free(self, running: RunningTask) -> None:
+        keeper.drop(running.held)
+        if running.slots.names:
+            retry_until_committed(running.slots.give_back, running.held.lost)
 
     def enforce(self) -> None:
         """Stop what is late, and end the session when something does not stop."""
         now = time.monotonic()
-        for task, flight in self._flying.items():
-            flight.batches.save()
-            if now >= flight.deadline and not flight.timed_out:
-                flight.timed_out = True
-                flight.log.line("timeout: it is being stopped")
+        for task, running in self._running.items():
+            running.batches.save()
+            if now >= running.deadline and not running.timed_out:
+                running.timed_out = True
+                running.log.line("timeout: it is being stopped")
                 self.session.cancel(task)
-            if flight.stop_by is None and (flight.timed_out or flight.held.cancelled.is_set()):
-                flight.stop_by = now + settings.KILL_GRACE_S
-            if flight.stop_by is not None and now >= flight.stop_by:
-                with about(task=flight.claim.task_run_id):
-                    said = "%s did not stop: ending the session of lane %s"
-                    log.warning(said, flight.claim.identifier, self.lane_id)
-                flight.stop_by = None
+            if running.stop_by is None and (running.timed_out or running.held.cancelled.is_set()):
+                running.stop_by = now + settings.KILL_GRACE_S
+            if running.stop_by is not None and now >= running.stop_by:
+                with about(task=running.claim.task_run_id):
+                    message = "%s did not stop: ending the session of lane %s"
+                    log.warning(message, running.claim.identifier, self.lane_id)
+                running.stop_by = None
                 self.session.kill()
 
     def crash(self, message: str, *, in_order: bool = False) -> None:
@@ -205,25 +205,25 @@ class Flights:
 
         `in_order`: its worker stops, which charges no budget.
         """
-        flying, self._flying = list(self._flying.values()), {}
-        for flight in flying:
-            flight.log.line(f"the dbt session ended: {message}")
-            if flight.timed_out:
-                limit = flight.claim.spec.get("timeout")
-                self._close(flight, AttemptOutcome("failed", f"timeout after {limit:g} s" if limit else "timeout"))
-            elif flight.held.cancelled.is_set():
-                self._close(flight, AttemptOutcome("cancelled", "cancelled; its session was ended"))
+        in_flight, self._running = list(self._running.values()), {}
+        for running in in_flight:
+            running.log.line(f"the dbt session ended: {message}")
+            if running.timed_out:
+                limit = running.claim.spec.get("timeout")
+                self._close(running, AttemptOutcome("failed", f"timeout after {limit:g} s" if limit else "timeout"))
+            elif running.held.cancelled.is_set():
+                self._close(running, AttemptOutcome("cancelled", "cancelled; its session was ended"))
             else:
-                self._take_back(flight, message, in_order=in_order)
+                self._take_back(running, message, in_order=in_order)
 
-    def _take_back(self, flight: Flight, message: str, *, in_order: bool) -> None:
-        flight.log.close()
-        flight.held.closing = True
-        flight.batches.save(now=True)
-        task, fence = flight.claim.task_run_id, flight.claim.fence
+    def _take_back(self, running: RunningTask, message: str, *, in_order: bool) -> None:
+        running.log.close()
+        running.held.closing = True
+        running.batches.save(now=True)
+        task, fence = running.claim.task_run_id, running.claim.fence
         if in_order:
-            retry_until_committed(lambda: hand_over(task, fence, actor=keeper.owner, reason=message), flight.held.lost)
+            retry_until_committed(lambda: hand_over(task, fence, actor=keeper.owner, reason=message), running.held.lost)
         else:
-            said = f"dbt session died: {message}"
-            retry_until_committed(lambda: mark_lost(task, fence, actor=keeper.owner, reason=said), flight.held.lost)
-        self._free(flight)
+            reason = f"dbt session died: {message}"
+            retry_until_committed(lambda: mark_lost(task, fence, actor=keeper.owner, reason=reason), running.held.lost)
+        self._free(running)

@@ -6,7 +6,7 @@ from typing import Any
 
 from nodes.expansion import FlowPlan
 
-#: Of a bare `dbt build`; hooks see it where the steps of a flow do not agree.
+#: Of a bare `dbt build`; hooks see it where the nodes of a flow do not agree.
 BARE: dict[str, Any] = {
     "which": "build", "select": [], "exclude": [], "indirect_selection": "eager", "full_refresh": False,
 }  # fmt: skip
@@ -54,7 +54,7 @@ def _again(plan: FlowPlan, selected: Collection[str], reused: Collection[str]) -
 
 
 def _shared(commands: list[dict[str, Any]]) -> dict[str, Any]:
-    """What all steps have in common: hooks run once a run. Where they differ, as in a bare `dbt build`."""
+    """What all nodes have in common: hooks run once a run. Where they differ, as in a bare `dbt build`."""
     if not commands:
         return dict(BARE)
     first = commands[0]

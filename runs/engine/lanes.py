@@ -19,7 +19,7 @@ from runs import dispatch
 from runs.clock import after
 from runs.engine import pools, sessions
 from runs.engine.claims import COLUMNS, HOST, claim, finish
-from runs.engine.in_flight import Flights
+from runs.engine.in_flight import RunningTasks
 from runs.engine.leases import Held, keeper, retry_until_committed
 from runs.engine.release import queue_due
 from runs.engine.sessions import Session
@@ -64,7 +64,7 @@ class Driver:
 
     def __init__(self, lane: Lane, stop_now: threading.Event) -> None:
         self.lane = lane
-        self.flights: Flights | None = None  # with the session that they fly on
+        self.running: RunningTasks | None = None  # with the session that executes them
         self.slots = pools.Slots((lane.pool,), pools.holder_of_lane(lane.pk, lane.fence), keeper.owner)
         self.held = keeper.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon, holder=self.slots.holder))
         self.key = f"{lane.revision_id}:{lane.threads}"
@@ -87,7 +87,7 @@ class Driver:
                     look_at = now + POLL_S
                     queue_due(self.lane.run_id)
                     self._start_more()
-                if self.flights:
+                if self.running:
                     idle_since = None
                 else:
                     idle_since = idle_since or now
@@ -116,29 +116,29 @@ class Driver:
     def _start_more(self) -> None:
         """Claim and start queued task runs, as many as there are free threads."""
         threads = self.lane.threads
-        if self.flights is not None and len(self.flights) >= threads:
+        if self.running is not None and len(self.running) >= threads:
             return
         for row in self._queued(threads * 8):
-            flights = self.flights if self.flights is not None else self._open_session()
-            if flights is None or len(flights) >= threads:
+            running = self.running if self.running is not None else self._open_session()
+            if running is None or len(running) >= threads:
                 return
-            if flights.of_node(row.node_id) < (row.spec.get("threads") or threads):
-                flights.start(row)
+            if running.of_node(row.node_id) < (row.spec.get("threads") or threads):
+                running.start(row)
 
     def _follow(self, timeout: float) -> bool:
         """Take what the session said within `timeout` s; whether more may start now."""
-        if self.flights is None:
+        if self.running is None:
             time.sleep(timeout)
             return False
-        ended, died = self.flights.follow(self.flights.session.events(timeout))
+        ended, died = self.running.follow(self.running.session.events(timeout))
         if died:
             self._drop_session(died)
             return True
-        self.flights.enforce()
+        self.running.enforce()
         return ended
 
     # --- the session -------------------------------------------------------------------------------------
-    def _open_session(self) -> Flights | None:
+    def _open_session(self) -> RunningTasks | None:
         """Get a session for this lane, warm or new; None when it cannot be opened (what waited has failed then)."""
         revision = self.lane.revision
         if revision is None or not revision.exists_on_disk:
@@ -154,7 +154,7 @@ class Driver:
             self._fail_queued(str(error), retryable=False)
             return None
         session.sink = self._session_output
-        self.flights = Flights(self.lane.pk, session, self._secrets)
+        self.running = RunningTasks(self.lane.pk, session, self._secrets)
         self._remember_process(session)
         problem = "" if warm else session.open(revision, self.lane.threads)
         if not problem:
@@ -169,7 +169,7 @@ class Driver:
             self._drop_session(problem)
             if not self.held.lost.is_set():
                 self._fail_queued(f"dbt could not start: {problem}")
-        return self.flights
+        return self.running
 
     def _remember_process(self, session: Session) -> None:
         """Write which process executes this lane, so that the reaper of this host can end it."""
@@ -185,10 +185,10 @@ class Driver:
 
     def _drop_session(self, reason: str, *, in_order: bool = False) -> None:
         """End the session; what flew on it is lost, or handed over `in_order`."""
-        flights, self.flights = self.flights, None
-        if flights is not None:
-            flights.session.kill()
-            flights.crash(reason, in_order=in_order)
+        running, self.running = self.running, None
+        if running is not None:
+            running.session.kill()
+            running.crash(reason, in_order=in_order)
 
     def _fail_queued(self, reason: str, *, retryable: bool = True) -> None:
         first = next((line for line in reason.splitlines() if line.strip()), reason)
@@ -202,8 +202,8 @@ class Driver:
 
     def _abandon(self) -> None:
         """The lane was lost: its session must not touch the warehouse any more."""
-        if self.flights is not None:
-            self.flights.session.kill()
+        if self.running is not None:
+            self.running.session.kill()
 
     # --- the end -----------------------------------------------------------------------------------------
     def crashed(self, message: str) -> None:
@@ -220,12 +220,12 @@ class Driver:
         What cannot be put back is not renewed any more, and the reaper takes it back.
         """
         try:
-            if self.flights is not None and self.broken:
+            if self.running is not None and self.broken:
                 self._drop_session("driving it broke")
-            elif self.flights:
+            elif self.running:
                 self._drop_session("its worker is stopping", in_order=self.stop_now.is_set())
-            if self.flights is not None:
-                session = self.flights.session
+            if self.running is not None:
+                session = self.running.session
                 if session.end() or self.held.lost.is_set():
                     session.kill()
                 else:

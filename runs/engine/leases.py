@@ -147,8 +147,8 @@ class LeaseKeeper:
         # Held first, then asked: what was claimed after the question is not missing from the answer.
         rows = TaskRun.objects.filter(owner=self.owner, state=TaskState.RUNNING)
         mine = dict(rows.values_list("pk", "fence")) if tasks else {}
-        wish = Q(run__cancel_requested_at__isnull=False) | Q(cancel_requested_at__isnull=False)
-        cancelled = set(rows.filter(wish).values_list("pk", flat=True)) if tasks else set()
+        requested = Q(run__cancel_requested_at__isnull=False) | Q(cancel_requested_at__isnull=False)
+        cancelled = set(rows.filter(requested).values_list("pk", flat=True)) if tasks else set()
         lanes_mine = dict(Lane.objects.filter(owner=self.owner).values_list("pk", "fence")) if lanes else {}
         for held in tasks:
             if mine.get(held.pk) != held.fence:

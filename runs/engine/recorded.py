@@ -20,7 +20,7 @@ def results_of(run_id: int) -> dict[str, dict[str, Any]]:
 
     Empty after a start hook for which everything was skipped: dbt hands nothing to its end hooks then.
     """
-    made: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     of_dbt = [HOOK, *(kind.name for kind in kinds.all_kinds() if kind.runs_dbt)]
     rows = TaskRun.objects.filter(run=run_id, kind__in=of_dbt).exclude(state=TaskState.REUSED)
     columns = ("unique_id", "state", "reason", "spec", "result")
@@ -33,22 +33,22 @@ def results_of(run_id: int) -> dict[str, dict[str, Any]]:
         if records is None:
             records = _without_a_word(state, reason, spec) if key != ON_RUN_START else {}
         for unique_id, record in records.items():
-            made.pop(unique_id, None)
-            made[unique_id] = dict(record)
+            results.pop(unique_id, None)
+            results[unique_id] = dict(record)
         node = spec.get("unique_id")
-        if result.get("compiled") and node in made:
-            made[node]["compiled_code"] = _whole(result["compiled"])
-    return made
+        if result.get("compiled") and node in results:
+            results[node]["compiled_code"] = _whole(result["compiled"])
+    return results
 
 
 def _without_a_word(state: str, reason: str, spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Of a task that dbt said nothing about: it was skipped, or ended with its session or its time."""
     node, tests = spec.get("unique_id"), [*spec.get("unit_tests", ()), *spec.get("tests", ())]
-    made = {key: {"status": "skipped"} for key in tests}
+    results = {key: {"status": "skipped"} for key in tests}
     if node and (spec.get("builds") or node in tests):
         failed = state == TaskState.FAILED
-        made[node] = {"status": "error", "message": reason} if failed else {"status": "skipped"}
-    return made
+        results[node] = {"status": "error", "message": reason} if failed else {"status": "skipped"}
+    return results
 
 
 def _whole(path: str) -> str:
@@ -96,8 +96,8 @@ class Batches:
     def problem(self) -> str:
         """What went wrong with them, in one line; "" when nothing did."""
         bad = [row for row in self.rows if row.get("status") == "error"]
-        said = next((f": {row['label']}: {row['message']}" for row in bad if row.get("message")), "")
-        return f"{len(bad)} of {len(self.rows)} batches failed{said}" if bad else ""
+        first = next((f": {row['label']}: {row['message']}" for row in bad if row.get("message")), "")
+        return f"{len(bad)} of {len(self.rows)} batches failed{first}" if bad else ""
 
     @property
     def kept(self) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def reap() -> int:
         if not TaskRun.objects.filter(expired, pk=row.pk, fence=row.fence).exists():
             continue  # its holder woke up and renewed the lease; if it was killed it will say so itself
         log.warning("taking back %s from %s", row.identifier, row.owner)
-        said = f"lost with its worker {row.owner}"
-        if (released := mark_lost(row.pk, row.fence, actor="reaper", reason=said, wake=False)) is not None:
+        reason = f"lost with its worker {row.owner}"
+        if (released := mark_lost(row.pk, row.fence, actor="reaper", reason=reason, wake=False)) is not None:
             taken += 1
             again.tasks += released.tasks
             again.lanes |= released.lanes
@@ -108,8 +108,8 @@ def fail_what_never_started() -> None:
     limit = settings.START_TIMEOUT_S
     late = TaskRun.objects.filter(state=TaskState.QUEUED, queued_at__lt=ago(limit))
     for pk, run_id in late.values_list("pk", "run_id"):
-        said = f"no worker started it within {timedelta(seconds=limit)}"
-        if move(TaskRun.objects.filter(pk=pk), TaskState.QUEUED, TaskState.FAILED, actor=ACTOR, reason=said):
+        reason = f"no worker started it within {timedelta(seconds=limit)}"
+        if move(TaskRun.objects.filter(pk=pk), TaskState.QUEUED, TaskState.FAILED, actor=ACTOR, reason=reason):
             release(run_id, [pk])
 
 

@@ -149,9 +149,9 @@ def settle(run_id: int) -> bool:
     end = outcome((TaskState(state) for state in counts), cancel_requested=run.cancel_requested_at is not None)
     if end is None:
         return False
-    said = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+    summary = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
     with transaction.atomic():
-        ended = move_run(run_id, RunState.RUNNING, end, actor="settle", reason=said)
+        ended = move_run(run_id, RunState.RUNNING, end, actor="settle", reason=summary)
         if ended and end == RunState.SUCCEEDED and Follow.objects.filter(up__runs=run_id).exists():
             dispatch.followers(run_id)
         if ended:

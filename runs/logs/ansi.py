@@ -34,19 +34,19 @@ def line_to_html(line: str, beyond: int = 0) -> str:
     cut = len(line) - LONGEST_LINE
     if cut > 0:
         line = line[:LONGEST_LINE]
-    made: list[str] = []
+    pieces: list[str] = []
     active: dict[str, str] = {}
     place = 0
     for code in _CODES.finditer(line):
-        made.append(_span(line[place : code.start()], active))
+        pieces.append(_span(line[place : code.start()], active))
         place = code.end()
         if code[2] == "m":
             _apply(code[1], active)
-    made.append(_span(line[place:], active))
+    pieces.append(_span(line[place:], active))
     if cut > 0:
         more = f"{cut:,} more characters" if not beyond else f"more than {cut:,} more characters"
-        made.append(f'<span class="log-cut"> … {more}, in the download</span>')
-    return "".join(made)
+        pieces.append(f'<span class="log-cut"> … {more}, in the download</span>')
+    return "".join(pieces)
 
 
 def _span(text: str, active: dict[str, str]) -> str:

@@ -118,12 +118,12 @@ def search(relative: str, text: str) -> Found:
     """
     path = path_of(relative)
     hits: list[Line] = []
-    wanted = text.casefold()
+    needle = text.casefold()
     if not path.is_file():
         return Found(hits, False)
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
-            if wanted in _state(raw).decode(errors="replace").casefold():
+            if needle in _state(raw).decode(errors="replace").casefold():
                 if len(hits) == MOST_HITS:
                     return Found(hits, True)
                 hits.append(_line(number, raw))

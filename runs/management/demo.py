@@ -52,7 +52,7 @@ class DemoError(Exception):
 def shop_flow(folder: Path = SAMPLE, *, script: bool = True) -> Flow:
     """The sample shop's project, environment and flow; made at the first call.
 
-    In: a copy of the sample project; `script`, whether its report is a step. Raises DemoError.
+    In: a copy of the sample project; `script`, whether its report is a node. Raises DemoError.
     """
     try:
         path = str(check_folder(str(folder.absolute())))
@@ -117,7 +117,7 @@ def git_flow(folder: Path = SAMPLE) -> Flow | None:
 
 def _connections(project: Project, data: Path) -> list[Connection]:
     """The shop's database and its payment files, as connections."""
-    made = []
+    connections = []
     for name, connector, dataset, typed, tables in (
         ("Shop database", "sql_database", DATABASE, {"system": "sqlite", "path": str(data / "shop.sqlite")}, TABLES),
         ("Payment files", "files", FILES, {"place": "local", "folder": str(data / "payments")}, {"payments": {}}),
@@ -129,8 +129,8 @@ def _connections(project: Project, data: Path) -> list[Connection]:
                 typed["tables"] = json.dumps([{"name": "payments", "pattern": "*.csv"}])
             save_connection(row, typed)
             save_streams(row, tables)
-        made.append(row)
-    return made
+        connections.append(row)
+    return connections
 
 
 def _data(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The health of the parts that dex needs: scheduler, workers, database, broker. Nothing here makes a page wait."""
+"""The health of the components that dex needs: scheduler, workers, database, broker. Nothing here makes a page wait."""
 
 import logging
 import threading
@@ -9,7 +9,7 @@ from celery import current_app
 from django.conf import settings
 from django.db import connection
 
-from runs.operations.heartbeats import Vitals
+from runs.operations.heartbeats import Health
 
 log = logging.getLogger("dex.overview")
 ASKED_EVERY_S = 30
@@ -18,42 +18,42 @@ SLOW_MS = 100
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part: `state` is a state's name for colour and icon, `said` says it in words."""
+class Component:
+    """One component: `state` is a state's name for colour and icon, `said` says it in words."""
 
     name: str
     state: str
     said: str
 
 
-def parts(signs: Vitals) -> list[Part]:
-    """All parts, the most needed first. One query."""
-    return [_scheduler(signs), _workers(signs), _database(), _broker()]
+def components(health: Health) -> list[Component]:
+    """All components, the most needed first. One query."""
+    return [_scheduler(health), _workers(health), _database(), _broker()]
 
 
-def _scheduler(signs: Vitals) -> Part:
-    if signs.scheduler_is_silent:
-        return Part("Scheduler", "failed", "silent" if signs.sweeper else "not seen yet")
-    if not settings.EMBEDDED and signs.beat_is_silent:
-        return Part("Scheduler", "waiting", "works, beat is silent")
-    return Part("Scheduler", "succeeded", "works")
+def _scheduler(health: Health) -> Component:
+    if health.scheduler_is_silent:
+        return Component("Scheduler", "failed", "silent" if health.sweeper else "not seen yet")
+    if not settings.EMBEDDED and health.beat_is_silent:
+        return Component("Scheduler", "waiting", "works, beat is silent")
+    return Component("Scheduler", "succeeded", "works")
 
 
-def _workers(signs: Vitals) -> Part:
-    number = len(signs.alive)
-    threads = sum(int(worker.detail.get("threads", 0)) for worker in signs.alive)
+def _workers(health: Health) -> Component:
+    number = len(health.alive)
+    threads = sum(int(worker.detail.get("threads", 0)) for worker in health.alive)
     if not number:
-        return Part("Workers", "failed", "none")
-    return Part("Workers", "succeeded", f"{number}, {threads} thread{'' if threads == 1 else 's'}")
+        return Component("Workers", "failed", "none")
+    return Component("Workers", "succeeded", f"{number}, {threads} thread{'' if threads == 1 else 's'}")
 
 
-def _database() -> Part:
+def _database() -> Component:
     began = time.perf_counter()
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     took = (time.perf_counter() - began) * 1000
     state = "succeeded" if took < SLOW_MS else "waiting"
-    return Part("Database", state, f"{connection.display_name}, {took:.1f} ms")
+    return Component("Database", state, f"{connection.display_name}, {took:.1f} ms")
 
 
 class _Broker:
@@ -90,11 +90,13 @@ class _Broker:
 _asked = _Broker()
 
 
-def _broker() -> Part:
+def _broker() -> Component:
     if settings.EMBEDDED:
-        return Part("Broker", "succeeded", "embedded")
+        return Component("Broker", "succeeded", "embedded")
     answers = _asked.known()
     if answers is None:
-        return Part("Broker", "waiting", "has not answered yet")
+        return Component("Broker", "waiting", "has not answered yet")
     kind = settings.CELERY_BROKER_URL.partition("://")[0]
-    return Part("Broker", "succeeded", kind) if answers else Part("Broker", "failed", f"{kind} does not answer")
+    return (
+        Component("Broker", "succeeded", kind) if answers else Component("Broker", "failed", f"{kind} does not answer")
+    )

@@ -61,7 +61,7 @@ class Overdue:
 
 
 @dataclass(frozen=True)
-class Vitals:
+class Health:
     """What is known of the parts of dex. Times are aware; None: never seen."""
 
     sweeper: datetime | None
@@ -85,12 +85,12 @@ class Vitals:
         return self.beat is None or self.now - self.beat >= SILENT_AFTER
 
 
-def vitals(now: datetime | None = None) -> Vitals:
+def health(now: datetime | None = None) -> Health:
     """What the parts of dex last said. One query."""
     rows = {row.pk: row for row in Heartbeat.objects.all()}
     workers = sorted((row for name, row in rows.items() if name.startswith(WORKER)), key=lambda row: row.pk)
     at = {name: row.at for name, row in rows.items()}
-    return Vitals(at.get(SWEEPER), at.get(BEAT), workers, now or timezone.now())
+    return Health(at.get(SWEEPER), at.get(BEAT), workers, now or timezone.now())
 
 
 def something_waits_for_the_engine(environment: Environment | None = None) -> bool:

@@ -13,12 +13,12 @@ from django.conf import settings
 from django.db.models import Count, F, Q
 
 from flows.models import Flow, Tick
-from flows.scheduling.cron import due_slots
+from flows.scheduling.cron import due_times_between
 from runs.models import Attempt, Dependency, Heartbeat, PoolSlot, Run, TaskRun, Transition
 from runs.states import BIRTHS, DONE, MOVES, OVER, RUN_MOVES, RUN_OVER, RunState, TaskState
 
 _INSTANT = timedelta(seconds=2)
-_MOST_SLOTS = 1_000_000
+_MOST_DUE_TIMES = 1_000_000
 Check = Callable[[int | None], Iterator["Violation"]]
 
 
@@ -177,11 +177,11 @@ def budgets_are_kept(run_id: int | None) -> Iterator[Violation]:
 
 
 def pools_are_kept(run_id: int | None) -> Iterator[Violation]:
-    """I13: one holder has at most one slot of a pool."""
+    """I13: one holder has at most one due_time of a pool."""
     if run_id is None:
         held = PoolSlot.objects.exclude(holder="").values("pool", "holder").annotate(n=Count("id"))
         for row in held.filter(n__gt=1):
-            yield Violation("I13", None, f"{row['holder']} holds {row['n']} slots of {row['pool']}")
+            yield Violation("I13", None, f"{row['holder']} holds {row['n']} due_times of {row['pool']}")
 
 
 def due_times_have_outcomes(run_id: int | None) -> Iterator[Violation]:
@@ -209,14 +209,16 @@ def _due_times_of(flow: Flow, pruned: datetime) -> Iterator[Violation]:
         if not cron:
             continue
         # An edit and its row in the record are not written at the very same instant.
-        slots, _ = due_slots(cron, zone, begin - _INSTANT, end + _INSTANT, _MOST_SLOTS)
-        unexplained -= set(slots)
-        for slot in slots:
-            certain = max(begin + _INSTANT, pruned) < slot <= end - _INSTANT
-            if certain and slot not in recorded and slot not in taken:
-                yield Violation("I10", None, f"{flow} was due at {slot:%Y-%m-%d %H:%M} UTC, and nothing is recorded")
-    for slot in sorted(unexplained):
-        yield Violation("I10", None, f"{flow} was not due at {slot:%Y-%m-%d %H:%M} UTC, and an outcome is recorded")
+        due_times, _ = due_times_between(cron, zone, begin - _INSTANT, end + _INSTANT, _MOST_DUE_TIMES)
+        unexplained -= set(due_times)
+        for due_time in due_times:
+            certain = max(begin + _INSTANT, pruned) < due_time <= end - _INSTANT
+            if certain and due_time not in recorded and due_time not in taken:
+                yield Violation(
+                    "I10", None, f"{flow} was due at {due_time:%Y-%m-%d %H:%M} UTC, and nothing is recorded"
+                )
+    for due_time in sorted(unexplained):
+        yield Violation("I10", None, f"{flow} was not due at {due_time:%Y-%m-%d %H:%M} UTC, and an outcome is recorded")
 
 
 def _schedules_of(flow: Flow) -> Iterator[tuple[str, str, datetime, datetime]]:

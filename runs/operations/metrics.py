@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from runs import dispatch
 from runs.models import Heartbeat, PoolSlot, Run, TaskRun, Transition
-from runs.operations.heartbeats import overdue, vitals
+from runs.operations.heartbeats import health, overdue
 from runs.states import ACTIVE, RUN_ACTIVE, RUN_OVER, TaskState
 
 COUNTED = "metrics"
@@ -89,7 +89,7 @@ def _gauges() -> Iterator[Metric]:
     for state in sorted(RUN_ACTIVE):
         runs.add_metric([str(state)], active.get(state, 0))
     yield runs
-    found = {
+    gauges = {
         state: (number, oldest)
         for state, number, oldest in TaskRun.objects.filter(state__in=ACTIVE)
         .order_by()
@@ -98,9 +98,9 @@ def _gauges() -> Iterator[Metric]:
     }
     tasks = GaugeMetricFamily("dex_active_task_runs", "Tasks that are not over", labels=["state"])
     for task_state in sorted(ACTIVE):
-        tasks.add_metric([str(task_state)], found.get(task_state, (0, None))[0])
+        tasks.add_metric([str(task_state)], gauges.get(task_state, (0, None))[0])
     yield tasks
-    oldest = found.get(TaskState.QUEUED, (0, None))[1]
+    oldest = gauges.get(TaskState.QUEUED, (0, None))[1]
     age = (now - oldest).total_seconds() if oldest else 0.0
     yield GaugeMetricFamily("dex_queue_oldest_seconds", "How long the oldest queued task has waited", value=age)
     held = dict(PoolSlot.objects.exclude(holder="").values_list("pool").annotate(number=Count("pk")))
@@ -108,11 +108,11 @@ def _gauges() -> Iterator[Metric]:
     for pool, number in sorted(held.items()):
         pools.add_metric([pool], number)
     yield pools
-    signs = vitals(now)
+    seen = health(now)
     yield GaugeMetricFamily(
-        "dex_workers", "Processes that execute runs and showed themselves lately", value=len(signs.alive)
+        "dex_workers", "Processes that execute runs and showed themselves lately", value=len(seen.alive)
     )
-    silent = (now - signs.sweeper).total_seconds() if signs.sweeper else float("inf")
+    silent = (now - seen.sweeper).total_seconds() if seen.sweeper else float("inf")
     yield GaugeMetricFamily("dex_scheduler_heartbeat_age_seconds", "Since anybody looked at schedules", value=silent)
     late = [(now - each.due_at - each.flow.delay).total_seconds() for each in overdue(now=now)]
     yield GaugeMetricFamily("dex_schedules_overdue", "Due times that nobody has decided", value=len(late))
@@ -122,6 +122,6 @@ def _gauges() -> Iterator[Metric]:
 
 def registry() -> CollectorRegistry:
     """The registry that /metrics shows."""
-    made = CollectorRegistry()
-    made.register(Metrics())
-    return made
+    collectors = CollectorRegistry()
+    collectors.register(Metrics())
+    return collectors

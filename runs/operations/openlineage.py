@@ -93,10 +93,10 @@ def _take_turn() -> Heartbeat | None:
     """The cursor, for this call alone: a row whose time lies ahead is somebody else's, or rests after a failure."""
     now = timezone.now()
     with transaction.atomic():
-        row, made = Heartbeat.objects.select_for_update().get_or_create(
+        row, created = Heartbeat.objects.select_for_update().get_or_create(
             pk=CURSOR, defaults={"at": now, "detail": {"seen": _newest(0)}}
         )
-        if not made and row.at > now:
+        if not created and row.at > now:
             return None
         _keep_turn()
     return row
@@ -195,16 +195,16 @@ def _datasets(run: Run, task: TaskRun) -> tuple[list[tuple[str, str]], list[tupl
 
 def _relations(manifest: Manifest, unique_ids: Sequence[str]) -> list[str]:
     """Names of tables; an ephemeral model stands for what it reads itself."""
-    found: dict[str, None] = {}
+    relations: dict[str, None] = {}
     for unique_id in unique_ids:
         row = manifest.resources.get(unique_id)
         if row is None:
             continue
         if row.relation_name:
-            found[row.relation_name.replace('"', "").replace("`", "")] = None
+            relations[row.relation_name.replace('"', "").replace("`", "")] = None
         elif row.materialized == "ephemeral":
-            found.update(dict.fromkeys(_relations(manifest, row.depends_on)))
-    return list(found)
+            relations.update(dict.fromkeys(_relations(manifest, row.depends_on)))
+    return list(relations)
 
 
 def _namespace() -> str:

@@ -68,20 +68,20 @@ def prune(now: datetime, *, dry_run: bool = False, seconds: float | None = None)
 
     In: an aware time; `seconds`, after which the rest is left for the next call (None: no limit).
     """
-    made, budget = Pruned(), _Budget(seconds)
+    pruned, budget = Pruned(), _Budget(seconds)
     kept = _kept_runs()
     for step in (_logs, _runs, _due_times, _messages, _log_ins):
-        step(made, now, kept, dry_run, budget)
+        step(pruned, now, kept, dry_run, budget)
         if budget.is_spent:
-            made.finished = False
-            return made
-    _revisions(made, kept, dry_run)
-    _sessions(made, now, dry_run)
+            pruned.finished = False
+            return pruned
+    _revisions(pruned, kept, dry_run)
+    _sessions(pruned, now, dry_run)
     for folder in left_over(now):
-        made.working_folders += 1
+        pruned.working_folders += 1
         if not dry_run:
             shutil.rmtree(folder, ignore_errors=True)
-    return made
+    return pruned
 
 
 def _kept_runs() -> set[int]:
@@ -142,9 +142,9 @@ def _log(relative: str, dry_run: bool) -> int:
 def _batches(rows: QuerySet[Any, Any]) -> Iterator[list[tuple[Any, ...]]]:
     """Rows ordered by id, BATCH at a time; what is deleted meanwhile does not move the rest."""
     last = 0
-    while found := list(rows.filter(pk__gt=last)[:BATCH]):
-        yield found
-        last = found[-1][0]
+    while batch := list(rows.filter(pk__gt=last)[:BATCH]):
+        yield batch
+        last = batch[-1][0]
 
 
 def _runs(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:

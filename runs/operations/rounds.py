@@ -78,5 +78,5 @@ def _my_turn(name: str, interval: float) -> bool:
     with transaction.atomic():
         if Heartbeat.objects.filter(pk=name, at__lte=ago(interval)).update(at=Now()):
             return True
-        _, made = Heartbeat.objects.get_or_create(pk=name, defaults={"at": Now()})
-    return made
+        _, created = Heartbeat.objects.get_or_create(pk=name, defaults={"at": Now()})
+    return created

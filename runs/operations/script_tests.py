@@ -1,4 +1,4 @@
-"""Trying a script: one run of one package outside of its flow, with parameters that nobody saved."""
+"""Script tests: one run of one package outside of its flow, with parameters that nobody saved."""
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -18,7 +18,7 @@ from runs.states import RunState
 from runs.transitions import move_run, open_run, open_task_runs
 
 
-def try_script(node: Node, *, actor: str, user: AbstractBaseUser | None = None) -> Run:
+def start_script_test(node: Node, *, actor: str, user: AbstractBaseUser | None = None) -> Run:
     """Run the package of an unsaved script node once, on the environment's current revision; the run.
 
     It belongs to no flow, so that no state, schedule or alert of the flow is touched by it. Parameters of the flow have

@@ -17,7 +17,7 @@ LEAST = timedelta(minutes=1)  # three times of next to nothing is nothing yet
 
 
 @dataclass(frozen=True)
-class Stuck:
+class SlowRun:
     """An active run; `usual` is how long a run of its flow takes, None where it waits for its start."""
 
     run: Run
@@ -25,7 +25,7 @@ class Stuck:
     usual: timedelta | None
 
 
-def stuck(environment: Environment | None, now: datetime) -> list[Stuck]:
+def slow_runs(environment: Environment | None, now: datetime) -> list[SlowRun]:
     """Runs that go on for more than three times the usual, or wait for more than ten minutes; the longest first.
 
     Two queries, one where nothing is active.
@@ -33,8 +33,8 @@ def stuck(environment: Environment | None, now: datetime) -> list[Stuck]:
     active = list(_active(environment))
     flows = {run.flow_id for run in active if run.state == RunState.RUNNING and run.flow_id is not None}
     usual = durations(flows=flows) if flows else {}
-    found = [each for run in active if (each := _judge(run, usual.get(run.flow_id or 0), now)) is not None]
-    return sorted(found, key=lambda each: each.since)
+    slow = [each for run in active if (each := _judge(run, usual.get(run.flow_id or 0), now)) is not None]
+    return sorted(slow, key=lambda each: each.since)
 
 
 def _active(environment: Environment | None) -> QuerySet[Run]:
@@ -42,9 +42,9 @@ def _active(environment: Environment | None) -> QuerySet[Run]:
     return rows.only("flow_name", "flow", "state", "created_at", "started_at")
 
 
-def _judge(run: Run, usual: timedelta | None, now: datetime) -> Stuck | None:
+def _judge(run: Run, usual: timedelta | None, now: datetime) -> SlowRun | None:
     if run.started_at is None:
-        return Stuck(run, run.created_at, None) if now - run.created_at > QUEUED_FOR else None
+        return SlowRun(run, run.created_at, None) if now - run.created_at > QUEUED_FOR else None
     if usual is None or now - run.started_at <= max(usual * TIMES_USUAL, LEAST):
         return None
-    return Stuck(run, run.started_at, usual)
+    return SlowRun(run, run.started_at, usual)

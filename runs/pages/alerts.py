@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.db.models import OuterRef, Subquery
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -19,14 +19,11 @@ from runs.alerts.models import Channel, Delivery
 
 PAGE = 50
 LATEST = 10
-LARGEST_ID = 2**63
 looks = permission_required("runs.view_channel", raise_exception=True)
 changes = permission_required("runs.change_channel", raise_exception=True)
 
 
 def _channel_or_404(channel_id: int) -> Channel:
-    if channel_id >= LARGEST_ID:
-        raise Http404("There is no such channel.")
     return get_object_or_404(Channel, pk=channel_id)
 
 
@@ -120,8 +117,8 @@ def test(request: HttpRequest, channel_id: int) -> HttpResponse:
 def secret(request: HttpRequest, channel_id: int) -> HttpResponse:
     """Make a new signing secret and show it, in this answer and never again."""
     channel = _channel_or_404(channel_id)
-    made = services.renew_secret(channel)
-    return _page(request, channel, ChannelForm(instance=channel), made)
+    renewed = services.renew_secret(channel)
+    return _page(request, channel, ChannelForm(instance=channel), renewed)
 
 
 @require_POST
@@ -138,8 +135,6 @@ def delete(request: HttpRequest, channel_id: int) -> HttpResponse:
 @changes
 def again(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """Send a message once more."""
-    if delivery_id >= LARGEST_ID:
-        raise Http404("There is no such message.")
     row = get_object_or_404(Delivery, pk=delivery_id)
     if services.send_again(row):
         messages.success(request, "The message is sent again.")

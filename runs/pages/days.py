@@ -87,11 +87,11 @@ def _counted(environment: Environment | None, now: datetime, zone: ZoneInfo) -> 
 
 
 def _pieces(counts: dict[str, int], most: int) -> list[Piece]:
-    made: list[Piece] = []
+    pieces: list[Piece] = []
     y = float(HEIGHT)
     for state in ORDER:
         if number := counts.get(state, 0):
             height = min(max(LEAST, HEIGHT * number / most), y)
             y -= height
-            made.append(Piece(str(state), number, round(y, 2), round(height, 2)))
-    return made
+            pieces.append(Piece(str(state), number, round(y, 2), round(height, 2)))
+    return pieces

@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from flows.infra.ids import id_of
 from flows.models import Tick
 from flows.parameters import ParameterError
 from flows.scheduling.cron import in_words
@@ -19,7 +20,6 @@ from runs.services import RunError
 
 PAGE = 50
 NEXT = 5
-LONGEST_ID = 18  # digits
 
 
 @require_safe
@@ -28,9 +28,8 @@ def due(request: HttpRequest, flow_id: int) -> HttpResponse:
     """Every due time of a flow with what became of it, and the next ones; ?before= pages by tick."""
     flow = flow_or_404(flow_id)
     rows = flow.ticks.exclude(outcome=Tick.Outcome.PLANNED).prefetch_related("runs")
-    before = request.GET.get("before", "")
-    if before.isdecimal() and len(before) < LONGEST_ID:
-        mark = flow.ticks.filter(pk=int(before)).first()
+    if (before := id_of(request.GET.get("before", ""))) is not None:
+        mark = flow.ticks.filter(pk=before).first()
         rows = rows.filter(due_at__lt=mark.due_at) if mark else rows
     shown = list(rows[: PAGE + 1])
     context = {
@@ -51,9 +50,9 @@ def due(request: HttpRequest, flow_id: int) -> HttpResponse:
 def plan(request: HttpRequest, flow_id: int) -> HttpResponse:
     """Plan one start of a flow for a time, with the values of its parameters."""
     flow = flow_or_404(flow_id)
-    given = request.POST if request.method == "POST" else None
-    when, values = WhenForm(flow, given), StartForm(flow, given)
-    if given is not None and when.is_valid() & values.is_valid():
+    data = request.POST if request.method == "POST" else None
+    when, values = WhenForm(flow, data), StartForm(flow, data)
+    if data is not None and when.is_valid() & values.is_valid():
         try:
             plan_start(flow, when.cleaned_data["at"], parameters=values.values)
         except RunError as error:

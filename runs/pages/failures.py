@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
@@ -19,7 +19,6 @@ from runs.alerts.services import save_note
 
 PAGE = 50
 MOST_FLOWS = 3
-LARGEST_ID = 2**63
 looks = permission_required("runs.view_run", raise_exception=True)
 _MUTES = [("", "Leave it as it is"), ("1", "For an hour"), ("24", "For a day"), ("168", "For a week")]
 _MUTES += [("720", "For 30 days"), ("0", "No longer")]
@@ -46,20 +45,20 @@ class NoteForm(forms.Form):
 @looks
 def failures(request: HttpRequest) -> HttpResponse:
     """All failures, the latest first; ?q= looks in their words and notes."""
-    asked = request.GET.get("q", "").strip().replace("\0", "")[:200]
+    query = request.GET.get("q", "").strip().replace("\0", "")[:200]
     rows = FailureGroup.objects.all()
-    if asked:
-        rows = rows.filter(Q(text__icontains=asked) | Q(note__icontains=asked) | Q(example__icontains=asked))
+    if query:
+        rows = rows.filter(Q(text__icontains=query) | Q(note__icontains=query) | Q(example__icontains=query))
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     names: dict[int, list[str]] = {}
-    found = Failure.objects.filter(group__in=[row.pk for row in page]).order_by()
-    for pk, name in found.values_list("group_id", "task_run__run__flow_name").distinct():
+    latest = Failure.objects.filter(group__in=[row.pk for row in page]).order_by()
+    for pk, name in latest.values_list("group_id", "task_run__run__flow_name").distinct():
         names.setdefault(pk, []).append(name)
     lines = [(row, sorted(names.get(row.pk, []))) for row in page]
     context = {
         "page": page,
         "lines": [(row, flows[:MOST_FLOWS], len(flows) - MOST_FLOWS) for row, flows in lines],
-        "asked": asked,
+        "query": query,
     }
     return render(request, "runs/failures.html", context)
 
@@ -68,8 +67,6 @@ def failures(request: HttpRequest) -> HttpResponse:
 @looks
 def failure(request: HttpRequest, group_id: int) -> HttpResponse:
     """One failure: where it happened, its note; a POST writes the note and mutes."""
-    if group_id >= LARGEST_ID:
-        raise Http404("There is no such failure.")
     row = get_object_or_404(FailureGroup, pk=group_id)
     may_write = acting().may("runs.add_run")
     if request.method == "POST" and not may_write:

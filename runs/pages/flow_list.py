@@ -46,7 +46,7 @@ class Line:
 
 def flows_with(
     *,
-    asked: str = "",
+    query: str = "",
     environment: Environment | None = None,
     state: str = "",
     tag: str = "",
@@ -57,7 +57,7 @@ def flows_with(
     rows = Flow.objects.select_related("environment__project").annotate(
         latest_state=Subquery(latest.values("state")[:1])
     )
-    for word in asked.split():  # one condition a word; two sets of rows united would double with each of them
+    for word in query.split():  # one condition a word; two sets of rows united would double with each of them
         rows = rows.filter(Q(name__icontains=word) | Q(description__icontains=word))
     if environment is not None:
         rows = rows.filter(environment=environment)
@@ -68,8 +68,8 @@ def flows_with(
     if paused is not None:
         rows = rows.filter(paused=paused)
     if tag:  # JSON containment is PostgreSQL's alone; tags are few
-        known = Flow.objects.values_list("pk", "tags")
-        rows = rows.filter(pk__in=[pk for pk, tags in known if tag in tags])
+        tagged = Flow.objects.values_list("pk", "tags")
+        rows = rows.filter(pk__in=[pk for pk, tags in tagged if tag in tags])
     return rows.order_by("name")
 
 
@@ -104,8 +104,8 @@ def _bars(runs: list[Run]) -> list[Bar]:
     ]
     longest = max(took, default=0) or 1
     first = (STRIP - len(runs)) * (BAR + GAP)
-    made = []
+    bars = []
     for number, (run, seconds) in enumerate(zip(runs, took, strict=True)):
         height = max(LEAST, round(HEIGHT * seconds / longest))
-        made.append(Bar(run, first + number * (BAR + GAP), HEIGHT - height, height))
-    return made
+        bars.append(Bar(run, first + number * (BAR + GAP), HEIGHT - height, height))
+    return bars

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from flows.access import acting
+from flows.infra.ids import id_of
 from flows.models import Flow
 from flows.parameters import ParameterError
 from flows.projects.current_environment import chosen_environment
@@ -34,21 +35,21 @@ _STATES = [("", "Any state"), *((state.value, state.value.capitalize()) for stat
 @permission_required("flows.view_flow", raise_exception=True)
 def flows(request: HttpRequest) -> HttpResponse:
     """All flows: ?q=, ?state=, ?tag=, ?paused= narrow the list, ?page= pages it."""
-    asked = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "state", "tag", "paused")}
+    filters = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "state", "tag", "paused")}
     environment = chosen_environment(request)
     rows = flows_with(
-        asked=asked["q"].replace("\0", ""),
+        query=filters["q"].replace("\0", ""),
         environment=environment,
-        state=asked["state"].replace("\0", ""),
-        tag=asked["tag"],
-        paused={"1": True, "0": False}.get(asked["paused"]),
+        state=filters["state"].replace("\0", ""),
+        tag=filters["tag"],
+        paused={"1": True, "0": False}.get(filters["paused"]),
     )
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "lines": lines_of(list(page.object_list)),
-        "asked": asked,
-        "narrowed": any(asked.values()),
+        "filters": filters,
+        "narrowed": any(filters.values()),
         "environment": environment,
         "states": _STATES,
         "tags": sorted({tag for tags in Flow.objects.values_list("tags", flat=True) for tag in tags}),
@@ -67,9 +68,9 @@ def _link(run: Run) -> str:
 
 def _start(request: HttpRequest, flow: Flow, values: dict[str, Any], key: str) -> Run:
     actor = acting()
-    given = f"form {key[:60]} {flow.pk}" if key else None
+    once = f"form {key[:60]} {flow.pk}" if key else None
     return services.start_run(
-        flow, trigger=Trigger.MANUAL, actor=actor.name, user=actor.user, parameters=values, key=given
+        flow, trigger=Trigger.MANUAL, actor=actor.name, user=actor.user, parameters=values, key=once
     )
 
 
@@ -79,11 +80,11 @@ def start(request: HttpRequest, flow_id: int) -> HttpResponse:
     """Start a flow. One that declares parameters asks for their values first; a form starts one run, sent twice too."""
     flow = flow_or_404(flow_id)
     key = request.POST.get("key", "")
-    asked = "start" in request.POST
-    form = StartForm(flow, request.POST if asked else None)
-    if request.method == "POST" and (not flow.parameters or (asked and form.is_valid())):
+    submitted = "start" in request.POST
+    form = StartForm(flow, request.POST if submitted else None)
+    if request.method == "POST" and (not flow.parameters or (submitted and form.is_valid())):
         try:
-            run = _start(request, flow, form.values if asked else {}, key)
+            run = _start(request, flow, form.values if submitted else {}, key)
         except ParameterError as error:
             messages.error(request, f"{flow}: {error}")
         else:
@@ -97,7 +98,7 @@ def start(request: HttpRequest, flow_id: int) -> HttpResponse:
 @permission_required("flows.view_flow", raise_exception=True)
 def bulk(request: HttpRequest) -> HttpResponse:
     """Run, pause or resume the chosen flows."""
-    chosen = [pk for pk in request.POST.getlist("flow") if pk.isdecimal() and len(pk) < 19][:MOST_AT_ONCE]
+    chosen = [pk for text in request.POST.getlist("flow") if (pk := id_of(text)) is not None][:MOST_AT_ONCE]
     rows = list(Flow.objects.filter(pk__in=chosen).select_related("environment__project"))
     action = request.POST.get("action", "")
     if not rows:
@@ -133,15 +134,15 @@ def states(request: HttpRequest, flow_id: int) -> HttpResponse:
     """The state of each node in the flow's latest run: {"nodes": {id: {"state", "run_url"}}}."""
     flow = get_object_or_404(Flow, pk=flow_id)
     run = flow.runs.order_by("-pk").first()
-    made: dict[str, dict[str, str]] = {}
+    nodes: dict[str, dict[str, str]] = {}
     if run is not None and acting().may("runs.view_run"):
         url = reverse("runs:run", args=[run.pk])
         by_node: dict[int, set[str]] = {}
         rows = TaskRun.objects.filter(run=run, node__isnull=False).exclude(kind=GATE)
         for node_id, state in rows.values_list("node_id", "state").distinct():
             by_node.setdefault(node_id, set()).add(state)
-        made = {str(pk): {"state": _worst(found), "run_url": url} for pk, found in by_node.items()}
-    return JsonResponse({"nodes": made})
+        nodes = {str(pk): {"state": _worst(of_node), "run_url": url} for pk, of_node in by_node.items()}
+    return JsonResponse({"nodes": nodes})
 
 
 # A node is shown in the first of these states that one of its tasks has.

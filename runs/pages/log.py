@@ -18,13 +18,10 @@ from runs.logs.store import path_of
 from runs.models import Attempt
 from runs.states import TaskState
 
-LARGEST_ID = 2**63
 reads = permission_required(["runs.view_run", "runs.view_log"], raise_exception=True)
 
 
 def _attempt_or_404(run_id: int, task_run_id: int, fence: int) -> Attempt:
-    if max(run_id, task_run_id, fence) >= LARGEST_ID:
-        raise Http404("There is no such attempt.")
     rows = Attempt.objects.select_related("task_run__run")
     return get_object_or_404(rows, task_run__run=run_id, task_run=task_run_id, fence=fence)
 
@@ -48,12 +45,12 @@ def _number(text: str) -> int | None:
 def log(request: HttpRequest, run_id: int, task_run_id: int, fence: int) -> HttpResponse:
     """The log of one attempt: ?line= shows the lines around it, else the end; ?q= lists where a text occurs."""
     attempt = _attempt_or_404(run_id, task_run_id, fence)
-    asked = request.GET.get("q", "").replace("\0", "")[:200]
+    query = request.GET.get("q", "").replace("\0", "")[:200]
     line = _number(request.GET.get("line", ""))
     try:
         first = max(1, line - 200) if line is not None else None
         shown = reading.window(attempt.log_path, first, whole=attempt.ended_at is None)
-        found = reading.search(attempt.log_path, asked) if asked else None
+        matches = reading.search(attempt.log_path, query) if query else None
     except ValueError as error:
         raise Http404("There is no such log.") from error
     task = attempt.task_run
@@ -66,9 +63,9 @@ def log(request: HttpRequest, run_id: int, task_run_id: int, fence: int) -> Http
         "unfinished": _unfinished(shown),
         "window": shown,
         "marked": line,
-        "asked": asked,
-        "found": found,
-        "hits": shown_lines(found.hits) if found else [],
+        "query": query,
+        "found": matches,
+        "hits": shown_lines(matches.hits) if matches else [],
         "earlier": max(1, shown.first - reading.WINDOW + 200) if shown.first > 1 else None,
         "later": shown.last + 201 if shown.last + bool(shown.unfinished) < shown.total else None,
         "goes_on": attempt.ended_at is None and task.state == TaskState.RUNNING and shown.last + 1 >= shown.total,

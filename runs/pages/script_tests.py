@@ -13,19 +13,18 @@ from nodes.kinds.script import SCRIPT
 from nodes.models import Node
 from runs.logs import reading
 from runs.models import Run, Trigger
-from runs.operations.script_tests import try_script
+from runs.operations.script_tests import start_script_test
 from runs.pages.log import shown_lines
 from runs.services import RunError
 
 LINES = 60
-LARGEST_ID = 2**63
 
 
 @require_POST
 @permission_required(["runs.add_run", "nodes.change_node"], raise_exception=True)
-def try_once(request: HttpRequest, flow_id: int) -> HttpResponse:
-    """Run what a script's form holds, once; a part of a page that follows it, or the page of the run."""
-    flow = get_object_or_404(Flow.objects.select_related("environment"), pk=flow_id if flow_id < LARGEST_ID else None)
+def start(request: HttpRequest, flow_id: int) -> HttpResponse:
+    """Run the script in the form once; answers with a part of a page that follows it, or the page of the run."""
+    flow = get_object_or_404(Flow.objects.select_related("environment"), pk=flow_id)
     node = Node(
         flow=flow,
         name=request.POST.get("name", "")[:200],
@@ -36,20 +35,20 @@ def try_once(request: HttpRequest, flow_id: int) -> HttpResponse:
         network="network" in request.POST,
     )
     try:
-        run = try_script(node, actor=request.user.get_username(), user=request.user)  # type: ignore[arg-type]
+        run = start_script_test(node, actor=request.user.get_username(), user=request.user)  # type: ignore[arg-type]
     except RunError as error:
-        return render(request, "runs/_trial.html", {"problem": str(error)})
+        return render(request, "runs/_script_test.html", {"problem": str(error)})
     if not getattr(request, "htmx", False):
         return redirect("runs:run", run.pk)
-    return render(request, "runs/_trial.html", _context(run))
+    return render(request, "runs/_script_test.html", _context(run))
 
 
 @require_safe
 @permission_required(["runs.view_run", "runs.view_log"], raise_exception=True)
-def trial(request: HttpRequest, run_id: int) -> HttpResponse:
-    """How far a test is."""
-    run = get_object_or_404(Run, pk=run_id if run_id < LARGEST_ID else None, trigger=Trigger.TEST)
-    return render(request, "runs/_trial.html", _context(run))
+def script_test(request: HttpRequest, run_id: int) -> HttpResponse:
+    """How far a script test is."""
+    run = get_object_or_404(Run, pk=run_id, trigger=Trigger.TEST)
+    return render(request, "runs/_script_test.html", _context(run))
 
 
 def _context(run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Renewing the environment of a script package: asked on the form of its step, done by a worker."""
+"""Renewing the virtualenv of a script package: requested in the node's form, done by a worker."""
 
 from pathlib import Path
 
@@ -11,20 +11,18 @@ from django.views.decorators.http import require_http_methods
 from flows.access import acting
 from flows.models import Flow
 from nodes.scripts import packages_of
-from nodes.scripts.renewal import ask, requirements_of, told_of
+from nodes.scripts.renewal import request_renewal, requirements_of, told_of
 from nodes.scripts.requirements import RequirementsError
 from nodes.views.editor import sees_flows
 from runs import dispatch
-
-LARGEST_ID = 2**63
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @sees_flows
 def renewal(request: HttpRequest, flow_id: int) -> HttpResponse:
-    """The part of a script's form about its environment: ?package= names it; by POST, `renew` asks for a renewal."""
+    """The part of a script's form about its virtualenv: ?package= names it; by POST, `renew` requests a renewal."""
     rows = Flow.objects.select_related("environment__current_revision")
-    flow = get_object_or_404(rows, pk=flow_id if flow_id < LARGEST_ID else None)
+    flow = get_object_or_404(rows, pk=flow_id)
     if request.method == "POST" and not acting().may("nodes.change_node"):
         raise PermissionDenied
     name = request.POST.get("renew", "") if request.method == "POST" else request.GET.get("package", "")
@@ -35,15 +33,15 @@ def renewal(request: HttpRequest, flow_id: int) -> HttpResponse:
         raise Http404("There is no such package with requirements.")
     if request.method == "POST":
         try:
-            dispatch.renewal(ask(requirements_of(package)).pk)
+            dispatch.renewal(request_renewal(requirements_of(package)).pk)
         except RequirementsError:
             pass  # told below
         if not getattr(request, "htmx", False):
             return redirect("nodes:editor", flow.pk)
     context = {
-        "environment": told_of([package])[package.name],
+        "virtualenv": told_of([package])[package.name],
         "flow": flow,
         "may_edit": acting().may("nodes.change_node"),
         "renew_days": settings.SCRIPT_RENEW_DAYS,
     }
-    return render(request, "runs/_renewal.html", context)
+    return render(request, "runs/_virtualenv.html", context)

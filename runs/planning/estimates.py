@@ -14,10 +14,10 @@ def expected_seconds(
     median of the others, and 0 takes no time and tells nothing; `edges` as (up, down), those between other tasks are
     left out. Out: None where nothing is known of any.
     """
-    known = [each for each in seconds.values() if each]
-    if not known:
+    measured = [each for each in seconds.values() if each]
+    if not measured:
         return None
-    usual = median(known)
+    usual = median(measured)
     place = {key: number for number, key in enumerate(seconds)}
     waits = dict.fromkeys(seconds, 0)
     below: dict[str, list[str]] = {}

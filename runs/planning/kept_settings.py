@@ -46,8 +46,8 @@ class Repeated:
 
     def spec_of(self, key: str) -> dict[str, Any]:
         """What of it goes into the spec of a task."""
-        found: dict[str, Any] = {"since": self.since[key]} if key in self.since else {}
-        return {**found, "batches": self.batches[key]} if key in self.batches else found
+        settings: dict[str, Any] = {"since": self.since[key]} if key in self.since else {}
+        return {**settings, "batches": self.batches[key]} if key in self.batches else settings
 
 
 def repeated(basis: Run, plan: FlowPlan, found: Mapping[str, Decision], choice: Choice) -> Repeated:
@@ -72,7 +72,7 @@ def repeated(basis: Run, plan: FlowPlan, found: Mapping[str, Decision], choice: 
         state, spec, result = rows.get(row.key, ("", {}, {}))
         made.since[row.key] = spec.get("since") or _text(basis.started_at)
         kept = result.get("batches") or spec.get("batches")
-        refreshes = made.full_refresh[row.step]
+        refreshes = made.full_refresh[row.node_id]
         if not kept or (refreshes and not spec.get("full_refresh")):
             continue  # its window is computed anew, from when the first try began
         whole = choice.window == "whole" or state in DONE or row.key in again

@@ -133,8 +133,8 @@ def _same_revision(run: Run) -> Revision | None:
     if basis is None or earlier is None or run.scope.get("revision") == reruns.NEWEST:
         return None
     if not earlier.exists_on_disk:
-        said = f"Revision {earlier}, which the first run used, is gone from the disk. Rerun it on the newest one."
-        raise FlowError([said])
+        message = f"Revision {earlier}, which the first run used, is gone from the disk. Rerun it on the newest one."
+        raise FlowError([message])
     if basis.parameters == run.parameters:
         return earlier
     # The same code and variables, with other parameters.
@@ -145,7 +145,7 @@ def _same_revision(run: Run) -> Revision | None:
 def _results(run: Run) -> dict[str, str]:
     """What `result:` looks at: dbt's status of each resource in the last run of the flow that is over."""
     last = Run.objects.filter(flow=run.flow, state__in=RUN_OVER, task_runs__isnull=False).exclude(pk=run.pk)
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for state, result, spec in TaskRun.objects.filter(run=last.order_by("-pk").values("pk")[:1]).values_list(
         "state", "result", "spec"
     ):
@@ -153,9 +153,9 @@ def _results(run: Run) -> dict[str, str]:
         if unique_id and spec.get("builds"):
             broken_test = result.get("status") == "fail" and any(t["status"] == "fail" for t in result.get("tests", ()))
             status = "success" if broken_test else {"fail": "error"}.get(result.get("status"), result.get("status"))
-            found[unique_id] = status or {"succeeded": "success", "skipped": "skipped"}.get(state, "error")
-        found |= {test["unique_id"]: test["status"] for test in result.get("tests", ())}
-    return found
+            results[unique_id] = status or {"succeeded": "success", "skipped": "skipped"}.get(state, "error")
+        results |= {test["unique_id"]: test["status"] for test in result.get("tests", ())}
+    return results
 
 
 def _latest(flow: Flow, parameters: dict[str, Any]) -> tuple[Revision, list[str]]:
@@ -168,8 +168,8 @@ def _latest(flow: Flow, parameters: dict[str, Any]) -> tuple[Revision, list[str]
         last = environment.current_revision
         if last is None or parameters or not last.exists_on_disk:
             raise
-        said = f"This run uses the last good revision {last}: the environment does not sync. {error}"
-        return last, [said]
+        message = f"This run uses the last good revision {last}: the environment does not sync. {error}"
+        return last, [message]
 
 
 def write_plan(run: Run, plan: FlowPlan, warnings: list[str]) -> bool:
@@ -225,14 +225,14 @@ def _reused(run: Run, plan: FlowPlan) -> tuple[dict[str, dict[str, Any]], Repeat
     """
     if run.retry_of is None:
         return {}, Repeated()
-    found = reruns.decide(run.retry_of, plan, Scope.of(run.scope))
+    decisions = reruns.decide(run.retry_of, plan, Scope.of(run.scope))
     basis = reruns.basis_of(run.retry_of)
-    kept = repeated(basis, plan, found, Choice.of(run.scope))
+    kept = repeated(basis, plan, decisions, Choice.of(run.scope))
     earlier = basis.task_runs.filter(state__in=DONE).exclude(kind=ordering.HOOK)
     reused = {
-        key: {"result": result, "why": found[key].why}
+        key: {"result": result, "why": decisions[key].why}
         for key, result in earlier.values_list("unique_id", "result")
-        if key in found and not found[key].runs
+        if key in decisions and not decisions[key].runs
     }
     return reused, kept
 
@@ -246,7 +246,7 @@ def _task_run(
     kept: Repeated,
     number: int,
 ) -> TaskRun:
-    node = plan.nodes[row.step]
+    node = plan.nodes[row.node_id]
     spec = row.spec
     kind = spec.resource_type if spec.resource_type in (ordering.GATE, ordering.HOOK) else node.kind
     own = kinds.of(node.kind) if kind == node.kind else None

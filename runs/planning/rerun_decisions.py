@@ -25,9 +25,9 @@ class Scope:
         """The scope as the run keeps it."""
         keys = scope.get("keys") or ()
         assert isinstance(keys, Iterable)
-        found = frozenset(str(key) for key in keys)
-        mode = scope.get("mode") or ("selected" if found else "failed")
-        return cls(mode if mode in MODES else "failed", found)  # type: ignore[arg-type]
+        unique = frozenset(str(key) for key in keys)
+        mode = scope.get("mode") or ("selected" if unique else "failed")
+        return cls(mode if mode in MODES else "failed", unique)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -56,31 +56,31 @@ def decisions(
     below: dict[str, list[str]] = {}
     for up, down in edges:
         below.setdefault(up, []).append(down)
-    made: dict[str, Decision] = {}
+    by_key: dict[str, Decision] = {}
     spreading: list[str] = []
     for key in ordered:
         if scope.mode == "all":
-            made[key] = Decision(True, "everything runs again")
+            by_key[key] = Decision(True, "everything runs again")
         elif key in scope.keys:
-            made[key] = Decision(True, "chosen")
+            by_key[key] = Decision(True, "chosen")
             if scope.mode == "here":
                 spreading.append(key)
         elif key in changed:
-            made[key] = Decision(True, "its code has changed")
+            by_key[key] = Decision(True, "its code has changed")
             spreading.append(key)
         elif key in always:
-            made[key] = Decision(True, "hooks run every time")
+            by_key[key] = Decision(True, "hooks run every time")
         elif key not in done:
-            made[key] = Decision(True, NOT_DONE)
+            by_key[key] = Decision(True, NOT_DONE)
         else:
-            made[key] = Decision(False, done[key])
+            by_key[key] = Decision(False, done[key])
     while spreading:
         up = spreading.pop()
         for down in below.get(up, ()):
-            if down in made and not made[down].runs and down not in always:
-                made[down] = Decision(True, "it is below what runs again")
+            if down in by_key and not by_key[down].runs and down not in always:
+                by_key[down] = Decision(True, "it is below what runs again")
                 spreading.append(down)
-            elif down not in made:
-                made[down] = Decision(False, "")  # a gate between nodes only passes on
+            elif down not in by_key:
+                by_key[down] = Decision(False, "")  # a gate between nodes only passes on
                 spreading.append(down)
-    return {key: made[key] for key in ordered}
+    return {key: by_key[key] for key in ordered}

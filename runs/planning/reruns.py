@@ -129,19 +129,19 @@ def preview(run: Run, scope: Scope, *, revision: str = SAME, plans: dict[int, Fl
 
     In: `plans`, where the plan of a flow is kept for further runs of it.
     """
-    made = Preview()
+    result = Preview()
     basis = basis_of(run)
     if run.flow is None:
-        made.problem = "The flow of this run was deleted."
-        return made
+        result.problem = "The flow of this run was deleted."
+        return result
     if revision == SAME and basis.task_runs.exists():
         rows = list(basis.task_runs.exclude(kind=ordering.GATE))
         edges = list(Dependency.objects.filter(run=basis).values_list("up__unique_id", "down__unique_id"))
         hooks = {row.unique_id for row in rows if row.kind == ordering.HOOK}
-        found = decisions((row.unique_id for row in rows), edges, done_in(basis), scope, (), hooks)
+        decided = decisions((row.unique_id for row in rows), edges, done_in(basis), scope, (), hooks)
         usual = usual_seconds(run.flow, [row.unique_id for row in rows])
         ended = _endings(basis)
-        made.tasks = [
+        result.tasks = [
             Foreseen(
                 row.unique_id,
                 row.identifier,
@@ -151,34 +151,34 @@ def preview(run: Run, scope: Scope, *, revision: str = SAME, plans: dict[int, Fl
                 usual.get(row.unique_id),
             )
             for row in rows
-            for v in [found[row.unique_id]]
+            for v in [decided[row.unique_id]]
         ]
-        made.takes = _takes(run.flow, made, edges)
-        return made
+        result.takes = _takes(run.flow, result, edges)
+        return result
     newest = run.flow.environment.current_revision
     if newest is None or not newest.exists_on_disk:
-        made.warning = "The project is read when the rerun starts; what runs again is decided then."
-        return made
+        result.warning = "The project is read when the rerun starts; what runs again is decided then."
+        return result
     if revision == NEWEST:
-        made.warning = "The project is read again when the rerun starts; if it changes until then, more may run."
+        result.warning = "The project is read again when the rerun starts; if it changes until then, more may run."
     plans = {} if plans is None else plans
     try:
         plan = plans[run.flow.pk] = plans.get(run.flow.pk) or plan_flow(run.flow, newest)
     except FlowError as error:
-        made.problem = str(error)
-        return made
-    found = decide(run, plan, scope)
-    usual, ended = usual_seconds(run.flow, list(found)), _endings(basis)
-    made.tasks = [
+        result.problem = str(error)
+        return result
+    decided = decide(run, plan, scope)
+    usual, ended = usual_seconds(run.flow, list(decided)), _endings(basis)
+    result.tasks = [
         Foreseen(
-            *(row.key, row.spec.identifier, plan.nodes[row.step].name),
-            *(found[row.key].runs, _why(found[row.key], row.key, ended), usual.get(row.key)),
+            *(row.key, row.spec.identifier, plan.nodes[row.node_id].name),
+            *(decided[row.key].runs, _why(decided[row.key], row.key, ended), usual.get(row.key)),
         )
         for row in plan.order.rows
         if row.spec.resource_type != ordering.GATE
     ]
-    made.takes = _takes(run.flow, made, plan.order.edges)
-    return made
+    result.takes = _takes(run.flow, result, plan.order.edges)
+    return result
 
 
 def _endings(basis: Run) -> dict[str, str]:
@@ -250,8 +250,8 @@ def rerun(
     with transaction.atomic():
         # Takes the row of the run: of many who ask at once, one opens the rerun and the others are told of it.
         Run.objects.select_for_update().get(pk=run.pk)
-        if key and (known := Run.objects.filter(key=key).first()):
-            return known
+        if key and (existing := Run.objects.filter(key=key).first()):
+            return existing
         going = Run.objects.filter(retry_of=run.pk, state__in=RUN_ACTIVE).order_by("pk").first()
         if going is not None:
             raise RunError(f"Run {going.pk} repeats this run already{_by(going)}.")
@@ -280,11 +280,11 @@ def check_rerun(run: Run, scope: Scope, revision: str) -> None:
     if run.flow is None:
         raise RunError("The flow of this run was deleted.")
     basis = basis_of(run)
-    known = set(basis.task_runs.values_list("unique_id", flat=True))
+    unique_ids = set(basis.task_runs.values_list("unique_id", flat=True))
     if scope.mode in ("here", "selected") and not scope.keys:
         raise RunError("Choose the tasks that shall run again.")
-    if unknown := sorted(scope.keys - known):
+    if unknown := sorted(scope.keys - unique_ids):
         raise RunError(f"This run has no task {', '.join(unknown)}.")
     failed = basis.task_runs.exclude(state__in=DONE).exists()
-    if scope.mode == "failed" and revision == SAME and known and not failed:
+    if scope.mode == "failed" and revision == SAME and unique_ids and not failed:
         raise RunError("Everything in this run succeeded; name the tasks that shall run again.")

@@ -68,4 +68,4 @@ def usual_seconds(flow: Flow, keys: Iterable[str]) -> dict[str, float]:
     for key, start, end in rows.filter(unique_id__in=list(keys)).values_list("unique_id", "started_at", "ended_at"):
         if start and end:
             took.setdefault(key, []).append((end - start).total_seconds())
-    return {key: median(found) for key, found in took.items()}
+    return {key: median(seconds) for key, seconds in took.items()}

@@ -28,10 +28,10 @@ def follow_all(up_id: int | None = None) -> int:
     rows = rows.annotate(run=Subquery(newest.values("pk")[:1]), ended=Subquery(newest.values("ended_at")[:1]))
     done = 0
     for flow_id, group in groupby(rows, key=lambda row: row.flow_id):
-        found = list(group)
-        if all(row.ended is not None for row in found):
+        rules = list(group)
+        if all(row.ended is not None for row in rules):
             try:
-                done += _follow(flow_id, found)
+                done += _follow(flow_id, rules)
             except Exception:  # one flow's trouble must not hold up the others
                 log.exception("flow %s after others", flow_id)
     return done
@@ -39,8 +39,8 @@ def follow_all(up_id: int | None = None) -> int:
 
 def _follow(flow_id: int, rows: Iterable[Follow]) -> bool:
     ended: dict[int, datetime] = {}
-    said = []
+    names = []
     for row in rows:
         ended[row.pk] = row.ended  # type: ignore[attr-defined]  # annotated
-        said.append(f"{row.up.name} #{row.run}")  # type: ignore[attr-defined]  # annotated
-    return ticking.follow(flow_id, ended, f"after {', '.join(said)}"[:500])
+        names.append(f"{row.up.name} #{row.run}")  # type: ignore[attr-defined]  # annotated
+    return ticking.follow(flow_id, ended, f"after {', '.join(names)}"[:500])

@@ -52,8 +52,8 @@ class Collisions:
         between = max(closer // MINUTE, 1) - 1
         minutes = bin(self.busy.get(flow_id, 0) & others)[:1:-1]
         return [
-            Span(self.begins + MINUTE * found.start(), self.begins + MINUTE * found.end())
-            for found in re.finditer(f"1++(?:0{{0,{between}}}1++)*+", minutes)
+            Span(self.begins + MINUTE * match.start(), self.begins + MINUTE * match.end())
+            for match in re.finditer(f"1++(?:0{{0,{between}}}1++)*+", minutes)
         ]
 
 
@@ -69,39 +69,39 @@ def collisions(
     In: starts by flow; `partners`, flow -> the others, both ways round; `among`: flows of which one must take part.
     """
     begins = begins.replace(second=0, microsecond=0)
-    made = Collisions(begins, busy=_busy([planned[pk] for pk in partners if pk in planned], begins, ends))
+    result = Collisions(begins, busy=_busy([planned[pk] for pk in partners if pk in planned], begins, ends))
     met = []
-    for one, mine in made.busy.items():
+    for one, mine in result.busy.items():
         for other in partners[one]:
-            if one < other and other in made.busy and (among is None or one in among or other in among):
-                together = (mine & made.busy[other]).bit_count()
+            if one < other and other in result.busy and (among is None or one in among or other in among):
+                together = (mine & result.busy[other]).bit_count()
                 if together:
                     met.append((-together, one, other))
     met.sort()
     for place, (_, one, other) in enumerate(met):
         if place < EXACT:
-            found = _collision(planned[one], planned[other])
-            if found is None:  # one ended and the other began within a minute
+            collision = _collision(planned[one], planned[other])
+            if collision is None:  # one ended and the other began within a minute
                 continue
-            made.pairs.append(found)
+            result.pairs.append(collision)
         else:
-            made.more += 1
-        made.meets.setdefault(one, set()).add(other)
-        made.meets.setdefault(other, set()).add(one)
-    return made
+            result.more += 1
+        result.meets.setdefault(one, set()).add(other)
+        result.meets.setdefault(other, set()).add(one)
+    return result
 
 
 def _busy(planned: Iterable[Planned], begins: datetime, ends: datetime) -> dict[int, int]:
-    made: dict[int, int] = {}
-    known: dict[tuple[int, timedelta], int] = {}
+    result: dict[int, int] = {}
+    masks: dict[tuple[int, timedelta], int] = {}
     for each in planned:
         # Flows of one schedule share their list of starts; where those are whole minutes, so are the ends that count.
         whole = not any(at.second or at.microsecond for at in (each.at[0], each.at[-1]))
         key = (id(each.at), MINUTE * -(-each.takes // MINUTE) if whole else each.takes)
-        if key not in known:
-            known[key] = busy(each, begins, ends)
-        made[each.flow_id] = known[key]
-    return made
+        if key not in masks:
+            masks[key] = busy(each, begins, ends)
+        result[each.flow_id] = masks[key]
+    return result
 
 
 def busy(planned: Planned, begins: datetime, ends: datetime) -> int:

@@ -79,8 +79,8 @@ def crowds(planned: Iterable[Planned], most: int) -> list[Crowd]:
         for flow_id, starts in minutes.items():
             for at in full.keys() & starts:
                 full[at].append(flow_id)
-    made = [Crowd(at, tuple(flows)) for at, flows in full.items()]
-    return sorted(made, key=lambda crowd: (-len(crowd.flows), crowd.at))
+    crowded = [Crowd(at, tuple(flows)) for at, flows in full.items()]
+    return sorted(crowded, key=lambda crowd: (-len(crowd.flows), crowd.at))
 
 
 def _minute(at: datetime) -> datetime:
@@ -97,10 +97,10 @@ def bands(planned: Planned, closer: timedelta) -> list[Band]:
     """Starts as bands: those that begin less than `closer` after the one before belong together."""
     gaps = [after - before for before, after in pairwise(planned.at)]
     breaks = [place for place, gap in enumerate(gaps, 1) if gap >= closer]
-    made = []
+    result = []
     for first, beyond in pairwise([0, *breaks, len(planned.at)]):
         within = set(gaps[first : beyond - 1])
         last = planned.at[beyond - 1]
         every = within.pop() if len(within) == 1 else None
-        made.append(Band(planned.at[first], last, planned.ends(last), beyond - first, every))
-    return made
+        result.append(Band(planned.at[first], last, planned.ends(last), beyond - first, every))
+    return result

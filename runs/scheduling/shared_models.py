@@ -17,13 +17,13 @@ class Shared:
 
     def partners(self) -> dict[int, set[int]]:
         """Flow -> the flows that it shares a model with."""
-        made: dict[int, set[int]] = defaultdict(set)
+        pairs: dict[int, set[int]] = defaultdict(set)
         for group in self.groups:
             for flow_id in group:
-                made[flow_id].update(group)
-        for flow_id, others in made.items():
+                pairs[flow_id].update(group)
+        for flow_id, others in pairs.items():
             others.discard(flow_id)
-        return dict(made)
+        return dict(pairs)
 
     def models(self, one: int, other: int) -> list[str]:
         """What both of two flows build, by name."""
@@ -47,8 +47,8 @@ def shared_models(environment: Environment | None = None) -> Shared:
         .values("unique_id")
     )
     builders: dict[tuple[int, str, str], set[int]] = defaultdict(set)
-    found = rows.filter(unique_id__in=several).order_by("identifier")
-    for where, unique_id, identifier, flow_id in found.values_list(
+    tasks = rows.filter(unique_id__in=several).order_by("identifier")
+    for where, unique_id, identifier, flow_id in tasks.values_list(
         "node__flow__environment_id", "unique_id", "identifier", "node__flow_id"
     ):
         builders[where, unique_id, identifier].add(flow_id)

@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from flows.models import Environment, Flow, Follow, Tick
 from flows.scheduling.cron import CronError
-from flows.scheduling.due_times import slots_in
+from flows.scheduling.due_times import due_times_in
 from runs.scheduling.plan import Planned, expected
 
 #: In: flows that are not paused, and a window (after, until], aware. Out: (flow id, starts in order), a flow once or
@@ -20,19 +20,19 @@ Source = Callable[[Sequence[Flow], datetime, datetime], Iterator[tuple[int, Sequ
 
 def scheduled(flows: Sequence[Flow], after: datetime, until: datetime) -> Iterator[tuple[int, Sequence[datetime]]]:
     """What the schedules start: each due time, plus the flow's own delay."""
-    known: dict[tuple[str, str, timedelta], list[datetime]] = {}  # flows often share a schedule
+    by_schedule: dict[tuple[str, str, timedelta], list[datetime]] = {}  # flows often share a schedule
     for flow in flows:
         if not flow.cron:
             continue
         delay = flow.delay if flow.spread else timedelta()
         key = (flow.cron, flow.time_zone, delay)
-        if key not in known:
+        if key not in by_schedule:
             try:
-                slots = slots_in(flow.cron, flow.time_zone, after - delay, until - delay)
+                due_times = due_times_in(flow.cron, flow.time_zone, after - delay, until - delay)
             except CronError:  # a row that was written past every form
-                slots = []
-            known[key] = [slot + delay for slot in slots] if delay else slots
-        yield flow.pk, known[key]
+                due_times = []
+            by_schedule[key] = [due_time + delay for due_time in due_times] if delay else due_times
+        yield flow.pk, by_schedule[key]
 
 
 def planned_once(flows: Sequence[Flow], after: datetime, until: datetime) -> Iterator[tuple[int, Sequence[datetime]]]:
@@ -60,15 +60,15 @@ def upcoming(
     the flows that it starts after.
     """
     going = [flow for flow in flows if not flow.paused]
-    found: dict[int, list[Sequence[datetime]]] = {}
+    by_flow: dict[int, list[Sequence[datetime]]] = {}
     for source in SOURCES:
         for flow_id, at in source(going, after, until):
             if at:
-                found.setdefault(flow_id, []).append(at)
+                by_flow.setdefault(flow_id, []).append(at)
     starts = {
         # What comes from one source alone is not copied: flows share it.
         flow_id: expected(flow_id, lists[0] if len(lists) == 1 else sorted(set().union(*lists)), usual.get(flow_id))
-        for flow_id, lists in found.items()
+        for flow_id, lists in by_flow.items()
     }
     _follow(starts, {flow.pk for flow in going}, follows, until, usual)
     return starts
@@ -108,7 +108,7 @@ def _follow(
 def follows_of(environment: Environment | None = None) -> dict[int, set[int]]:
     """Flow -> the flows that it starts after. One query."""
     rows = Follow.objects.all() if environment is None else Follow.objects.filter(flow__environment=environment)
-    made: dict[int, set[int]] = {}
+    followers: dict[int, set[int]] = {}
     for flow_id, up_id in rows.values_list("flow_id", "up_id"):
-        made.setdefault(flow_id, set()).add(up_id)
-    return made
+        followers.setdefault(flow_id, set()).add(up_id)
+    return followers

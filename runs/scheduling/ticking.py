@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from flows.models import Flow, Tick
 from flows.parameters import ParameterError
-from flows.scheduling.cron import due_slots
+from flows.scheduling.cron import due_times_between
 from flows.scheduling.decisions import BATCH, decide
 from runs.models import Run, Trigger
 from runs.scheduling.upcoming import first_undecided
@@ -62,11 +62,11 @@ def tick(flow_id: int, now: datetime) -> int:
         same.update(decided_until=now)  # a schedule counts from when it is first seen
         return 0
     until = now - flow.delay  # a flow that starts later than it is due is looked at later
-    slots, more = due_slots(flow.cron, flow.time_zone, seen, until, BATCH)
-    if not slots:
+    due_times, more = due_times_between(flow.cron, flow.time_zone, seen, until, BATCH)
+    if not due_times:
         return 0
     decisions = decide(
-        slots,
+        due_times,
         more=more,
         now=until,
         grace=timedelta(seconds=settings.TICK_GRACE_S),
@@ -74,10 +74,12 @@ def tick(flow_id: int, now: datetime) -> int:
         paused=flow.paused,
     )
     with transaction.atomic():
-        if not same.update(decided_until=slots[-1]):
+        if not same.update(decided_until=due_times[-1]):
             return 0  # another scheduler was first, or somebody changed the schedule
         # A start that somebody planned for one of these times stands for it.
-        taken = set(flow.ticks.filter(due_at__gte=slots[0], due_at__lte=slots[-1]).values_list("due_at", flat=True))
+        taken = set(
+            flow.ticks.filter(due_at__gte=due_times[0], due_at__lte=due_times[-1]).values_list("due_at", flat=True)
+        )
         decisions = [decision for decision in decisions if decision.due_at not in taken]
         Tick.objects.bulk_create(
             [Tick(flow=flow, due_at=d.due_at, outcome=d.outcome, reason=d.reason) for d in decisions if not d.starts]
@@ -85,7 +87,7 @@ def tick(flow_id: int, now: datetime) -> int:
         for decision in decisions:
             if decision.starts:
                 _due(flow, Tick(flow=flow, due_at=decision.due_at))
-    return len(slots)
+    return len(due_times)
 
 
 def _start_planned(row: Tick, now: datetime) -> int:

@@ -36,7 +36,7 @@ EMPTY = {
     "flows.environment": "An environment is a project with one of its dbt targets. Every flow runs on one.",
     "flows.revision": "Sync an environment: what was parsed then is listed here.",
     "flows.flow": "A flow is a set of nodes that run in order, on a schedule or by hand.",
-    "nodes.node": "Nodes are the steps of a flow. Add them on the page of their flow.",
+    "nodes.node": "Nodes are what a flow consists of. Add them on the page of their flow.",
     "nodes.link": "A link lets one node run after another. Most order follows from the models themselves.",
     "nodes.connection": "A connection says where data comes from. Nodes of the kind Connection load it.",
     "nodes.change": "Every change of a flow, its nodes and its links is recorded here.",
@@ -62,8 +62,10 @@ def icon(name: str) -> SafeString:
 @lru_cache(maxsize=32)
 def state_badge(state: str) -> SafeString:
     """A state of a run or task run: icon, word and colour."""
-    known = TaskState(state)
-    return format_html('<span class="badge state-{}">{}{}</span>', known, icon(STATE_ICONS[known]), known.capitalize())
+    task_state = TaskState(state)
+    return format_html(
+        '<span class="badge state-{}">{}{}</span>', task_state, icon(STATE_ICONS[task_state]), task_state.capitalize()
+    )
 
 
 @register.simple_tag
@@ -80,7 +82,7 @@ def without_ansi(text: str) -> str:
 
 @register.simple_tag
 def when(moment: datetime | None) -> SafeString:
-    """A time. static/js/chrome.js shows it in the viewer's zone; without JavaScript it is UTC, and says so."""
+    """A time. static/js/base.js shows it in the viewer's zone; without JavaScript it is UTC, and says so."""
     if moment is None:
         return SafeString("")
     utc = moment.astimezone(UTC)
@@ -124,7 +126,7 @@ def without_colon(label: str) -> SafeString:
 def cut_middle(name: object, most: int = 40) -> SafeString:
     """A name of `most` characters at most, cut in the middle: its end tells names of one family apart.
 
-    The whole name is in the title, and is what is copied (static/js/chrome.js puts it on the clipboard).
+    The whole name is in the title, and is what is copied (static/js/base.js puts it on the clipboard).
     """
     return _cut(str(name), most, lambda text: format_html("{}", text))
 

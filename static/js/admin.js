@@ -1,5 +1,5 @@
 // On the admin's own pages: times as everywhere else, in the viewer's zone; a refused form opens at its first mistake.
-import { showTimes } from "./chrome.js";
+import { showTimes } from "./base.js";
 
 const stamp = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC$/;
 for (const cell of document.querySelectorAll("#result_list :is(td, th), .readonly, .readonly td, .inline-group td p")) {

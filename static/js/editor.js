@@ -1,19 +1,19 @@
-// The page of a flow: the canvas, the list of its steps beside it, and the panel with the form of one of them.
+// The page of a flow: the canvas, the list of its nodes beside it, and the panel with the form of one of them.
 import { mountEditor } from "../vendor/graph.js";
 import { Panel } from "./panel.js";
-import { Steps } from "./steps.js";
+import { Nodes } from "./nodes.js";
 
 const editor = document.getElementById("editor");
 const canvas = document.getElementById("canvas");
 const panel = new Panel(document.getElementById("panel"));
-const steps = new Steps(editor.querySelector(".editor-steps"), canvas, panel);
+const nodes = new Nodes(editor.querySelector(".editor-nodes"), canvas, panel);
 
 // --- one of the two at a time on small screens --------------------------------------------------------------
 const views = document.createElement("div");
 views.className = "editor-views";
 views.setAttribute("role", "group");
 views.setAttribute("aria-label", "View");
-for (const [name, label] of [["canvas", "Canvas"], ["steps", "Steps"]]) {
+for (const [name, label] of [["canvas", "Canvas"], ["nodes", "Nodes"]]) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = label;
@@ -31,7 +31,7 @@ show("canvas");
 
 // --- what they tell each other -------------------------------------------------------------------------------
 canvas.addEventListener("dex:canvas-changed", ({ detail }) => {
-  steps.draw(detail);
+  nodes.draw(detail);
   panel.follow(detail);
 });
 canvas.addEventListener("dex:open-node", ({ detail }) => panel.open(detail.url));

@@ -1,7 +1,7 @@
 // What the forms of flows and nodes do beyond a plain form: chips, parameters, the schedule, drafts, boxes of a list.
 // Every form works without it; it starts again for parts that htmx brings.
 import { Chips } from "./chips.js";
-import { showTimes } from "./chrome.js";
+import { showTimes } from "./base.js";
 import { keepDraft } from "./drafts.js";
 
 function start(part) {

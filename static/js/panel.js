@@ -1,4 +1,4 @@
-// The panel beside the canvas: the form of a step, fetched and saved by htmx. What was typed is never thrown away
+// The panel beside the canvas: the form of a node, fetched and saved by htmx. What was typed is never thrown away
 // without asking, and a form nobody typed into follows what happens on the canvas.
 import { drop } from "./drafts.js";
 
@@ -97,7 +97,7 @@ export class Panel {
   // On a small screen the panel covers the page, and what is below it cannot be reached.
   #cover() {
     const covered = narrow.matches && !this.element.hidden;
-    for (const part of document.querySelectorAll(".editor-steps, #canvas, .editor-views")) part.inert = covered;
+    for (const part of document.querySelectorAll(".editor-nodes, #canvas, .editor-views")) part.inert = covered;
   }
 
   #unlessChanged(act) {
@@ -122,12 +122,12 @@ export class Panel {
 
   #arrived(event) {
     const { xhr } = event.detail;
-    // A session that ended answers with the login page, which is no form of a step.
+    // A session that ended answers with the login page, which is no form of a node.
     if (new URL(xhr.responseURL || location.href).pathname.endsWith("/login/")) {
       event.detail.shouldSwap = false;
       this.#askForLogin();
     } else if (event.target === this.element && xhr.status === 200 && event.detail.requestConfig.verb === "post") {
-      // The address of a new step is known only now.
+      // The address of a new node is known only now.
       const made = new DOMParser().parseFromString(event.detail.serverResponse, "text/html").getElementById("node-form");
       this.#url = made?.getAttribute("action") ?? this.#url;
     }
@@ -136,7 +136,7 @@ export class Panel {
   #failed(event) {
     const { status } = event.detail.xhr;
     if (status === 403) this.#askForLogin("You may not do this, or you logged in again meanwhile.");
-    else if (status === 404) this.#note("This step is not there any more; somebody deleted it.");
+    else if (status === 404) this.#note("This node is not there any more; somebody deleted it.");
     else this.#note(`The server could not do this (error ${status}). What you typed is kept; try again.`);
   }
 
@@ -198,7 +198,7 @@ function leavingDialog(leave) {
   const title = Object.assign(document.createElement("h2"), { id: "leaving-title", textContent: "Leave without saving?" });
   header.append(title);
   const body = Object.assign(document.createElement("div"), { className: "dialog-body" });
-  body.append(Object.assign(document.createElement("p"), { textContent: "What you changed in this step is not saved yet." }));
+  body.append(Object.assign(document.createElement("p"), { textContent: "What you changed in this node is not saved yet." }));
   const footer = document.createElement("footer");
   const stay = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: "Keep editing" });
   const go = Object.assign(document.createElement("button"), { type: "button", className: "button danger", textContent: "Discard changes" });

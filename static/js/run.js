@@ -1,6 +1,6 @@
 // The page of a run: asks once a second whether something moved, and puts the parts that did in place of the old ones.
 // A hidden page does not ask; one whose run is over asks no more. Every link works without this.
-import { showTimes } from "./chrome.js";
+import { showTimes } from "./base.js";
 
 const EVERY = 1000;
 const WHOLE = 10; // of so many questions one is for the head whatever moved: what a run waits for is no move of it
@@ -33,7 +33,7 @@ async function ask(whole = false) {
   if (page.dataset.tab === "tasks") query.set("rows", rows);
   if (isUndrawn()) {
     query.set("undrawn", "1");
-    for (const name of ["step", "near", "distance", "find", "all"]) {
+    for (const name of ["node", "near", "distance", "find", "all"]) {
       const value = new URL(location).searchParams.get(name);
       if (value !== null) query.set(name, value);
     }

@@ -52,7 +52,8 @@ def require(**programs: object) -> None:
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+    return port
 
 
 class Postgres:
@@ -87,6 +88,7 @@ class Postgres:
         return f"postgresql://dex@127.0.0.1:{self.port}/dex"
 
     def _do(self, program: str, *arguments: object) -> None:
+        assert self.programs is not None  # `require` has skipped the test otherwise
         own = self.programs / program
         command = [str(own) if own.exists() else program, *map(str, arguments)]
         if self.user:
@@ -144,12 +146,16 @@ class Redis:
             connection.recv(100)
 
     def stop(self) -> None:
+        assert self.process is not None
         self.process.kill()
         self.process.wait()
 
 
 class Installation:
     """A dex with its environment: commands to its end, workers that can be killed and frozen."""
+
+    postgres: "Postgres"  # of a distributed one
+    redis: "Redis"
 
     def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
@@ -193,7 +199,7 @@ class Installation:
         )
 
     def workload(self, *arguments: str) -> str:
-        return self.python("-m", "tests.chaos.workload", *arguments).stdout
+        return str(self.python("-m", "tests.chaos.workload", *arguments).stdout)
 
     def close(self) -> None:
         for process in self.processes:

@@ -4,6 +4,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import django
@@ -62,9 +63,10 @@ def ticks() -> None:
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {
+    commands: dict[str, Callable[..., None]] = {
         "open": lambda n, s: open_runs(int(n), float(s)),
         "wait": lambda s: wait(float(s)),
         "schedule": lambda n, due: schedule(int(n), float(due)),
         "ticks": ticks,
-    }[command](*arguments)
+    }
+    commands[command](*arguments)

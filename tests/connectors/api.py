@@ -87,7 +87,7 @@ class Api:
 
     def page(self, handler: Any, query: dict[str, str]) -> None:
         size, number = int(query.get("size", 100)), int(query.get("page", 1))
-        rows = [row for row in self.orders if row["updated_at"] >= query.get("since", "")]
+        rows = [row for row in self.orders if str(row["updated_at"]) >= query.get("since", "")]
         send(handler, 200, {"data": rows[(number - 1) * size : number * size], "total": len(rows)})
 
 

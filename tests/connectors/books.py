@@ -83,7 +83,7 @@ def _cell(value: object) -> str:
     if isinstance(value, int | float):
         return f"<c><v>{value!r}</v></c>"
     for style, kind in ((2, datetime), (1, date), (3, time), (4, timedelta)):
-        if isinstance(value, kind):
+        if isinstance(value, kind) and isinstance(value, date | time | timedelta):
             return f'<c s="{style}"><v>{_serial(value)!r}</v></c>'
     return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(str(value))}</t></is></c>'
 

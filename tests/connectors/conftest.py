@@ -1,6 +1,8 @@
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,7 @@ from tests.connectors.loads import as_warehouse, ask_postgres
 
 
 @pytest.fixture(scope="package")
-def cluster():
+def cluster() -> Iterator[Postgres]:
     """One PostgreSQL cluster for all of these tests; each makes its schemas anew."""
     require(PostgreSQL=postgres_programs())
     folder = Path(tempfile.mkdtemp(prefix="dex-cluster-"))  # the server's user must reach it to the end
@@ -20,7 +22,7 @@ def cluster():
 
 
 @pytest.fixture(params=["duckdb", "postgres"])
-def warehouse(request, tmp_path):
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Each kind of destination, without anything of an earlier test in it."""
     if request.param == "duckdb":
         return {"type": "duckdb", "path": str(tmp_path / "warehouse.duckdb")}

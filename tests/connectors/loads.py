@@ -77,7 +77,7 @@ def ask(destination: dict[str, Any], statement: str, *values: Any) -> list[tuple
         if not Path(destination["path"]).exists():
             return []
         with duckdb.connect(destination["path"]) as connection:
-            return connection.execute(statement, list(values)).fetchall()
+            return list(connection.execute(statement, list(values)).fetchall())
     return ask_postgres(url_of(destination), statement, *values)
 
 

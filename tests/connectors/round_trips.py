@@ -183,7 +183,7 @@ def same(source: Any, value: Any) -> bool:
     if isinstance(source, datetime) and isinstance(value, datetime):
         return _moment(source) == _moment(value)
     if isinstance(source, dict | list) and isinstance(value, dict | list):
-        return _json(source) == _json(value)
+        return bool(_json(source) == _json(value))
     return bool(source == value)
 
 

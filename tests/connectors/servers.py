@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import paramiko
-import pymysql
+import pymysql  # type: ignore[import-untyped]
 
 from tests.chaos.servers import free_port
 from tests.waiting import patience
@@ -31,16 +31,16 @@ class Sftp:
         class Login(paramiko.ServerInterface):
             def check_auth_password(self, username: str, password: str) -> int:
                 right = (username, password) == ("reader", PASSWORD)
-                return paramiko.AUTH_SUCCESSFUL if right else paramiko.AUTH_FAILED
+                return int(paramiko.AUTH_SUCCESSFUL if right else paramiko.AUTH_FAILED)
 
             def check_channel_request(self, kind: str, chanid: int) -> int:
-                return paramiko.OPEN_SUCCEEDED
+                return int(paramiko.OPEN_SUCCEEDED)
 
         class Files(paramiko.SFTPServerInterface):
             def list_folder(self, path: str) -> list[paramiko.SFTPAttributes] | int:
                 place = outer / path.lstrip("/")
                 if not place.is_dir():
-                    return paramiko.SFTP_NO_SUCH_FILE
+                    return int(paramiko.SFTP_NO_SUCH_FILE)
                 return [paramiko.SFTPAttributes.from_stat(each.stat(), each.name) for each in place.iterdir()]
 
             def stat(self, path: str) -> paramiko.SFTPAttributes:
@@ -104,7 +104,7 @@ class MariaDb:
         with connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
-            return cursor.fetchall()
+            return tuple(cursor.fetchall())
 
     def reader(self, database: str) -> tuple[str, ...]:
         """The statements that make a user who may only read this database."""

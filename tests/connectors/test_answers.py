@@ -7,9 +7,9 @@ import pytest
 
 from flows.models import Environment, Project
 from flows.variables.values import save_variable
-from nodes.connections.services import ask, save_connection
-from nodes.models import Connection, Probe
-from runs.operations.connection_checks import answer
+from nodes.connections.services import request_check, save_connection
+from nodes.models import Connection, ConnectionCheck
+from runs.operations.connection_checks import make
 from tests.pages import SAMPLE, Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,10 +35,10 @@ def connection(environment, path):
     return save_connection(row, {"system": "sqlite", "path": str(path)})
 
 
-def probe_of(row, environment):
-    probe = ask(row, environment, "test")
-    answer(probe.pk)
-    return Probe.objects.get(pk=probe.pk)
+def check_of(row, environment):
+    check = request_check(row, environment, "test")
+    make(check.pk)
+    return ConnectionCheck.objects.get(pk=check.pk)
 
 
 def page(ada, row, **query):
@@ -48,10 +48,10 @@ def page(ada, row, **query):
 def test_an_old_failure_is_not_shown_of_a_connection_that_was_corrected(environment, tmp_path):
     ada, right = Person("ada", "everything"), make_books(tmp_path / "books.sqlite")
     row = connection(environment, tmp_path / "gone.sqlite")
-    assert not probe_of(row, environment).ok and WRONG in page(ada, row) and STALE not in page(ada, row)
+    assert not check_of(row, environment).ok and WRONG in page(ada, row) and STALE not in page(ada, row)
     save_connection(row, {"system": "sqlite", "path": str(right)})
     assert STALE in page(ada, row) and WRONG not in page(ada, row)
-    assert probe_of(row, environment).ok
+    assert check_of(row, environment).ok
     assert STALE not in page(ada, row) and WRONG not in page(ada, row)
     row.name = "Renamed"
     save_connection(row, {"system": "sqlite", "path": str(right)})  # which asks the source nothing new
@@ -63,7 +63,7 @@ def test_an_answer_is_of_the_environment_and_the_variables_that_it_was_asked_wit
     make_books(tmp_path / "books.sqlite")
     save_variable(environment.project, None, "PLACE", str(tmp_path / "gone.sqlite"), secret=False)
     row = connection(environment, "{{ PLACE }}")
-    assert not probe_of(row, environment).ok and WRONG in page(ada, row)
+    assert not check_of(row, environment).ok and WRONG in page(ada, row)
     other = Environment.objects.create(project=environment.project, name="other")
     assert WRONG not in page(ada, row, environment=other.pk)
     place = environment.project.variables.get(name="PLACE")
@@ -88,12 +88,12 @@ def test_a_question_leaves_no_working_folder_behind(environment, tmp_path, setti
     make_books(tmp_path / "books.sqlite")
     for path in (tmp_path / "books.sqlite", tmp_path / "gone.sqlite"):
         row = connection(environment, path)
-        answer(ask(row, environment, what).pk)
+        make(request_check(row, environment, what).pk)
         row.delete()
     assert not list((settings.DEX_HOME / "work").iterdir())
 
 
 def test_what_a_source_answers_hides_the_secrets_of_the_environment(environment):
     save_variable(environment.project, environment, "PLACE", "a-secret-place", secret=True)
-    said = probe_of(connection(environment, "{{ PLACE }}/books.db"), environment).said
+    said = check_of(connection(environment, "{{ PLACE }}/books.db"), environment).message
     assert "a-secret-place" not in said and "[MASKED]" in said

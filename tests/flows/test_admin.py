@@ -16,7 +16,7 @@ from flows.models import Environment, Flow, Project
 from flows.projects import checks
 from nodes.models import Node
 from nodes.services import save_node
-from runs.operations.syncing import sync_if_asked
+from runs.operations.syncing import sync_if_requested
 from tests.pages import SAMPLE, Page, Person, sample_flow
 from tests.runs.engines import write_project
 from tests.runs.graphs import drain, open_graph
@@ -76,7 +76,7 @@ def test_an_environment_is_added_and_synced_and_a_broken_project_keeps_its_last_
     assert page.messages == ["A worker syncs small / main."] and page.url == f"{ENVIRONMENTS}{environment.pk}/change/"
     assert environment.current_revision is None and state in page.html  # the page asks until a worker has done it
     assert "A worker syncs it" in ada.open(state).html
-    sync_if_asked(environment.pk)
+    sync_if_requested(environment.pk)
     environment.refresh_from_db()
     good = environment.current_revision
     assert f"At {good}" in ada.open(state).html and "hx-get" not in ada.open(state).html
@@ -85,7 +85,7 @@ def test_an_environment_is_added_and_synced_and_a_broken_project_keeps_its_last_
     page = ada.open(f"{ENVIRONMENTS}{environment.pk}/change/")
     page = ada.press(page, "sync_environments")
     assert page.inline == []
-    sync_if_asked(environment.pk)
+    sync_if_requested(environment.pk)
     said = ada.open(state)
     assert "The last sync failed" in said.html and "gone" in said.html and "<script>gone" not in said.html
     environment.refresh_from_db()
@@ -96,7 +96,7 @@ def test_an_environment_is_added_and_synced_and_a_broken_project_keeps_its_last_
 
     shutil.rmtree(folder)
     ada.act(ENVIRONMENTS, "sync_environments", environment)
-    sync_if_asked(environment.pk)
+    sync_if_requested(environment.pk)
     assert "no dbt_project.yml" in ada.open(state).html
 
 
@@ -109,7 +109,8 @@ def test_an_environment_with_flows_is_not_deleted_under_them(ada):
 
 # --- flows -------------------------------------------------------------------------------------------------
 def add_flow(person, environment, **fields):
-    return person.fill(f"{FLOWS}add/", name="Daily", environment=str(environment), **fields)
+    page = person.open("/flows/new/")
+    return person.post(page, page.form("settings"), {"name": "Daily", "environment": str(environment), **fields})
 
 
 @pytest.fixture
@@ -151,9 +152,9 @@ def test_a_flow_needs_no_parameters(ada, environment):
 )
 def test_parameters_that_cannot_be_are_told_at_their_field_and_nothing_typed_is_lost(ada, environment, typed, says):
     page = add_flow(ada, environment, parameters=typed, description="for the morning")
-    assert page.status == 200 and not Flow.objects.exists()
+    assert page.status == 422 and not Flow.objects.exists()
     assert says in page.errors("parameters")[0]
-    sent = page.form("flow_form").fields
+    sent = page.form("settings").fields
     assert (sent["description"], sent["name"]) == (["for the morning"], ["Daily"])
     if "Enter" in says:
         assert sent["parameters"] == [typed]
@@ -166,7 +167,7 @@ def test_parameters_that_cannot_be_are_told_at_their_field_and_nothing_typed_is_
 )
 def test_numbers_out_of_range_are_told_at_their_field(ada, environment, fields, at):
     page = add_flow(ada, environment, **fields)
-    assert page.status == 200 and page.errors(at) and not Flow.objects.exists()
+    assert page.status == 422 and page.errors(at) and not Flow.objects.exists()
 
 
 def test_a_name_is_taken_once(ada, environment):
@@ -206,7 +207,12 @@ def test_no_page_has_what_the_strict_policy_blocks_and_hostile_names_stay_text()
     hostile = everything_there_is()
     pages = admin_pages(Person("reader", "everything"))
     kinds = {re.sub(r"\d+", "N", path) for path in pages}
-    for expected in ("runs/run/N/change/", "runs/taskrun/N/change/", "nodes/node/N/delete/", "flows/flow/N/history/"):
+    for expected in (
+        "runs/run/N/change/",
+        "runs/taskrun/N/change/",
+        "flows/project/N/delete/",
+        "flows/flow/N/history/",
+    ):
         assert f"/admin/{expected}" in kinds
     assert len(kinds) > 40
     for path, response in pages.items():
@@ -253,8 +259,8 @@ def test_a_user_who_is_not_staff_sees_nothing():
 
 def test_a_form_without_its_token_is_refused(ada, environment):
     flow = Flow.objects.create(name="Daily", environment=environment)
-    data = {"action": "run_now", "_selected_action": flow.pk, "index": "0"}
-    assert ada.client.post(FLOWS, data).status_code == 403
+    assert ada.client.post(f"/flows/{flow.pk}/run/", {"start": "1"}).status_code == 403
+    assert ada.client.post(ENVIRONMENTS, {"action": "sync_environments", "_selected_action": "1"}).status_code == 403
     assert not flow.runs.exists()
 
 

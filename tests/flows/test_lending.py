@@ -80,9 +80,9 @@ def test_the_end_of_a_lost_child_takes_back_what_was_lent_to_it(warehouse):
 
 
 def test_others_may_pass_to_a_path_and_see_nothing_on_the_way(home):
-    place = home / "environments" / "abc"
+    place = home / "virtualenvs" / "abc"
     place.mkdir(parents=True, mode=0o755)
-    (home / "environments").chmod(0o700)
+    (home / "virtualenvs").chmod(0o700)
     home.chmod(0o700)
     let_pass(place, home)
-    assert (mode(home), mode(home / "environments")) == (0o711, 0o711)
+    assert (mode(home), mode(home / "virtualenvs")) == (0o711, 0o711)

@@ -1,4 +1,4 @@
-"""What stands in braces in a field is filled in, and what cannot be is told so that it can be mended."""
+"""What stands in braces in a field is filled in, and what cannot be is told so that it can be fixed."""
 
 import pytest
 
@@ -30,8 +30,8 @@ def test_references_are_filled_in_and_everything_else_stays(typed, filled):
         ("{{ REGON }}", r"There is no variable REGON\. Did you mean REGION\?"),
         ("{{ x }}", r"There is no variable x\.$"),
         ("{{ params.dy }}", r"There is no parameter of the run dy\. Did you mean day\?"),
-        ("{{ nodes.Load orders.output.row }}", r"no output of the step Load orders row\. Did you mean rows\?"),
-        ("{{ nodes.Other.output.rows }}", r"The step Other has not succeeded in this run"),
+        ("{{ nodes.Load orders.output.row }}", r"no output of the node Load orders row\. Did you mean rows\?"),
+        ("{{ nodes.Other.output.rows }}", r"The node Other has not succeeded in this run"),
         ("{{ TOKEN }}", r"TOKEN is a secret, .* os\.getenv\(\"TOKEN\"\)"),
     ],
 )

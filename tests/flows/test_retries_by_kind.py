@@ -52,7 +52,7 @@ def test_what_is_wrong_with_a_policy_is_said_with_what_there_is(given, said):
 
 
 @pytest.mark.django_db
-def test_each_kind_is_tried_and_timed_its_own_way_and_a_step_has_the_last_word():
+def test_each_kind_is_tried_and_timed_its_own_way_and_a_node_has_the_last_word():
     flow = sample_flow()
     flow.retries, flow.retry_delay, flow.timeout = 1, 10, 900
     flow.by_kind = {"seed": {"retries": 5, "timeout": 60}, "test": {"retries": 0}, "model": {"retry_on": "transient"}}

@@ -16,9 +16,20 @@ from weakref import WeakKeyDictionary
 
 import pytest
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
+from pytest_django.live_server_helper import LiveServer
 
 from tests.chaos.servers import require
 from tests.waiting import patience
@@ -31,7 +42,7 @@ FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--force-color-profile=srgb"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+DESKTOP, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 LISTEN = """
 window.__violations = [];
@@ -73,7 +84,7 @@ class Window:
     troubles: list[str] = field(default_factory=list)
     contexts: list[BrowserContext] = field(default_factory=list)
 
-    def open(self, user: AbstractBaseUser | None = None, *, dark: bool = False, phone: bool = False) -> Page:
+    def open(self, user: User | None = None, *, dark: bool = False, phone: bool = False) -> Page:
         """A page of a browser of its own, logged in as this user."""
         context = self.browser.new_context(
             base_url=self.address,
@@ -100,11 +111,11 @@ class Window:
             log_in(page, user)
         return page
 
-    def _heard(self, page: Page, said) -> None:
+    def _heard(self, page: Page, said: ConsoleMessage) -> None:
         if "Content Security Policy" in said.text or "Content-Security-Policy" in said.text:
             self.troubles.append(f"{page.url}: {said.text}")
 
-    def _answered(self, response) -> None:
+    def _answered(self, response: Response) -> None:
         if response.status >= (400 if "/static/" in response.url else 500):
             self.troubles.append(f"{response.status} {response.url}")
 
@@ -116,7 +127,7 @@ class Window:
 
 
 @pytest.fixture
-def window(chromium: Browser, live_server) -> Iterator[Window]:
+def window(chromium: Browser, live_server: LiveServer) -> Iterator[Window]:
     opened = Window(chromium, live_server.url)
     yield opened
     opened.close()
@@ -129,7 +140,7 @@ def page(window: Window) -> Page:
     return window.open()
 
 
-def log_in(page: Page, user: AbstractBaseUser) -> None:
+def log_in(page: Page, user: User) -> None:
     """Give the page a session of this user, without the login form."""
     client = Client()
     client.force_login(user)
@@ -164,7 +175,7 @@ def look_like(page: Page, suffix: str) -> None:
 
 def sideways(page: Page) -> int:
     """By how many pixels the page is wider than the screen."""
-    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
 #: What a page still waits for, a line each: answers of the server, fonts, pictures, and the cards of its graphs.
@@ -187,7 +198,7 @@ UNFINISHED = """() => {
       continue;
     }
     const cards = [...board.querySelectorAll(".react-flow__node")].filter(shown);
-    const wanted = board.id === "canvas" ? document.querySelectorAll("#steps [data-node-id]").length : 1;
+    const wanted = board.id === "canvas" ? document.querySelectorAll("#nodes [data-node-id]").length : 1;
     if (cards.length < wanted) lines.push(`${name(board)} has ${cards.length} of ${wanted} cards`);
     const frame = board.getBoundingClientRect();
     const inside = ({left, right, top, bottom}) =>
@@ -201,7 +212,7 @@ UNFINISHED = """() => {
 
 def unfinished(page: Page) -> list[str]:
     """What the page still loads, a line each; empty when it is ready for a picture."""
-    return page.evaluate(UNFINISHED) + [f"{asked.url} is not answered" for asked in _unanswered[page]]
+    return list(page.evaluate(UNFINISHED)) + [f"{asked.url} is not answered" for asked in _unanswered[page]]
 
 
 def wait_until_ready(page: Page, seconds: float = 15) -> None:
@@ -230,10 +241,10 @@ def seen() -> Callable[..., None]:
 
 
 @pytest.fixture
-def judge(seen):
+def judge(seen: Callable[..., None]) -> Callable[[Page, str], None]:
     """Keep a page as it looks on a desktop, in the dark and on a phone; it must be accessible and fit."""
 
-    def look(page, name):
+    def look(page: Page, name: str) -> None:
         for suffix in ("", "-dark", "-phone"):
             look_like(page, suffix)
             seen(page, f"{name}{suffix}", gallery=False)

@@ -51,7 +51,7 @@ def parsed_shop() -> Environment:
     if not _parsed:
         sync(environment)
         environment.refresh_from_db()
-        row = Revision.objects.filter(pk=environment.current_revision_id).values().get()
+        row = Revision.objects.filter(pk=environment.current_revision_id or 0).values().get()
         _parsed.update({name: value for name, value in row.items() if name not in ("id", "environment_id")})
     else:
         environment.current_revision = Revision.objects.create(environment=environment, **_parsed)
@@ -137,7 +137,8 @@ def everything() -> Rows:
     viewer = Person("vera", "flows.view_flow", "runs.view_run").user
     viewer.groups.add(group)
     # What tests of the engine call these is not what people see.
-    Flow.objects.filter(pk=failed.flow_id).update(name="Hourly orders")
+    assert failed.flow is not None
+    Flow.objects.filter(pk=failed.flow.pk).update(name="Hourly orders")
     Environment.objects.filter(pk=failed.flow.environment_id).update(name="main")
     Project.objects.filter(environments=failed.flow.environment_id).update(name="orders")
     Run.objects.filter(flow=failed.flow).update(flow_name="Hourly orders", environment_name="orders / main")

@@ -60,15 +60,15 @@ def test_a_database_is_connected_asked_loaded_and_declared(engine, window, tmp_p
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("Shop is kept.")).to_be_visible()
     page.get_by_role("button", name="Test").click()
-    expect(page.locator("#probe .notice.error")).to_be_visible(timeout=patience(30_000))
+    expect(page.locator("#connection-check .notice.error")).to_be_visible(timeout=patience(30_000))
     page.get_by_role("link", name="Settings").click()
     judge("connection", gallery=False)  # it shows where the test keeps its file
     page.get_by_label("File").fill(str(tmp_path / "shop.sqlite"))
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Not tested since the last change.")).to_be_visible()
-    expect(page.locator("#probe .notice.error")).to_have_count(0)
+    expect(page.locator("#connection-check .notice.error")).to_have_count(0)
     page.get_by_role("button", name="Test").click()
-    expect(page.locator("#probe .notice.success")).to_be_visible(timeout=patience(30_000))
+    expect(page.locator("#connection-check .notice.success")).to_be_visible(timeout=patience(30_000))
 
     # Tables
     page.get_by_role("link", name="Tables").click()

@@ -121,14 +121,14 @@ def test_cards_chosen_together_move_together_and_go_back_in_one_step(page, flow)
     page.mouse.click(*grip(page, "Staging"))
     page.mouse.click(*grip(page, "Marts"))
     page.keyboard.up("Shift")
-    expect(page.locator(".selection-bar")).to_contain_text("2 steps")
+    expect(page.locator(".selection-bar")).to_contain_text("2 nodes")
     version = Flow.objects.get().version
     drag_by(page, "Marts", 0, 120)
     saved(page)
     assert place(flow, "Staging")[1] == place(flow, "Marts")[1] > 60
     assert Flow.objects.get().version == version + 1
     page.keyboard.press("Control+z")
-    expect(page.locator(".toast")).to_contain_text("Undone: Moved 2 steps")
+    expect(page.locator(".toast")).to_contain_text("Undone: Moved 2 nodes")
     assert place(flow, "Staging") == (0, 1) and place(flow, "Marts") == (320, 1)
 
 
@@ -137,9 +137,9 @@ def test_a_frame_drawn_with_shift_chooses_what_is_in_it(page, flow):
     page.keyboard.down("Shift")
     drag(page, (first["x"] - 12, first["y"] - 30), (last["x"] + 60, last["y"] + last["height"] + 12))
     page.keyboard.up("Shift")
-    expect(page.locator(".selection-bar")).to_contain_text("2 steps")
+    expect(page.locator(".selection-bar")).to_contain_text("2 nodes")
     page.keyboard.press("Control+a")
-    expect(page.locator(".selection-bar")).to_contain_text("3 steps")
+    expect(page.locator(".selection-bar")).to_contain_text("3 nodes")
     page.keyboard.press("Escape")
     expect(page.locator(".selection-bar")).to_have_count(0)
 
@@ -155,14 +155,14 @@ def test_arrow_keys_move_by_8_and_with_shift_by_32_and_are_one_step(page, flow):
     assert Flow.objects.get().version == version + 1
 
 
-def test_arrange_puts_the_steps_in_order_and_undo_puts_them_back(page, flow):
+def test_arrange_puts_the_nodes_in_order_and_undo_puts_them_back(page, flow):
     page.get_by_role("button", name="Arrange").click()
     said(page, re.compile("."))
     saved(page)
     assert place(flow, "Staging")[0] < place(flow, "Marts")[0]
     assert place(flow, "Report") != (640, 160)
     page.get_by_role("button", name="Undo", exact=True).first.click()
-    expect(page.locator(".toast")).to_contain_text("Undone: Arranged the steps")
+    expect(page.locator(".toast")).to_contain_text("Undone: Arranged the nodes")
     assert place(flow, "Report") == (640, 160)
 
 
@@ -329,7 +329,7 @@ def test_undo_does_not_take_back_what_somebody_else_did(window, page, flow):
 
 
 # --- copying and deleting ------------------------------------------------------------------------------------------
-def test_a_step_is_duplicated_beside_itself(page, flow):
+def test_a_node_is_duplicated_beside_itself(page, flow):
     focus(page, "Staging")
     page.keyboard.press("Control+d")
     expect(page.locator(".react-flow__node")).to_have_count(4)
@@ -337,12 +337,12 @@ def test_a_step_is_duplicated_beside_itself(page, flow):
     (copy,) = names(flow) - {"Staging", "Marts", "Report"}
     assert flow.nodes.get(name=copy).include == ["tag:staging"]
     expect(card(page, copy)).to_be_focused()
-    expect(page.locator("#steps li")).to_have_count(4)
+    expect(page.locator("#nodes li")).to_have_count(4)
     first, second = card(page, "Staging").bounding_box(), card(page, copy).bounding_box()
     assert second["y"] >= first["y"] + first["height"]
 
 
-def test_a_deleted_step_comes_back_with_its_links(page, flow):
+def test_a_deleted_node_comes_back_with_its_links(page, flow):
     link(flow.nodes.get(name="Marts"), flow.nodes.get(name="Report"))
     opened(page, flow)
     focus(page, "Marts")
@@ -352,18 +352,18 @@ def test_a_deleted_step_comes_back_with_its_links(page, flow):
     expect(card(page, "Marts")).to_have_count(0)
     saved(page)
     assert names(flow) == {"Staging", "Report"}
-    expect(page.locator("#steps")).not_to_contain_text("Marts")
+    expect(page.locator("#nodes")).not_to_contain_text("Marts")
     toast.get_by_role("button", name="Undo").click()
     expect(card(page, "Marts")).to_be_visible()
     expect(page.locator(LINKS)).to_have_count(1)
     assert names(flow) == {"Staging", "Marts", "Report"} and links(flow) == {("Marts", "Report")}
 
 
-def test_several_steps_are_deleted_as_one(page, flow):
+def test_several_nodes_are_deleted_as_one(page, flow):
     page.mouse.click(*grip(page, "Staging"))
     page.keyboard.press("Control+a")
     page.locator(".selection-bar").get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("heading", name="Add the first step")).to_be_visible()
+    expect(page.get_by_role("heading", name="Add the first node")).to_be_visible()
     saved(page)
     assert names(flow) == set()
     page.keyboard.press("Control+z")
@@ -447,7 +447,7 @@ def test_a_viewer_looks_and_cannot_touch(window, flow):
         page.keyboard.press(key)
     expect(page.locator(".react-flow__node")).to_have_count(3)
     expect(page.get_by_role("button", name="Arrange")).to_have_count(0)
-    expect(page.locator("#steps details")).to_have_count(0)
+    expect(page.locator("#nodes details")).to_have_count(0)
     page.keyboard.press("Enter")
     expect(page.locator("#panel")).to_be_visible()
     expect(page.locator("#panel").get_by_role("button", name="Save")).to_have_count(0)
@@ -456,7 +456,7 @@ def test_a_viewer_looks_and_cannot_touch(window, flow):
 
 
 # --- cards, list and panel -------------------------------------------------------------------------------------------
-def test_an_unfolded_step_shows_its_models(page, flow):
+def test_an_unfolded_node_shows_its_models(page, flow):
     page.locator(".zoom-percent").click()
     focus(page, "Staging")
     page.keyboard.press("m")
@@ -474,8 +474,8 @@ def test_a_problem_is_said_on_the_card_and_in_the_list(page, flow):
     Node.objects.filter(flow=flow, name="Report").update(include=["tga:nothing"])
     Flow.objects.update(version=99)
     opened(page, flow)
-    expect(card(page, "Report").locator(".step-problem")).to_contain_text("tga")
-    expect(page.locator("#steps .step-warning")).to_have_count(1)
+    expect(card(page, "Report").locator(".node-problem")).to_contain_text("tga")
+    expect(page.locator("#nodes .node-warning")).to_have_count(1)
 
 
 def test_enter_opens_the_form_and_escape_leads_back(page, flow):
@@ -496,7 +496,7 @@ def test_a_saved_form_changes_card_and_list_and_can_be_undone(page, flow):
     panel.get_by_role("button", name="Save").click()
     expect(panel.locator(".notice.success")).to_be_visible()
     expect(card(page, "First of all")).to_be_visible()
-    expect(page.locator("#steps")).to_contain_text("First of all")
+    expect(page.locator("#nodes")).to_contain_text("First of all")
     page.locator(".tools").get_by_role("button", name="Undo", exact=True).click()
     expect(card(page, "Staging")).to_be_visible()
     expect(panel.get_by_label("Name")).to_have_value("Staging")
@@ -511,10 +511,10 @@ def test_what_was_typed_into_a_form_is_not_left_without_asking(page, flow):
     expect(ask).to_be_visible()
     ask.get_by_role("button", name="Keep editing").click()
     expect(panel.get_by_label("Name")).to_have_value("Half typed")
-    page.locator("#steps").get_by_role("link", name="Marts").click()
+    page.locator("#nodes").get_by_role("link", name="Marts").click()
     ask.get_by_role("button", name="Discard changes").click()
     expect(panel.get_by_label("Name")).to_have_value("Marts")
-    page.locator("#steps").get_by_role("link", name="Staging").click()
+    page.locator("#nodes").get_by_role("link", name="Staging").click()
     expect(panel.get_by_label("Name")).to_have_value("Staging")  # the draft was dropped with it
 
 
@@ -530,17 +530,17 @@ def test_a_link_drawn_while_the_form_is_open_shows_in_it(page, flow):
 
 
 def test_the_list_finds_duplicates_and_deletes(page, flow):
-    page.get_by_label("Search steps").fill("mar")
-    expect(page.locator("#steps li:visible")).to_have_count(1)
-    page.get_by_label("Search steps").fill("xyz")
-    expect(page.get_by_text("No step has this in its name.")).to_be_visible()
-    page.get_by_label("Search steps").fill("")
+    page.get_by_label("Search nodes").fill("mar")
+    expect(page.locator("#nodes li:visible")).to_have_count(1)
+    page.get_by_label("Search nodes").fill("xyz")
+    expect(page.get_by_text("No node has this in its name.")).to_be_visible()
+    page.get_by_label("Search nodes").fill("")
     page.get_by_label("What to do with Report").click()
-    page.locator("#steps").get_by_role("button", name="Duplicate").click()
-    expect(page.locator("#steps li")).to_have_count(4)
+    page.locator("#nodes").get_by_role("button", name="Duplicate").click()
+    expect(page.locator("#nodes li")).to_have_count(4)
     page.get_by_label("What to do with Report", exact=True).click()
-    page.locator("#steps").get_by_role("button", name="Delete").click()
-    expect(page.locator("#steps li")).to_have_count(3)
+    page.locator("#nodes").get_by_role("button", name="Delete").click()
+    expect(page.locator("#nodes li")).to_have_count(3)
     saved(page)
     assert "Report" not in names(flow) and len(names(flow)) == 3
 
@@ -549,7 +549,7 @@ def test_an_empty_flow_says_what_to_do(window, flow):
     flow.nodes.all().delete()
     page = window.open(person("edda"))
     page.goto(f"/flows/{flow.pk}/")
-    expect(page.get_by_role("heading", name="Add the first step")).to_be_visible()
+    expect(page.get_by_role("heading", name="Add the first node")).to_be_visible()
     assert axe(page) == []
     page.get_by_role("button", name="Custom Script").click()
     expect(page.get_by_role("heading", name="New Custom Script node")).to_be_visible()
@@ -567,7 +567,7 @@ def test_zoom_fit_and_the_list_of_keys(page, flow):
     focus(page, "Staging")
     page.keyboard.press("?")
     keys = page.get_by_role("dialog", name="Keyboard shortcuts")
-    expect(keys).to_contain_text("Start a link from the step")
+    expect(keys).to_contain_text("Start a link from the node")
     assert axe(page) == []
     page.keyboard.press("Escape")
     expect(keys).to_have_count(0)
@@ -591,8 +591,8 @@ def test_the_editor_is_accessible_light_dark_and_on_a_phone(page, flow):
     assert axe(page) == [] and sideways(page) == 0
     page.locator("#panel").get_by_label("Close").click()
     assert axe(page) == [] and sideways(page) == 0
-    page.get_by_role("button", name="Steps", exact=True).click()
-    expect(page.locator("#steps")).to_be_visible()
+    page.get_by_role("button", name="Nodes", exact=True).click()
+    expect(page.locator("#nodes")).to_be_visible()
     assert axe(page) == [] and sideways(page) == 0
 
 
@@ -609,7 +609,7 @@ def finger(page: Page, start: tuple[float, float], end: tuple[float, float]) -> 
 def test_a_finger_moves_cards_pans_and_links(window, flow):
     page = opened(window.open(person("edda"), phone=True), flow)
     before = place(flow, "Staging")
-    start = grip(page, "Staging")  # on a phone the picture begins with the first step
+    start = grip(page, "Staging")  # on a phone the picture begins with the first node
     finger(page, start, (start[0] + 20, start[1] + 70))
     saved(page)
     assert place(flow, "Staging")[1] > before[1] + 40

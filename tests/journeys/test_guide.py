@@ -32,7 +32,7 @@ def new_flow(page: Page, name: str = "Finance") -> None:
 def add_node(page: Page, kind: str, name: str) -> None:
     expect(page.get_by_text("Saved", exact=True)).to_be_visible()  # the canvas is there
     page.locator("summary", has_text="Add new").click()
-    page.locator(".add-step").get_by_role("link", name=kind).click()
+    page.locator(".add-node").get_by_role("link", name=kind).click()
     expect(page.locator("#panel").get_by_role("heading", name=f"New {kind} node")).to_be_visible()
     page.locator("#panel").get_by_label("Name").fill(name)
 
@@ -143,7 +143,7 @@ def test_the_guide_step_by_step(editor, seen):
     expect(page.get_by_text("Saved", exact=True)).to_be_visible()
     page.reload()
     expect(page.locator(".react-flow__edge:not(.implied)")).to_have_count(1)
-    expect(page.locator("#steps li")).to_have_count(2)
+    expect(page.locator("#nodes li")).to_have_count(2)
     flow.refresh_from_db()
     link = flow.links.get()
     assert (link.up.name, link.down.name) == ("Staging", "Marts")
@@ -181,7 +181,7 @@ def test_the_whole_guide_with_the_keyboard_alone(editor):
     for name, include in (("Staging", "tag:staging"), ("Marts", "tag:mart")):
         tab_to(page.locator("summary", has_text="Add new"))
         press("Enter")
-        tab_to(page.locator(".add-step").get_by_role("link", name="Transformation"))
+        tab_to(page.locator(".add-node").get_by_role("link", name="Transformation"))
         press("Enter")
         tab_to(page.locator("#panel").get_by_label("Name"))
         page.keyboard.type(name)

@@ -1,4 +1,4 @@
-"""The form of a step beside the canvas: what Enter does, how tests are counted, and that Save breaks no policy."""
+"""The form of a node beside the canvas: what Enter does, how tests are counted, and that Save breaks no policy."""
 
 import re
 
@@ -30,7 +30,7 @@ def page(window, flow):
     edda.groups.add(Group.objects.get(name="editor"))
     page = window.open(edda)
     page.goto(f"/flows/{flow.pk}/")
-    page.locator(".step-name", has_text="Marts").click()
+    page.locator(".node-name", has_text="Marts").click()
     expect(page.locator("#preview .preview-total")).to_be_visible()
     return page
 
@@ -103,7 +103,7 @@ def test_enter_in_the_form_of_a_script_saves_it_and_runs_nothing(page, flow):
     page.locator("#id_name").fill("Daily report")
     page.locator("#id_name").press("Enter")
     expect(page.get_by_role("heading", name="Daily report")).to_be_visible()
-    assert not [each for each in asked if "/try/" in each]
+    assert not [each for each in asked if "/script-test/" in each]
 
 
 def test_the_table_of_components_shows_its_last_column_on_a_laptop(page, flow, seen):

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from flows.models import Environment
 from nodes.models import Node
-from runs.operations.syncing import sync_if_asked
+from runs.operations.syncing import sync_if_requested
 from tests.flows.git_hosts import Clone
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.pages import Person
@@ -52,7 +52,7 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     page.get_by_role("button", name="Save and continue editing").click()
     page.get_by_role("button", name="Sync now").click()
     expect(page.get_by_text("A worker syncs shop / main.")).to_be_visible()
-    sync_if_asked(Environment.objects.get().pk)  # what a worker does
+    sync_if_requested(Environment.objects.get().pk)  # what a worker does
     expect(page.get_by_text(f"At {sha[:10]}")).to_be_visible(timeout=patience(60_000))
     page.goto(f"/admin/flows/environment/{Environment.objects.get().pk}/change/")
     expect(page.get_by_text("The guide's script, by Ada")).to_be_visible()
@@ -74,7 +74,7 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("Saved", exact=True)).to_be_visible()
     page.locator("summary", has_text="Add new").click()
-    page.locator(".add-step").get_by_role("link", name="Custom Script").click()
+    page.locator(".add-node").get_by_role("link", name="Custom Script").click()
     panel = page.locator("#panel")
     panel.get_by_label("Name").fill("Transfer data")
     panel.get_by_label("Package").select_option("data_transfer")
@@ -89,8 +89,8 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     panel.get_by_label("Key of parameter 2").fill("target")
     panel.get_by_label("Value of parameter 2").fill("{{ MY_VAR }} $(x)")
     panel.get_by_role("button", name="Run once").click()
-    expect(panel.locator("#trial")).to_contain_text("Parameter 2: mine $(x)", timeout=patience(30_000))
-    expect(panel.locator("#trial")).to_contain_text("Succeeded")
+    expect(panel.locator("#script-test")).to_contain_text("Parameter 2: mine $(x)", timeout=patience(30_000))
+    expect(panel.locator("#script-test")).to_contain_text("Succeeded")
     for suffix in ("", "-dark", "-phone"):
         look_like(page, suffix)
         seen(page, f"script{suffix}", gallery=False)  # the log names where Python is
@@ -151,7 +151,7 @@ def test_an_environment_is_renewed_from_the_form_of_its_script(engine, window, s
     expect(about).to_contain_text("shopkit==1.0")
     judge(page, "script-environment")
     about.get_by_role("button", name="Renew").click()
-    expect(about.get_by_text("boss asked for a renewal")).to_have_count(0, timeout=patience(60_000))
+    expect(about.get_by_text("boss requested a renewal")).to_have_count(0, timeout=patience(60_000))
     about.get_by_text("1 package installed").click()
     expect(about).to_contain_text("shopkit==1.1")
 

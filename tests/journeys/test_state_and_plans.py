@@ -39,16 +39,16 @@ def test_many_reruns_show_their_plan_for_the_chosen_code_before_anything_starts(
     customers = Flow.objects.create(name="Customers", environment=parsed_shop())
     for flow in (orders, customers):
         save_node(Node(flow=flow, name="Staging", include=["tag:staging"]))
-    mended, broken = ended(orders, FAILS), ended(customers, FAILS)
+    fixed, broken = ended(orders, FAILS), ended(customers, FAILS)
     by = ended(orders)
     page = window.open(boss)
     page.goto("/runs/")
-    for run in (mended, broken):
+    for run in (fixed, broken):
         page.get_by_label(f"Choose run {run.pk}").check()
     page.get_by_role("button", name="Rerun from failure").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Rerun from failure")
     expect(page.get_by_text("Nothing has started yet.")).to_be_visible()
-    needless, needed = (page.get_by_label(f"Rerun run {run.pk}") for run in (mended, broken))
+    needless, needed = (page.get_by_label(f"Rerun run {run.pk}") for run in (fixed, broken))
     expect(needless).not_to_be_checked()
     expect(needed).to_be_checked()
     expect(page.locator("li", has=needless)).to_contain_text(f"has succeeded since, in run #{by.pk}")
@@ -64,7 +64,7 @@ def test_many_reruns_show_their_plan_for_the_chosen_code_before_anything_starts(
     page.get_by_role("button", name="Rerun selected").click()
     expect(page.get_by_text("1 run is repeated from failure")).to_be_visible()
     assert [run.scope["revision"] for run in Run.objects.filter(retry_of=broken)] == ["newest"]
-    assert not Run.objects.filter(retry_of=mended).exists()
+    assert not Run.objects.filter(retry_of=fixed).exists()
 
 
 def test_a_folder_with_local_changes_says_so_on_its_revision_and_its_run(window, boss, judge, tmp_path):

@@ -1,6 +1,9 @@
 """Spellings of addresses that dex must not reach, and what is expected of each."""
 
 #: What an attacker may type for a host -> what it stands for: this machine, a private network, or metadata of a cloud.
+from collections.abc import Callable
+from typing import Any
+
 HOSTS = {
     # this machine
     "127.0.0.1": "private",
@@ -82,10 +85,10 @@ _NAMES = {
 SAID = {"private": "in a private network", "metadata": "metadata address"}
 
 
-def lookup(real):
+def lookup(real: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     """A resolver that knows the names above, and asks the real one for the others."""
 
-    def getaddrinfo(host, port=None, *rest, **more):
+    def getaddrinfo(host: str | bytes | None, port: Any = None, *rest: Any, **more: Any) -> list[Any]:
         name = host.decode() if isinstance(host, bytes) else host
         name = name if name is None or name.isascii() else name.encode("idna").decode()
         ips = _NAMES.get((name or "").rstrip(".").lower(), (host,))

@@ -15,7 +15,7 @@ from nodes.models import Node
 from nodes.scripts.reading import reads_of_all
 from nodes.services.sync import SyncError, sync, vars_of
 from runs.models import Run
-from runs.operations.syncing import ask_to_sync, sync_if_asked
+from runs.operations.syncing import ask_to_sync, sync_if_requested
 from runs.planning import planner
 from runs.services import start_run
 from runs.states import RunState
@@ -151,7 +151,7 @@ def test_the_site_answers_while_a_worker_reads_it_and_the_page_tells_how_it_ende
     assert time.monotonic() - began < 10 and page.messages == ["A worker syncs hostile / main."]
 
     def work():
-        sync_if_asked(environment.pk)
+        sync_if_requested(environment.pk)
         connections.close_all()
 
     worker = threading.Thread(target=work)
@@ -175,9 +175,9 @@ def test_a_fault_of_dex_ends_a_sync_too(tmp_path, monkeypatch):
     full = OSError(28, "No space left on device")
     monkeypatch.setattr("runs.operations.syncing.sync", lambda row: (_ for _ in ()).throw(full))
     ask_to_sync(Environment.objects.filter(pk=environment.pk))
-    sync_if_asked(environment.pk)
+    sync_if_requested(environment.pk)
     environment.refresh_from_db()
-    assert environment.sync_asked_at is None and "No space left" in environment.sync_error
+    assert environment.sync_requested_at is None and "No space left" in environment.sync_error
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from nodes.tasks import AttemptOutcome
 from runs.clock import ago
 from runs.engine import recovery
-from runs.engine.claims import claim, finish
+from runs.engine.claims import Claim, claim, finish
 from runs.engine.release import queue_due
 from runs.models import Run, TaskRun, Transition
 from runs.operations import rounds
@@ -31,28 +31,28 @@ class EngineMachine(RuleBasedStateMachine):
     """Task `b` may be retried once, so that WAITING is reached."""
 
     @initialize()
-    def empty(self):
+    def empty(self) -> None:
         Run.objects.all().delete()
-        self.work = {}
-        self.frozen = set()
+        self.work: dict[str, Claim] = {}
+        self.frozen: set[str] = set()
         self.open()
 
-    def open(self):
+    def open(self) -> None:
         if Run.objects.count() < 3:
             open_graph(specs={"b": {"retries": 1, "retry_delay": 0}})
 
     @rule()
-    def start_run(self):
+    def start_run(self) -> None:
         self.open()
 
-    def free(self, worker):
+    def free(self, worker: str) -> bool:
         return worker not in self.work and worker not in self.frozen
 
-    def busy(self, worker):
+    def busy(self, worker: str) -> bool:
         return worker in self.work and worker not in self.frozen
 
     @rule(worker=st.sampled_from(WORKERS), pick=st.integers(0, 3))
-    def claims(self, worker, pick):
+    def claims(self, worker: str, pick: int) -> None:
         if self.free(worker):
             queued = list(TaskRun.objects.filter(state=TaskState.QUEUED).order_by("pk"))
             if queued:
@@ -61,7 +61,7 @@ class EngineMachine(RuleBasedStateMachine):
                     self.work[worker] = held
 
     @rule(worker=st.sampled_from(WORKERS), pick=st.integers(0, 11))
-    def hears_an_old_doorbell(self, worker, pick):
+    def hears_an_old_doorbell(self, worker: str, pick: int) -> None:
         rows = list(TaskRun.objects.order_by("pk").values_list("pk", flat=True))
         if self.free(worker) and rows:
             held = claim(rows[pick % len(rows)], worker)
@@ -69,7 +69,7 @@ class EngineMachine(RuleBasedStateMachine):
                 self.work[worker] = held
 
     @rule(worker=st.sampled_from(WORKERS), end=st.sampled_from(sorted(ENDS)))
-    def finishes(self, worker, end):
+    def finishes(self, worker: str, end: str) -> None:
         if self.busy(worker):
             held = self.work.pop(worker)
             if end != "stop" or Run.objects.filter(pk=held.run_id, cancel_requested_at__isnull=False).exists():
@@ -78,37 +78,37 @@ class EngineMachine(RuleBasedStateMachine):
                 finish(held, ENDS["ok"])
 
     @rule(worker=st.sampled_from(WORKERS))
-    def is_killed(self, worker):
+    def is_killed(self, worker: str) -> None:
         self.work.pop(worker, None)
         self.frozen.discard(worker)
 
     @rule(worker=st.sampled_from(WORKERS))
-    def freezes(self, worker):
+    def freezes(self, worker: str) -> None:
         self.frozen.add(worker)
 
     @rule(worker=st.sampled_from(WORKERS))
-    def wakes(self, worker):
+    def wakes(self, worker: str) -> None:
         self.frozen.discard(worker)
 
     @rule()
-    def time_passes_and_the_reaper_comes(self):
+    def time_passes_and_the_reaper_comes(self) -> None:
         alive = {held.task_run_id for worker, held in self.work.items() if worker not in self.frozen}
         TaskRun.objects.filter(state=TaskState.RUNNING).exclude(pk__in=alive).update(lease_until=ago(1))
         recovery.reap()
 
     @rule()
-    def sweeps(self):
+    def sweeps(self) -> None:
         rounds.sweep(force=True)
 
     @rule(pick=st.integers(0, 2))
-    def cancels(self, pick):
+    def cancels(self, pick: int) -> None:
         runs = list(Run.objects.order_by("pk").values_list("pk", flat=True))
         if runs:
             cancel_run(runs[pick % len(runs)], actor="ada")
 
     # --- composite rules -----------------------------------------------------------------------------------
     @rule(worker=st.sampled_from(WORKERS), n=st.integers(1, 4))
-    def works_for_a_while(self, worker, n):
+    def works_for_a_while(self, worker: str, n: int) -> None:
         for _ in range(n):
             self.claims(worker, 0)
             self.finishes(worker, "ok")
@@ -119,7 +119,7 @@ class EngineMachine(RuleBasedStateMachine):
         end=st.sampled_from(["ok", "no"]),
         last=st.booleans(),
     )
-    def is_late(self, worker, other, end, last):
+    def is_late(self, worker: str, other: str, end: str, last: bool) -> None:
         """It freezes, loses its lease, another does the work, and it wakes and reports, before or after the other."""
         if worker == other:
             return
@@ -134,14 +134,14 @@ class EngineMachine(RuleBasedStateMachine):
                 self.finishes(who, what)
 
     @rule(worker=st.sampled_from(WORKERS), then=st.sampled_from(sorted(ENDS)))
-    def is_cancelled_while_working(self, worker, then):
+    def is_cancelled_while_working(self, worker: str, then: str) -> None:
         self.claims(worker, 0)
         if self.busy(worker):
             cancel_run(self.work[worker].run_id, actor="ada")
             self.finishes(worker, then)
 
     @rule(worker=st.sampled_from(WORKERS))
-    def fails_until_it_may_not(self, worker):
+    def fails_until_it_may_not(self, worker: str) -> None:
         for _ in range(3):
             self.claims(worker, 0)
             self.finishes(worker, "no")
@@ -150,10 +150,10 @@ class EngineMachine(RuleBasedStateMachine):
     # --- what must hold ------------------------------------------------------------------------------------
     @precondition(lambda self: hasattr(self, "work"))
     @invariant()
-    def history_is_consistent(self):
+    def history_is_consistent(self) -> None:
         assert check() == []
 
-    def teardown(self):
+    def teardown(self) -> None:
         if not hasattr(self, "work"):
             return
         self.work.clear()
@@ -169,4 +169,5 @@ class EngineMachine(RuleBasedStateMachine):
         assert check() == []
         stopped = Transition.objects.filter(run__cancel_requested_at__isnull=False, new="running")
         for start in stopped.select_related("run"):
-            assert start.at <= start.run.cancel_requested_at, "something started after the cancel"
+            requested = start.run.cancel_requested_at
+            assert requested is not None and start.at <= requested, "something started after the cancel"

@@ -15,7 +15,8 @@ class Web:
 
     def __init__(self, port: int = 0, answers: list[int] | None = None) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []
-        self.answers, self.headers, self.said = answers or [200], {}, b""
+        self.answers, self.said = answers or [200], b""
+        self.headers: dict[str, str] = {}
         self._lock = threading.Lock()
         receiver = self
 

@@ -1,16 +1,19 @@
 """A project with script packages for tests: parsed once, each test takes the package that it needs."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows.models import Environment, Flow, Project
+from flows.variables.models import Variable
 from flows.variables.values import save_variable
 from nodes.models import Node
 from nodes.services import save_node
 from nodes.services.sync import sync
 from runs.logs import store
-from runs.models import Attempt
+from runs.models import Attempt, Run
 from tests.runs.engines import write_project
 
 ENVIRONMENT = 900_001  # always the same, so that what was parsed is found again
@@ -28,7 +31,7 @@ def package(name: str, code: str, requirements: str = "") -> str:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_project(tmp_path_factory.mktemp("scripts") / "small", {"a": "select 1 as id"})
     for name, code in PACKAGES.items():
         (folder / "dex-custom-scripts" / name).mkdir(parents=True)
@@ -39,9 +42,9 @@ def project(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def script_flow(project):
-    def make(name: str, *, arguments=(), **node) -> Flow:
-        """A flow with one script step `job` of a package."""
+def script_flow(project: Path) -> Callable[..., Flow]:
+    def make(name: str, *, arguments: Iterable[tuple[str, str]] = (), **node: Any) -> Flow:
+        """A flow with one script node `job` of a package."""
         made = Project.objects.create(name="small", path=str(project))
         place = Environment.objects.create(pk=ENVIRONMENT, project=made, name="test")
         sync(place)
@@ -53,10 +56,11 @@ def script_flow(project):
     return make
 
 
-def log_of(run, name="job") -> str:
+def log_of(run: Run, name: str = "job") -> str:
     attempt = Attempt.objects.filter(task_run__run=run, task_run__node_name=name).last()
+    assert attempt is not None
     return store.read(attempt.log_path).text
 
 
-def variable(flow, name, value, *, secret=False):
+def variable(flow: Flow, name: str, value: str, *, secret: bool = False) -> Variable:
     return save_variable(flow.environment.project, None, name, value, secret=secret)

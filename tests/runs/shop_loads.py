@@ -3,9 +3,11 @@
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
+from pytest_django.fixtures import Settings
 
 from flows.models import Environment, Flow, Project
 from nodes.connections.services import save_connection, save_streams
@@ -49,7 +51,7 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = write_project(tmp_path_factory.mktemp("loads") / "shop", MODELS, models__sources_yml=SOURCES)
     own = made / "dex-connectors" / "numbers"
     own.mkdir(parents=True)
@@ -58,7 +60,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def shop(tmp_path, settings):
+def shop(tmp_path: Path, settings: Settings) -> Path:
     """A shop's SQLite file, which dex may read."""
     settings.CONNECT_FILES = [str(tmp_path)]
     path = tmp_path / "shop.sqlite"
@@ -71,24 +73,27 @@ def shop(tmp_path, settings):
 
 
 @pytest.fixture
-def flow(folder):
+def flow(folder: Path) -> Flow:
     project = Project.objects.create(name="shop", path=str(folder))
     environment = Environment.objects.create(pk=ENVIRONMENT, project=project, name="test")
     sync(environment)
     environment.refresh_from_db()
+    assert environment.current_revision is not None
     Path(environment.current_revision.warehouse["path"]).unlink(missing_ok=True)  # what an earlier test loaded
     return Flow.objects.create(name="shop", environment=environment)
 
 
-def connect(flow, path, **settings) -> Connection:
+def connect(flow: Flow, path: Path, **settings: Any) -> Connection:
     row = Connection(project=flow.environment.project, name="Shop", connector="sql_database", dataset="shop_raw")
     save_connection(row, {"system": "sqlite", "path": str(path)})
     save_streams(row, {"orders": {}, "customers": {}, **settings})
     return row
 
 
-def warehouse(flow):
-    path = flow.runs.first().revision.warehouse["path"]
+def warehouse(flow: Flow) -> duckdb.DuckDBPyConnection:
+    run = flow.runs.first()
+    assert run is not None and run.revision is not None
+    path = run.revision.warehouse["path"]
     deadline = time.monotonic() + patience(30)
     while True:
         try:

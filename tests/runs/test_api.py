@@ -1,5 +1,6 @@
 """The HTTP API as programs use it: with tokens alone, answered in JSON whatever they send."""
 
+import io
 import json
 import re
 from datetime import timedelta
@@ -7,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -16,8 +18,10 @@ from flows.access import acting_as
 from flows.logins.tokens import issue
 from flows.models import Tick, Token
 from flows.roles import seed_roles
+from runs.alerts.messages import link_to
 from runs.api import views
-from runs.api.door import door
+from runs.api.endpoint import endpoint
+from runs.api.representation import run_with_tasks
 from runs.models import Run, TaskRun, Trigger
 from runs.services import cancel_run, start_run
 from tests.pages import sample_flow
@@ -482,6 +486,21 @@ def test_a_run_tells_how_its_tasks_stand_and_each_task_how_it_went(ada):
     assert found[1]["reason"] and found[2]["started_at"] is None
 
 
+def test_the_command_prints_a_run_as_the_api_returns_it(ada, settings):
+    settings.SITE_URL = "http://testserver"
+    flow = drain(open_graph({"a": ()})).flow
+    out = io.StringIO()
+    call_command("run_flow", flow.name, stdout=out, stderr=io.StringIO())
+    run = drain(Run.objects.first())
+    TaskRun.objects.create(run=run, unique_id="model.shop.a", identifier="a", resource_type="model", kind="noop")
+    printed = json.loads(out.getvalue())
+    assert printed["run"].keys() == ada.get(f"/api/runs/{run.pk}").json().keys() and printed["run"]["id"] == run.pk
+    assert run_with_tasks(link_to, run.pk) == {
+        "run": ada.get(f"/api/runs/{run.pk}").json(),
+        "tasks": ada.get(f"/api/runs/{run.pk}/tasks").json()["tasks"],
+    }
+
+
 def test_a_task_tells_its_batches_as_the_page_does(ada):
     run = drain(open_graph({"a": (), "b": ()}))
     began = "2026-01-30T00:00:00+00:00"
@@ -579,7 +598,7 @@ def test_trouble_is_told_in_json_without_saying_what_broke(ada, monkeypatch, rf)
         def view(request):
             raise error
 
-        return door(get=(view, "flows.view_flow"))
+        return endpoint(get=(view, "flows.view_flow"))
 
     request = rf.get("/api/flows", headers=ada.headers)
     answer = broken(OperationalError("database is locked at /secret/path"))(request)
@@ -587,4 +606,4 @@ def test_trouble_is_told_in_json_without_saying_what_broke(ada, monkeypatch, rf)
     answer = broken(ZeroDivisionError("hunter2"))(request)
     assert answer.status_code == 500 and json.loads(answer.content)["error"]["code"] == "internal_error"
     assert b"hunter2" not in answer.content
-    assert views.flows_door(request).status_code == 200
+    assert views.flows_endpoint(request).status_code == 200

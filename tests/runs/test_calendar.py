@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from flows.models import Environment, Flow, Follow, Project, Tick
-from flows.scheduling.cron import due_slots
-from flows.scheduling.due_times import slots_in
+from flows.scheduling.cron import due_times_between
+from flows.scheduling.due_times import due_times_in
 from nodes.models import Node, Task
 from runs.models import Run, Trigger
 from runs.pages.calendar import drawing
@@ -175,7 +175,7 @@ def test_what_is_drawn_is_what_fires(zone, start):
     for _ in range(150):
         cron = " ".join(chosen.choice(field) for field in fields)
         until = start + timedelta(hours=chosen.choice([1, 24, 50, 168]))
-        assert slots_in(cron, zone, start, until) == due_slots(cron, zone, start, until, 10**6)[0], cron
+        assert due_times_in(cron, zone, start, until) == due_times_between(cron, zone, start, until, 10**6)[0], cron
 
 
 # --- with rows -------------------------------------------------------------------------------------------
@@ -225,8 +225,8 @@ def test_starts_are_those_that_the_schedules_fire_with_their_delay(shop):
     until = NOON + timedelta(days=7)
     made = upcoming(flows, NOON, until, {}, {})
     for flow in flows:
-        slots, _ = due_slots(flow.cron, flow.time_zone, NOON - flow.delay, until - flow.delay, 10**6)
-        assert (made[flow.pk].at if flow.pk in made else []) == [slot + flow.delay for slot in slots]
+        due_times, _ = due_times_between(flow.cron, flow.time_zone, NOON - flow.delay, until - flow.delay, 10**6)
+        assert (made[flow.pk].at if flow.pk in made else []) == [due_time + flow.delay for due_time in due_times]
 
 
 def test_a_start_planned_for_one_time_is_there_and_stands_for_that_of_the_schedule(shop):
@@ -291,7 +291,7 @@ def test_two_flows_that_build_the_same_at_the_same_time_are_told_in_words(shop, 
     assert page.status == 200 and not page.inline
     assert "build the same at the same time" in page.html and "and 1 more. 7 times" in page.html
     assert page.html.count('<g class="cal-clash"><title>') == 14
-    assert len(shown(days=7, asked="beside").trouble.clashes) == 0
+    assert len(shown(days=7, query="beside").trouble.clashes) == 0
 
 
 def test_too_many_at_one_minute_and_running_into_itself_are_told(shop, settings):
@@ -349,7 +349,7 @@ def test_the_environment_of_the_top_bar_and_the_search_narrow_it(shop):
     flow_of(shop, "Orders of the day")
     flow_of(other, "Orders of the night")
     assert names(shown(environment=other)) == ["Orders of the night"]
-    assert names(shown(asked="DAY orders")) == ["Orders of the day"]
+    assert names(shown(query="DAY orders")) == ["Orders of the day"]
 
 
 def test_times_are_in_the_zone_that_the_browser_told():

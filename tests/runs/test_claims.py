@@ -68,7 +68,7 @@ def test_a_model_that_could_not_be_claimed_for_an_error_does_not_keep_the_slot_o
     monkeypatch.setattr(in_flight, "claim", broken)
     session = SimpleNamespace(client=SimpleNamespace(pid=1, pid_start=1))
     with pytest.raises(RuntimeError):
-        in_flight.Flights(1, session, ()).start(run.task_runs.get())
+        in_flight.RunningTasks(1, session, ()).start(run.task_runs.get())
     assert pools.holders("api") == []
 
 
@@ -116,18 +116,18 @@ def test_a_doorbell_that_rings_twice_frees_no_slot_of_what_it_started(monkeypatc
         return row
 
     monkeypatch.setattr(executor, "waiting", seen_by_both)
-    ringing = [threading.Thread(target=ring, args=(pk,)) for _ in range(2)]
-    for thread in ringing:
+    deliveries = [threading.Thread(target=deliver, args=(pk,)) for _ in range(2)]
+    for thread in deliveries:
         thread.start()
     until(lambda: TaskRun.objects.get().state == TaskState.RUNNING, 10)
-    until(lambda: sum(thread.is_alive() for thread in ringing) == 1, 10, "the second has seen that it is too late")
+    until(lambda: sum(thread.is_alive() for thread in deliveries) == 1, 10, "the second has seen that it is too late")
     assert TaskRun.objects.get().state == TaskState.RUNNING
     assert not pools.acquire("api", "task:another", "w") and not pools.acquire("duckdb:/srv/shop.duckdb", "lane:1", "w")
-    for thread in ringing:
+    for thread in deliveries:
         thread.join()
     assert pools.acquire("api", "task:another", "w") and run.task_runs.get().tries.count() == 1
 
 
-def ring(pk):
+def deliver(pk):
     executor.execute_task_run(pk)
     connection.close()

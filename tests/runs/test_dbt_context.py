@@ -43,7 +43,7 @@ def test_all_that_a_project_can_read_is_as_in_the_same_command_of_dbt_whatever_i
     assert differences(compared(mine), compared(theirs)) == []
 
 
-def test_steps_with_different_settings_each_read_their_own_and_hooks_what_they_share(engine, told, tmp_path):
+def test_nodes_with_different_settings_each_read_their_own_and_hooks_what_they_share(engine, told, tmp_path):
     folder = write_zoo(tmp_path / "p")
     nodes = {
         "first": {"include": ["tested"], "command": "run"},

@@ -45,7 +45,7 @@ def test_two_contents_of_a_folder_at_one_commit_have_two_names(work_tree):
         assert str(revision) == f"{sha[:10]} + local changes {revision.fingerprint[:10]}"
         names.append(str(revision))
     assert len(set(names)) == 2
-    git(work_tree, "commit", "-qam", "mended")
+    git(work_tree, "commit", "-qam", "fixed")
     committed = sync(environment)
     assert committed.pk == revision.pk and str(committed) == git(work_tree, "rev-parse", "HEAD")[:10]
 

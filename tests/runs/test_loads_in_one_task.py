@@ -94,7 +94,7 @@ def test_a_table_of_one_task_counts_as_made_by_its_flow(flow, shop):
     assert list(shared_models().groups.items()) == [((flow.pk, other.pk), ["shop_raw.orders"])]
 
 
-def test_tables_that_an_earlier_step_loads_are_left_out_of_the_one_task(engine, flow, shop):
+def test_tables_that_an_earlier_node_loads_are_left_out_of_the_one_task(engine, flow, shop):
     connection = connect(flow, shop)
     save_node(Node(flow=flow, name="Orders", kind="connection", connection=connection, streams=["orders"]))
     one_task(flow, connection)

@@ -222,7 +222,7 @@ def test_a_hostile_log_opens_on_every_page_that_shows_it(settings, tmp_path):
     ada = Person("ada", "everything")
     log = f"/runs/{run.pk}/tasks/{task.pk}/log/1/"
     for address in (
-        *(log, f"{log}?q=needle", f"{log}tail/?from=0&line=1", f"/runs/{run.pk}/trial/"),
+        *(log, f"{log}?q=needle", f"{log}tail/?from=0&line=1", f"/runs/{run.pk}/script-test/"),
         *(f"/runs/{run.pk}/tasks/{task.pk}/", f"/runs/{run.pk}/?task={task.pk}"),
     ):
         answer = ada.client.get(address, follow=True)

@@ -91,7 +91,7 @@ def ids(*numbers: int) -> list[str]:
 AGAIN = [{}, {"keys": ["model.small.by_day"], "mode": "here"}, {"revision": "newest"}]
 
 
-@pytest.mark.parametrize("options", AGAIN, ids=["from the failure", "from the model", "on mended code"])
+@pytest.mark.parametrize("options", AGAIN, ids=["from the failure", "from the model", "on fixed code"])
 def test_a_rerun_builds_the_batch_that_failed_and_no_other(engine, flag, options):
     run = run_to_end(make_flow(project(flag)))
     assert states(run) == {"events": "succeeded", "by_day": "failed"}

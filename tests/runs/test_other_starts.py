@@ -163,8 +163,8 @@ def test_a_document_from_before_these_settings_is_read_as_without_them(pair):
 
 def test_the_end_of_a_run_rings_for_the_flows_after_it(pair, monkeypatch, django_capture_on_commit_callbacks):
     load, _ = pair
-    rung = []
-    monkeypatch.setattr(dispatch, "_send", lambda job, arguments: rung.append((job, arguments)))
+    dispatched = []
+    monkeypatch.setattr(dispatch, "_send", lambda job, arguments: dispatched.append((job, arguments)))
     run = start_run(load, trigger=Trigger.MANUAL, actor="ann")
     move_run(run.pk, RunState.QUEUED, RunState.RUNNING, actor="test", reason="")
     task = run.task_runs.create(
@@ -172,7 +172,7 @@ def test_the_end_of_a_run_rings_for_the_flows_after_it(pair, monkeypatch, django
     )
     with django_capture_on_commit_callbacks(execute=True):
         assert settle(run.pk)
-    assert ("follow", [run.pk]) in rung and task.pk
+    assert ("follow", [run.pk]) in dispatched and task.pk
 
 
 @pytest.mark.django_db(transaction=True)

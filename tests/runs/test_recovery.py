@@ -26,16 +26,16 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def rung(monkeypatch, django_capture_on_commit_callbacks):
-    """Says what is rung by a call, when what it wrote is committed."""
-    rings = []
-    monkeypatch.setattr(dispatch, "_send", lambda job, arguments: rings.append((job, *arguments)))
+def dispatched(monkeypatch, django_capture_on_commit_callbacks):
+    """Says what is dispatched by a call, when what it wrote is committed."""
+    messages = []
+    monkeypatch.setattr(dispatch, "_send", lambda job, arguments: messages.append((job, *arguments)))
 
     def by(call, *arguments, **options):
-        rings.clear()
+        messages.clear()
         with django_capture_on_commit_callbacks(execute=True):
             call(*arguments, **options)
-        return list(rings)
+        return list(messages)
 
     return by
 
@@ -62,20 +62,20 @@ def in_a_lane(run, **fields):
     return lane
 
 
-def test_a_task_whose_worker_died_is_rung_for_when_the_loss_is_noticed(rung):
+def test_a_task_whose_worker_died_is_dispatched_when_the_loss_is_noticed(dispatched):
     run = open_graph({"a": ()})
     row = run.task_runs.get(pk=started(run).task_run_id)
     expire(row)
-    assert rung(recovery.reap) == [("execute_task_run", row.pk)]
+    assert dispatched(recovery.reap) == [("execute_task_run", row.pk)]
 
 
-def test_a_lane_whose_worker_died_is_rung_for_also_when_nothing_of_it_was_running(rung):
+def test_a_lane_whose_worker_died_is_dispatched_also_when_nothing_of_it_was_running(dispatched):
     run = open_graph({"a": (), "b": ()})
     lane = in_a_lane(run, owner="gone", fence=1, lease_until=ago(1))
-    assert rung(recovery.reap) == [("drive_lane", lane.pk)]
+    assert dispatched(recovery.reap) == [("drive_lane", lane.pk)]
 
 
-def test_what_one_worker_held_is_taken_back_together_though_its_leases_end_at_different_moments(rung):
+def test_what_one_worker_held_is_taken_back_together_though_its_leases_end_at_different_moments(dispatched):
     """A beat renews a task a few milliseconds before its lane and its slot."""
     run = open_graph({"a": ()})
     held = started(run)
@@ -92,29 +92,29 @@ def test_what_one_worker_held_is_taken_back_together_though_its_leases_end_at_di
     assert others.task_runs.get().state == "running"
 
 
-def test_who_waits_for_the_slot_of_a_dead_worker_is_rung_for(rung):
+def test_who_waits_for_the_slot_of_a_dead_worker_is_rung_for(dispatched):
     run = open_graph({"waits": ()})
     run.task_runs.update(pool="api")
     other = open_graph({"a": ()})
     lane = in_a_lane(other, pool="api", waits_for_pool=True)
     PoolSlot.objects.create(pool="api", slot=0, holder="task:1:x", owner="gone", lease_until=ago(1))
-    assert rung(recovery.reap) == [("execute_task_run", run.task_runs.get().pk), ("drive_lane", lane.pk)]
+    assert dispatched(recovery.reap) == [("execute_task_run", run.task_runs.get().pk), ("drive_lane", lane.pk)]
 
 
-def test_more_slots_are_offered_to_who_waits_for_them(rung):
+def test_more_slots_are_offered_to_who_waits_for_them(dispatched):
     Pool.objects.create(name="api", slots=1)
     run = open_graph(dict.fromkeys("abc", ()))
     run.task_runs.update(pool="api")
-    assert len(rung(pools.set_slots, "api", 3)) == 2
-    assert rung(pools.set_slots, "api", 3) == []
+    assert len(dispatched(pools.set_slots, "api", 3)) == 2
+    assert dispatched(pools.set_slots, "api", 3) == []
 
 
-def test_a_ring_for_something_cancelled_meanwhile_is_handed_to_the_next_in_line(rung):
+def test_a_message_for_something_cancelled_meanwhile_is_handed_to_the_next_in_line(dispatched):
     run = open_graph({"a": (), "b": ()})
     run.task_runs.update(pool="api")
     first, second = run.task_runs.order_by("pk")
     TaskRun.objects.filter(pk=first.pk).update(state="cancelled", ended_at=Now())
-    assert rung(execute_task_run, first.pk) == [("execute_task_run", second.pk)]
+    assert dispatched(execute_task_run, first.pk) == [("execute_task_run", second.pk)]
 
 
 def test_of_two_pools_both_are_taken_or_none():
@@ -125,47 +125,49 @@ def test_of_two_pools_both_are_taken_or_none():
     assert pools.acquire_all(["api", "warehouse"], "task:2:x", "w2")
 
 
-def test_a_slot_is_offered_to_who_can_use_it_and_not_to_who_waits_for_another_pool_too(rung):
+def test_a_slot_is_offered_to_who_can_use_it_and_not_to_who_waits_for_another_pool_too(dispatched):
     run = open_graph({"a": (), "b": ()})
     first, second = run.task_runs.order_by("pk")
     run.task_runs.update(pool="api")
     TaskRun.objects.filter(pk=first.pk).update(warehouse_pool="file")
     assert pools.acquire("file", "lane:1:1", "w1")
-    assert rung(pools.wake_next, "api") == [("execute_task_run", second.pk)]
+    assert dispatched(pools.wake_next, "api") == [("execute_task_run", second.pk)]
     pools.give_back("file", "lane:1:1", "w1")
-    assert rung(pools.wake_next, "file") == [("execute_task_run", first.pk)]
+    assert dispatched(pools.wake_next, "file") == [("execute_task_run", first.pk)]
 
 
-def test_a_lane_whose_slot_was_freed_while_it_was_turned_away_is_rung_for_again(rung, monkeypatch):
-    """A lane that somebody holds is not rung for, and this one is held until its driver has left."""
+def test_a_lane_whose_slot_was_freed_while_it_was_turned_away_is_dispatched_again(dispatched, monkeypatch):
+    """A lane that somebody holds is not dispatched for, and this one is held until its driver has left."""
     lane = in_a_lane(open_graph({"a": ()}), pool="file")
     monkeypatch.setattr(pools, "acquire", lambda *args: False)
-    assert rung(lanes.drive, lane.pk) == [("drive_lane", lane.pk)]
+    assert dispatched(lanes.drive, lane.pk) == [("drive_lane", lane.pk)]
     PoolSlot.objects.create(pool="file", slot=0, holder="lane:1:1", owner="w1", lease_until=after(60))
-    assert rung(lanes.drive, lane.pk) == []
+    assert dispatched(lanes.drive, lane.pk) == []
 
 
-def test_a_second_loss_is_tried_again_after_its_pause_by_whoever_looks(rung, settings):
+def test_a_second_loss_is_tried_again_after_its_pause_by_whoever_looks(dispatched, settings):
     settings.INFRA_BACKOFF_S = 30
     run = open_graph({"a": ()})
     row = run.task_runs.get()
-    assert rung(mark_lost, row.pk, started(run).fence, actor="reaper", reason="gone") == [("execute_task_run", row.pk)]
-    assert rung(mark_lost, row.pk, started(run).fence, actor="reaper", reason="gone") == []
+    assert dispatched(mark_lost, row.pk, started(run).fence, actor="reaper", reason="gone") == [
+        ("execute_task_run", row.pk)
+    ]
+    assert dispatched(mark_lost, row.pk, started(run).fence, actor="reaper", reason="gone") == []
     assert 25 < next_due() <= 30
-    assert rung(queue_due) == []
+    assert dispatched(queue_due) == []
     TaskRun.objects.filter(pk=row.pk).update(not_before=ago(0), dispatched_at=ago(30))
-    assert rung(queue_due) == [("execute_task_run", row.pk)]
-    assert rung(queue_due) == []  # once is enough
+    assert dispatched(queue_due) == [("execute_task_run", row.pk)]
+    assert dispatched(queue_due) == []  # once is enough
     assert drain(run).state == "succeeded"
 
 
-def test_a_script_that_meets_more_deployments_than_there_are_tries_goes_on(rung, settings):
+def test_a_script_that_meets_more_deployments_than_there_are_tries_goes_on(dispatched, settings):
     settings.INFRA_ATTEMPTS = 3
     run = open_graph({"a": (), "b": ("a",)})
     row = run.task_runs.get(identifier="a")
     for _ in range(5):
         held = started(run)
-        assert rung(hand_over, row.pk, held.fence, actor="w1", reason="its worker is stopping") == [
+        assert dispatched(hand_over, row.pk, held.fence, actor="w1", reason="its worker is stopping") == [
             ("execute_task_run", row.pk)
         ]
     row.refresh_from_db()
@@ -186,18 +188,18 @@ def test_a_run_that_is_being_cancelled_takes_the_stop_of_its_worker_as_the_end()
     assert (run.task_runs.get().state, run.state) == ("cancelled", "cancelled")
 
 
-def test_a_worker_that_stops_gives_messages_to_the_others(rung, settings, stopping_worker, monkeypatch):
+def test_a_worker_that_stops_gives_messages_to_the_others(dispatched, settings, stopping_worker, monkeypatch):
     settings.EMBEDDED = False
     monkeypatch.setattr(dispatch, "PASS_ON_S", 0)
     run = open_graph({"a": (), "b": ()})
     pk = run.task_runs.first().pk
-    assert rung(jobs.execute_task_run, pk) == [("execute_task_run", pk)]
-    assert rung(jobs.plan_run, run.pk) == [("plan_run", run.pk)]
+    assert dispatched(jobs.execute_task_run, pk) == [("execute_task_run", pk)]
+    assert dispatched(jobs.plan_run, run.pk) == [("plan_run", run.pk)]
     lane = in_a_lane(run)
-    assert rung(lanes.drive, lane.pk) == [("drive_lane", lane.pk)]
+    assert dispatched(lanes.drive, lane.pk) == [("drive_lane", lane.pk)]
 
 
-def test_what_the_broker_did_not_take_is_rung_for_in_the_next_round(monkeypatch, settings):
+def test_what_the_broker_did_not_take_is_dispatched_in_the_next_round(monkeypatch, settings):
     settings.EMBEDDED = False
     run = open_graph({"a": ()})
     TaskRun.objects.update(dispatched_at=Now())
@@ -210,7 +212,7 @@ def test_what_the_broker_did_not_take_is_rung_for_in_the_next_round(monkeypatch,
     assert run.task_runs.get().dispatched_at is None
 
 
-def test_a_loss_makes_the_sweeper_ring_for_what_the_lost_worker_had_fetched(rung, settings):
+def test_a_loss_makes_the_sweeper_dispatch_what_the_lost_worker_had_fetched(dispatched, settings):
     """Its messages are gone with it; other workers are busy, so the sweeper would otherwise wait for a minute."""
     busy = open_graph({"b": ()})
     lost = open_graph({"a": (), "fetched": ()})
@@ -218,10 +220,10 @@ def test_a_loss_makes_the_sweeper_ring_for_what_the_lost_worker_had_fetched(rung
     fetched = lost.task_runs.get(identifier="fetched")
     TaskRun.objects.filter(pk=fetched.pk).update(dispatched_at=ago(settings.SWEEP_S + 1))
     claim(busy.task_runs.get().pk, "w2")
-    assert ("execute_task_run", fetched.pk) not in rung(rounds.sweep)
+    assert ("execute_task_run", fetched.pk) not in dispatched(rounds.sweep)
     expire(row)
     rounds.Heartbeat.objects.filter(pk="sweep").update(at=ago(60))
-    assert ("execute_task_run", fetched.pk) in rung(rounds.sweep)
+    assert ("execute_task_run", fetched.pk) in dispatched(rounds.sweep)
 
 
 def test_an_alarm_wakes_at_the_earliest_time_that_was_set():
@@ -247,7 +249,7 @@ def test_an_engine_that_starts_again_rings_at_once_for_what_the_last_one_had_fet
     with monkeypatch.context() as away:
         away.setattr(dispatch, "_send", lambda job, arguments: None)
         recovery.release(run.pk)
-    # Other attempts begin all the time: a ring is not taken for lost before a minute is over.
+    # Other attempts begin all the time: a message is not taken for lost before a minute is over.
     busy = open_graph({"d": ()})
     finish(claim(busy.task_runs.get().pk, "w1"), AttemptOutcome("succeeded"))
     engine = Engine()

@@ -17,7 +17,7 @@ from runs.logs.store import LogWriter
 from runs.models import Lane, Pool, PoolSlot, Run, TaskRun, Trigger
 from runs.operations.invariants import check
 from runs.pages.run_detail.comparing import Line, compare, sql_difference
-from runs.pages.run_detail.picture import picture_of, step_state
+from runs.pages.run_detail.graph_data import graph_data, node_state
 from runs.pages.run_detail.summary import family_of, summary_of
 from runs.pages.run_detail.timeline import timeline_of
 from runs.planning.rerun_decisions import Decision, Scope, decisions
@@ -96,7 +96,15 @@ def test_every_part_of_the_page_answers_for_every_kind_of_run():
     for run in [*runs, broken]:
         task = run.task_runs.first()
         parts = ["", "?tab=graph", "?tab=timeline", "?tab=log", "?state=failed", "?q=zzz", "?sort=took", "?page=99"]
-        parts += ["?task=", "?task=999", "?tab=graph&step=x", "?tab=graph&near=1", "graph/", "graph/?steps=1", "rerun/"]
+        parts += [
+            "?task=",
+            "?task=999",
+            r"?tab=graph\&node=x",
+            "?tab=graph&near=1",
+            "graph/",
+            "graph/?nodes=1",
+            "rerun/",
+        ]
         parts += [f"?task={task.pk}", f"graph/?near={task.pk}", f"compare/{runs[0].pk}/"] if task else []
         for part in parts:
             page = person.open(f"/runs/{run.pk}/{part}")
@@ -160,7 +168,7 @@ def test_a_poll_brings_the_rows_that_moved_and_the_head():
 
 
 @pytest.mark.django_db
-def test_a_viewer_sees_no_button_and_without_leave_no_log():
+def test_a_viewer_sees_no_button_and_without_permission_no_log():
     run = ran({"b": {"end": "fail"}})
     viewer = ann("runs.view_run")
     page = viewer.open(f"/runs/{run.pk}/")
@@ -173,10 +181,10 @@ def test_a_viewer_sees_no_button_and_without_leave_no_log():
 @pytest.mark.django_db
 def test_the_graph_is_the_run_as_it_was_planned_and_gates_are_drawn_through():
     run = open_graph({"a": (), "g": ("a",), "b": ("g",)}, kinds={"g": "gate"})
-    made = picture_of(run)
+    made = graph_data(run)
     ids = {node["name"]: node["id"] for node in made["nodes"]}
     assert set(ids) == {"a", "b"} and made["edges"] == [(ids["a"], ids["b"])]
-    near = picture_of(ran(), near=None, step=None)
+    near = graph_data(ran(), near=None, node=None)
     assert len(near["nodes"]) == 4 and len(near["edges"]) == 4
 
 
@@ -188,8 +196,8 @@ def test_a_task_of_a_large_run_is_found_by_name_and_shown_with_what_is_around_it
     person = ann()
     run.task_runs.filter(identifier="m03").update(state="failed", ended_at=timezone.now())
     assert "task-panel" in person.open(f"/runs/{run.pk}/").html
-    steps = person.open(f"/runs/{run.pk}/?tab=graph").html
-    assert "steps=1" in steps and 'id="task-panel"' not in steps  # they have the room
+    nodes = person.open(f"/runs/{run.pk}/?tab=graph").html
+    assert "nodes=1" in nodes and 'id="task-panel"' not in nodes  # they have the room
     assert 'id="task-panel"' in person.open(f"/runs/{run.pk}/?tab=graph&all=").html
     page = person.open(f"/runs/{run.pk}/?tab=graph&find=m40")
     assert f"near={ids['m40']}&amp;distance=2" in page.html and "Further" in page.html
@@ -206,7 +214,7 @@ def test_a_task_of_a_large_run_is_found_by_name_and_shown_with_what_is_around_it
         len(drawn(f"near={ids['m40']}&distance=5")[0]) == 11 and len(drawn(f"near={ids['m40']}&distance=999")[0]) == 17
     )
     assert drawn(f"chosen={ids['m03']}")[1] == {"m03"}
-    around = picture_of(run, near=ids["m40"], distance=3)["nodes"][0]
+    around = graph_data(run, near=ids["m40"], distance=3)["nodes"][0]
     assert around["url"] == f"/runs/{run.pk}/?tab=graph&task={around['id']}&near={ids['m40']}&distance=3"
 
 
@@ -308,17 +316,17 @@ def test_a_model_whose_tests_warned_is_marked_in_the_list():
 
 
 @pytest.mark.django_db
-def test_steps_are_one_card_each_in_their_most_telling_state():
+def test_nodes_are_one_card_each_in_their_most_telling_state():
     run = ran({"d": {"end": "fail"}})
     run.task_runs.filter(identifier__in=["a", "b"]).update(node_name="Staging")
     run.task_runs.filter(identifier__in=["c", "d"]).update(node_name="Marts")
-    made = picture_of(run, steps=True)
+    made = graph_data(run, nodes=True)
     assert [(node["name"], node["state"]) for node in made["nodes"]] == [
         ("Staging (2)", "succeeded"),
         ("Marts (2)", "failed"),
     ]
     assert ("Staging", "Marts") in made["edges"]
-    assert step_state(Counter(running=1, succeeded=9)) == "running" and step_state(Counter()) == "pending"
+    assert node_state(Counter(running=1, succeeded=9)) == "running" and node_state(Counter()) == "pending"
 
 
 @pytest.mark.django_db

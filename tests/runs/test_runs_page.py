@@ -270,15 +270,15 @@ def test_nothing_starts_on_code_whose_plan_nobody_has_seen():
 
 def test_what_was_mended_meanwhile_is_named_and_not_repeated_unless_somebody_insists():
     ada = member("operator")
-    mended, broken = ran("Orders", FAIL), ran("Customers", FAIL)
+    fixed, broken = ran("Orders", FAIL), ran("Customers", FAIL)
     by = ran("Orders")
-    shown = plan(ada, [mended, broken])
+    shown = plan(ada, [fixed, broken])
     assert f"has succeeded since, in run #{by.pk}" in shown.html and ticked(shown) == {broken.pk}
-    assert f"#{by.pk}" in ada.open(f"/runs/{mended.pk}/rerun/").html
-    said = bulk(ada, [mended], "rerun", start="1")[0]
-    assert "1 run left out: mended meanwhile" in said and not Run.objects.filter(retry_of=mended).exists()
-    bulk(ada, [mended], "rerun", start="1", known=str(mended.pk))
-    assert Run.objects.filter(retry_of=mended).exists()
+    assert f"#{by.pk}" in ada.open(f"/runs/{fixed.pk}/rerun/").html
+    said = bulk(ada, [fixed], "rerun", start="1")[0]
+    assert "1 run left out: fixed meanwhile" in said and not Run.objects.filter(retry_of=fixed).exists()
+    bulk(ada, [fixed], "rerun", start="1", known=str(fixed.pk))
+    assert Run.objects.filter(retry_of=fixed).exists()
 
 
 def test_what_succeeded_for_other_parameters_or_failed_again_mends_nothing():
@@ -286,7 +286,7 @@ def test_what_succeeded_for_other_parameters_or_failed_again_mends_nothing():
     graph = {"a": (), "b": ()}
     first = ran("Orders", FAIL | {"b": {"end": "fail"}}, graph=graph)
     ran("Orders", graph=graph, parameters={"day": "2026-01-31"})
-    ran("Orders", FAIL, graph=graph)  # b is mended, a is not
+    ran("Orders", FAIL, graph=graph)  # b is fixed, a is not
     assert ticked(plan(ada, [first])) == {first.pk}
     again = ran("Orders", graph={"a": ()})
     assert ticked(plan(ada, [first])) == set()
@@ -337,16 +337,16 @@ def test_a_whole_filter_asks_first_and_takes_what_was_there_then():
 
 def test_a_whole_filter_repeats_only_what_nobody_mended():
     ada = member("operator")
-    mended, broken = ran("Orders", FAIL), ran("Customers", FAIL)
+    fixed, broken = ran("Orders", FAIL), ran("Customers", FAIL)
     again = ran("Orders")
-    Run.objects.filter(pk=again.pk).update(retry_of=mended)
+    Run.objects.filter(pk=again.pk).update(retry_of=fixed)
     sent = {"action": "rerun", "scope": "filter", "filter": "", "key": "k", "upto": str(again.pk)}
     shown = Page(send(ada, sent))
-    assert ticked(shown) == {broken.pk} and f"#{mended.pk}" not in shown.html
+    assert ticked(shown) == {broken.pk} and f"#{fixed.pk}" not in shown.html
     for _ in range(2):
         answer = send(ada, {"action": "rerun", "filter": "", "key": "k", "run": [broken.pk], "start": "1"})
         assert "1 run is repeated from failure." in ada.open(answer["Location"]).messages[0]
-    assert Run.objects.filter(retry_of=broken).count() == 1 and Run.objects.filter(retry_of=mended).count() == 1
+    assert Run.objects.filter(retry_of=broken).count() == 1 and Run.objects.filter(retry_of=fixed).count() == 1
 
 
 def test_nothing_chosen_and_nonsense_change_nothing():

@@ -169,7 +169,7 @@ def test_a_script_reaches_nothing_of_dex_and_of_the_machine(engine, script_flow,
     assert found["mount"] != "mounted" and found["environ"] == "nothing of dex"
     assert set(json.loads(found["home"].replace("'", '"'))) <= {
         "dbt",
-        "environments",
+        "virtualenvs",
         "work",
     }  # ways to what it may see
     assert int(found["processes"]) <= 4
@@ -241,7 +241,7 @@ def test_requirements_are_there_and_their_environment_is_used_again(engine, scri
     first = run_to_end(flow)
     assert first.state == RunState.SUCCEEDED and "six 1.17.0" in log_of(first)
     second = run_to_end(flow)
-    assert "building an environment" in log_of(first) and "building" not in log_of(second)
+    assert "building a virtual environment" in log_of(first) and "building" not in log_of(second)
 
 
 def test_a_requirement_that_is_not_there_is_said_in_the_resolvers_words(engine, script_flow):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.infra import process
-from nodes.models import Link, Node, ScriptEnvironment
+from nodes.models import Link, Node, Virtualenv
 from nodes.services import save_node
 from runs.alerts.events import note_runs
 from runs.clock import ago
@@ -326,7 +326,7 @@ def test_the_exit_decides_not_the_end_of_the_output(engine, script_flow):
     assert run.state == RunState.SUCCEEDED
 
 
-def test_a_script_is_tried_again_as_its_step_says(engine, script_flow):
+def test_a_script_is_tried_again_as_its_node_says(engine, script_flow):
     flow = script_flow("seven", retries=1, retry_delay=0)
     run = run_to_end(flow)
     tries = Attempt.objects.filter(task_run__run=run)
@@ -391,17 +391,19 @@ def test_a_package_is_tried_outside_of_its_flow_with_parameters_that_nobody_save
     }
     ada.client.enforce_csrf_checks = False
     ada.client.handler.enforce_csrf_checks = False
-    answer = ada.client.post(f"/flows/{flow.pk}/try/", typed, headers={"HX-Request": "true"})
+    answer = ada.client.post(f"/flows/{flow.pk}/script-test/", typed, headers={"HX-Request": "true"})
     run = Run.objects.get(trigger="test")
-    assert answer.status_code == 200 and f"/runs/{run.pk}/trial/" in answer.content.decode()
+    assert answer.status_code == 200 and f"/runs/{run.pk}/script-test/" in answer.content.decode()
     run = finished(run)
-    said = ada.client.get(f"/runs/{run.pk}/trial/").content.decode()
+    said = ada.client.get(f"/runs/{run.pk}/script-test/").content.decode()
     assert run.state == RunState.SUCCEEDED and "typed" in said and "hx-trigger" not in said
     assert not flow.runs.exists() and flow.nodes.get().arguments == [{"key": "a", "value": "saved"}]
     assert ada.open(f"/runs/{run.pk}/").status == 200
     Channel.objects.create(name="team", kind="email", target="ada@example.org", events=["success", "failure"])
     assert note_runs([run.pk]) == 0  # who tries it watches it
-    answer = ada.client.post(f"/flows/{flow.pk}/try/", {**typed, "package": "gone"}, headers={"HX-Request": "true"})
+    answer = ada.client.post(
+        f"/flows/{flow.pk}/script-test/", {**typed, "package": "gone"}, headers={"HX-Request": "true"}
+    )
     assert "no script package gone" in answer.content.decode() and Run.objects.count() == 1
 
 
@@ -474,7 +476,7 @@ def shelf(settings, tmp_path):
 def asks_for_renewal(person, page, flow) -> int:
     """Press Renew as the browser does; the status of the answer."""
     typed = {"renew": "shopper", "csrfmiddlewaretoken": page.form("node-form").fields["csrfmiddlewaretoken"]}
-    return person.client.post(f"/flows/{flow.pk}/environment/", typed, headers={"HX-Request": "true"}).status_code
+    return person.client.post(f"/flows/{flow.pk}/virtualenv/", typed, headers={"HX-Request": "true"}).status_code
 
 
 def test_an_environment_is_renewed_by_a_worker_when_somebody_asks_and_its_lock_is_shown(engine, script_flow, shelf):
@@ -489,8 +491,8 @@ def test_an_environment_is_renewed_by_a_worker_when_somebody_asks_and_its_lock_i
         "shopkit==1.0" in page.html and "1 version that they do not pin is looked up again after 30 days" in page.html
     )
     assert asks_for_renewal(ann, page, flow) == 200
-    until(lambda: ScriptEnvironment.objects.filter(lock=["shopkit==1.1"]).exists(), 60)
-    part = ann.client.get(f"/flows/{flow.pk}/environment/?package=shopper").content.decode()
+    until(lambda: Virtualenv.objects.filter(lock=["shopkit==1.1"]).exists(), 60)
+    part = ann.client.get(f"/flows/{flow.pk}/virtualenv/?package=shopper").content.decode()
     assert "shopkit==1.1" in part and "hx-get" not in part
     assert "shopkit 1.1" in log_of(run_to_end(flow))
 
@@ -501,7 +503,7 @@ def test_an_environment_that_is_old_is_renewed_by_the_run_that_uses_it(engine, s
     publish(shelf, "shopkit", "1.1")
     settings.SCRIPT_RENEW_DAYS = 1e-6
     assert "shopkit 1.1" in log_of(run_to_end(flow))
-    assert ScriptEnvironment.objects.get().lock == ["shopkit==1.1"]
+    assert Virtualenv.objects.get().lock == ["shopkit==1.1"]
 
 
 def test_a_renewal_that_fails_is_told_on_the_page_and_the_script_goes_on(engine, script_flow, shelf):
@@ -511,7 +513,7 @@ def test_a_renewal_that_fails_is_told_on_the_page_and_the_script_goes_on(engine,
     ann = Person("ann", "everything")
     page = ann.open(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")
     assert asks_for_renewal(ann, page, flow) == 200
-    until(lambda: ScriptEnvironment.objects.exclude(problem="").exists(), 60)
+    until(lambda: Virtualenv.objects.exclude(problem="").exists(), 60)
     page = ann.open(f"/flows/{flow.pk}/nodes/{flow.nodes.get().pk}/")
     assert "It could not be renewed" in page.html and "shopkit was not found" in page.html
     assert "shopkit==1.0" in page.html

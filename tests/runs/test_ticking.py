@@ -218,7 +218,7 @@ def test_the_page_of_due_times_says_what_became_of_each():
     assert f"/runs/{Run.objects.get().pk}/" in page.links
 
 
-def bells():
+def beat_tasks():
     rows = PeriodicTask.objects.filter(name__startswith="flow:").select_related("crontab")
     return [(row.name, row.args, str(row.crontab.timezone), row.enabled) for row in rows]
 
@@ -236,46 +236,48 @@ def test_rows_that_two_processes_made_at_once_stop_neither_workers_nor_editors()
     other = sample_flow("Nightly too")
     other.cron = "0 2 * * *"
     save_flow(other)
-    assert [row.task for row in PeriodicTask.objects.filter(name="dex:sweep")] == ["dex.sweep"] and len(bells()) == 2
+    assert [row.task for row in PeriodicTask.objects.filter(name="dex:sweep")] == ["dex.sweep"] and len(
+        beat_tasks()
+    ) == 2
 
 
 def test_a_worker_that_begins_while_the_database_is_away_has_beat_ring_as_soon_as_it_is_back(settings, monkeypatch):
     settings.SWEEP_S = 0.01
     answers = iter([OperationalError("the server closed the connection")])
-    rung = threading.Event()
+    dispatched = threading.Event()
 
     def ensure():
         for error in answers:
             raise error
-        rung.set()
+        dispatched.set()
 
     monkeypatch.setattr(beat, "ensure_sweeper", ensure)
     for name in ("rounds.sweep", "heartbeats.worker_lives", "heartbeats.worker_left", "close_old_connections"):
         monkeypatch.setattr(f"runs.operations.maintenance.{name}", lambda *_: None)
     thread = Housekeeping()
     thread.start()
-    assert rung.wait(patience(10))
+    assert dispatched.wait(patience(10))
     thread.stop()
     thread.join(10)
 
 
 def test_beat_has_one_bell_a_flow_and_it_follows_the_schedule():
     flow = sample_flow("Nightly")
-    assert bells() == []
+    assert beat_tasks() == []
     flow.cron, flow.time_zone = "0 2 * * *", "Europe/Berlin"
     save_flow(flow)
-    assert bells() == [(f"flow:{flow.pk}", f"[{flow.pk}]", "Europe/Berlin", True)]
+    assert beat_tasks() == [(f"flow:{flow.pk}", f"[{flow.pk}]", "Europe/Berlin", True)]
     pause_flow(flow, True)
-    assert bells()[0][3] is False
+    assert beat_tasks()[0][3] is False
     flow.refresh_from_db()
     flow.cron = "0 2 L * *"  # beat does not know it; the sweeper does
     save_flow(flow)
-    assert bells() == []
+    assert beat_tasks() == []
     flow.cron, flow.paused = "0 3 * * mon-fri", False
     save_flow(flow)
-    assert len(bells()) == 1
+    assert len(beat_tasks()) == 1
     delete_flow(flow)
-    assert bells() == []
+    assert beat_tasks() == []
 
 
 def test_the_bell_rings_for_what_is_due_and_only_for_that():

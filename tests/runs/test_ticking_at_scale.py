@@ -13,7 +13,7 @@ from django.db import connections
 from django.test import Client
 
 from flows.models import Flow, Tick
-from flows.scheduling.cron import due_slots
+from flows.scheduling.cron import due_times_between
 from runs.models import Run
 from runs.scheduling.ticking import tick, tick_all
 from tests.pages import Person, sample_flow
@@ -71,14 +71,14 @@ def test_four_schedulers_at_once_start_one_run_a_due_time():
     assert Run.objects.values("tick").distinct().count() == due
 
 
-def model(slots, now, missed):
+def model(due_times, now, missed):
     """What the policy promises, in the plainest words: the due times at which a run is wanted."""
-    fresh = [slot for slot in slots if now - slot <= GRACE]
+    fresh = [due_time for due_time in due_times if now - due_time <= GRACE]
     if missed == "latest":
-        return slots[-1:]
+        return due_times[-1:]
     if missed == "skip":
         return fresh[-1:]
-    return [slot for slot in slots if slot in slots[-24:] or slot in fresh]
+    return [due_time for due_time in due_times if due_time in due_times[-24:] or due_time in fresh]
 
 
 @pytest.mark.django_db
@@ -99,10 +99,10 @@ def test_after_every_outage_100_flows_have_what_the_policy_promises(missed, outa
         pass
     wrong = []
     for flow in flows:
-        slots, _ = due_slots(flow.cron, "UTC", flow.decided_until, now, 10**6)
-        wanted = [] if missed == "paused" else model(slots, now, missed)
+        due_times, _ = due_times_between(flow.cron, "UTC", flow.decided_until, now, 10**6)
+        wanted = [] if missed == "paused" else model(due_times, now, missed)
         ticks = dict(flow.ticks.values_list("due_at", "outcome"))
-        if sorted(ticks) != slots or [at for at in sorted(ticks) if ticks[at] == "run"] != wanted:
+        if sorted(ticks) != due_times or [at for at in sorted(ticks) if ticks[at] == "run"] != wanted:
             wrong.append(flow.name)
     assert wrong == []
     assert Run.objects.count() == Tick.objects.filter(outcome="run").count()

@@ -78,9 +78,9 @@ def test_a_start_that_is_planned_keeps_its_values(ada):
     assert "withdraw that start first" in page.html
 
 
-def test_the_admin_and_an_import_refuse_it_as_well(ada):
+def test_the_settings_and_an_import_refuse_it_as_well(ada):
     flow = sample_flow("Daily", cron="0 2 * * *")
-    page = ada.fill(f"/admin/flows/flow/{flow.pk}/change/", parameters=DAY)
+    page = save(ada, flow, parameters=DAY)
     assert SAID in " ".join(page.errors("parameters"))
     document = document_of(flow)
     document["parameters"] = DECLARED

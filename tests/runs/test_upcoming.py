@@ -36,7 +36,7 @@ def test_pages_api_and_alerts_agree_on_the_next_start(spread):
     for page in ("/", "/flows/", f"/flows/{spread.pk}/due/"):
         assert shown in ada.open(page).html, page
     request = RequestFactory().get("/")
-    assert whole_flow(request, spread, None)["next_starts"][0] == instant(start)
+    assert whole_flow(request.build_absolute_uri, spread, None)["next_starts"][0] == instant(start)
     _, told = of_late(spread, timezone.now() - timedelta(hours=1), "")
     assert told["next_start"] == instant(start)
 

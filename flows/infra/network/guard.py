@@ -36,10 +36,10 @@ class Guard:
             if not host or any(ord(letter) <= 32 for letter in host):
                 raise HostNotFound("The host's name is empty or holds a blank.")
             try:
-                found = self._lookup(host, None, type=socket.SOCK_STREAM)
+                infos = self._lookup(host, None, type=socket.SOCK_STREAM)
             except (OSError, UnicodeError) as error:
                 raise HostNotFound(f"The host {host} is not found.") from error
-            self._known[host] = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+            self._known[host] = list(dict.fromkeys(str(entry[4][0]) for entry in infos))
         for ip in self._known[host]:
             self._check(host, ip)
         return self._known[host]
@@ -68,10 +68,10 @@ class Guard:
         return address
 
     def _of_family(self, host: str, family: int) -> str:
-        wanted = [ip for ip in self.addresses(host) if (":" in ip) == (family == socket.AF_INET6)]
-        if not wanted:
+        ips = [ip for ip in self.addresses(host) if (":" in ip) == (family == socket.AF_INET6)]
+        if not ips:
             raise HostNotFound(f"The host {host} has no address of this kind.")
-        return wanted[0]
+        return ips[0]
 
     def install(self) -> None:
         """Hold every socket that Python makes in this process to the policy, from now on and for good."""
@@ -84,13 +84,13 @@ class Guard:
             if host is None or flags & socket.AI_PASSIVE:
                 return real_lookup(host, port, family, type, proto, flags)
             name = host.decode() if isinstance(host, bytes) else str(host)
-            found: list[Any] = []
+            infos: list[Any] = []
             for ip in self.addresses(name):
                 if family in (0, socket.AF_INET6 if ":" in ip else socket.AF_INET):
-                    found += real_lookup(ip, port, 0, type, proto, socket.AI_NUMERICHOST)
-            if not found:
+                    infos += real_lookup(ip, port, 0, type, proto, socket.AI_NUMERICHOST)
+            if not infos:
                 raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-            return found
+            return infos
 
         def connect(self_: socket.socket, address: Any) -> None:
             real_connect(self_, self.check_address(address, self_.family))

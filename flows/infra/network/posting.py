@@ -57,7 +57,7 @@ def post(url: str, data: bytes, headers: dict[str, str], *, policy: Policy, dead
             session.post(url, data, headers=headers, allow_redirects=False, stream=True) as answer,
         ):
             redirect = 300 <= answer.status_code < 400
-            said = b"" if redirect else answer.raw.read1(_READ)
+            body = b"" if redirect else answer.raw.read1(_READ)
     except AddressError:
         raise
     except (OSError, requests.RequestException, HTTPError, http.client.HTTPException) as error:
@@ -66,7 +66,7 @@ def post(url: str, data: bytes, headers: dict[str, str], *, policy: Policy, dead
         raise PostError(
             f"answered {answer.status_code}, a redirect, which is not followed: type the address it leads to"
         )
-    words = " ".join(said.decode(errors="replace").split())
+    words = " ".join(body.decode(errors="replace").split())
     if not 200 <= answer.status_code < 300:
         raise PostError(f"answered {answer.status_code} {answer.reason}{': ' + words[:200] if words else ''}")
     return words

@@ -20,7 +20,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
         """Run the command."""
-        made = rotate(dry_run=dry_run)
-        self.stdout.write(json.dumps({"dry_run": dry_run, **made}))
-        if made["unreadable"]:
-            raise CommandError(f"{made['unreadable']} secrets cannot be read with any key of the file; type them anew.")
+        counts = rotate(dry_run=dry_run)
+        self.stdout.write(json.dumps({"dry_run": dry_run, **counts}))
+        if counts["unreadable"]:
+            raise CommandError(
+                f"{counts['unreadable']} secrets cannot be read with any key of the file; type them anew."
+            )

@@ -75,8 +75,8 @@ def said(done: Finished, access: Access, home: Path, timeout: float) -> str:
         if sign.search(text):
             return words
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1] if lines else "")
-    return f"Git said: {printable(told)[:300]}" if told else f"Git ended with exit code {done.exit_code}."
+    error = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1] if lines else "")
+    return f"Git said: {printable(error)[:300]}" if error else f"Git ended with exit code {done.exit_code}."
 
 
 LONGEST_SAID = 64 * 1024  # bytes of what Git and the host said; the end of it tells

@@ -56,9 +56,9 @@ def _listed(program: str, root: str, sha: str, below: str, home: str) -> dict[st
         raise _UnknownError from error
     if not done.ok or len(done.output) >= MOST_LISTED:
         raise _UnknownError
-    found = {}
+    files = {}
     for entry in done.output.split(b"\0"):
         meta, _, raw = entry.partition(b"\t")
         if meta.startswith(b"100"):
-            found[raw.decode("utf-8", "surrogateescape")] = meta.split()[2].decode()
-    return found
+            files[raw.decode("utf-8", "surrogateescape")] = meta.split()[2].decode()
+    return files

@@ -96,8 +96,8 @@ class Repository:
         """What a commit is called. In: a full hash or a ref of this copy. Raises GitError."""
         if not _SHA.fullmatch(revision) and not revision.startswith("refs/dex/"):
             raise GitError("This is no commit.")
-        said = self._git("log", "-1", "--format=%H%x00%an%x00%aI%x00%s", "--end-of-options", revision, "--")
-        sha, author, at, subject = said.decode(errors="replace").rstrip("\n").split("\0", 3)
+        fields = self._git("log", "-1", "--format=%H%x00%an%x00%aI%x00%s", "--end-of-options", revision, "--")
+        sha, author, at, subject = fields.decode(errors="replace").rstrip("\n").split("\0", 3)
         return Commit(sha, printable(subject)[:200], printable(author)[:200], at)
 
     def checkout(self, sha: str) -> Checkout:

@@ -189,7 +189,7 @@ export class Board {
     if (versionBefore !== known) this.#forgetSteps();
     this.#future = [];
     if (versionBefore !== undefined && canvas.version === versionBefore + 1) {
-      this.#past.push({ before: versionBefore, after: canvas.version, said: "Changed the settings of a step" });
+      this.#past.push({ before: versionBefore, after: canvas.version, said: "Changed the settings of a node" });
     } else {
       this.#forgetSteps();
     }

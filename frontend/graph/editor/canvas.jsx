@@ -10,31 +10,31 @@ import { LinkLine } from "./link-line.jsx";
 import { Conflict, Refusal, Toast } from "./notices.jsx";
 import { SelectionBar } from "./selection-bar.jsx";
 import { Shortcuts } from "./shortcuts.jsx";
-import { StepCard } from "./step-card.jsx";
+import { NodeCard } from "./node-card.jsx";
 import { SaveState, Toolbar } from "./toolbar.jsx";
 import { useActs } from "./use-acts.js";
 import { useKeys } from "./use-keys.js";
 import { useLinking } from "./use-linking.js";
 import { useNudge } from "./use-nudge.js";
 import { openForm, usePage } from "./use-page.js";
-import { useSight } from "./use-sight.js";
+import { useViewport } from "./use-viewport.js";
 import { useStates } from "./use-states.js";
 
-const NODE_TYPES = { step: StepCard };
+const NODE_TYPES = { node: NodeCard };
 const EDGE_TYPES = { link: LinkLine };
 const SEVERAL = ["Shift", "Control", "Meta"];
 const GRID = [8, 8];
 const LABELS = { "minimap.ariaLabel": "Map of the flow" };
 const MAP = { width: 168, height: 108 };
 const FAR = 0.5; // below this zoom the buttons of a card are too small
-const minimapClass = (node) => `kind-${node.data.step.kind}`;
+const minimapClass = (node) => `kind-${node.data.node.kind}`;
 
 export function Canvas({ element, server, board, snapshot, hear }) {
   const { canvas, saved } = snapshot;
   const mayEdit = canvas.may_edit;
   const flow = useReactFlow();
   const box = useRef(null);
-  const sight = useSight(box);
+  const viewport = useViewport(box);
   const states = useStates(server);
   const [nodes, setNodes] = useState([]);
   const [unfolded, setUnfolded] = useState(() => new Set());
@@ -44,8 +44,8 @@ export function Canvas({ element, server, board, snapshot, hear }) {
   const [refused, setRefused] = useState(null);
   const [said, say] = useState("");
   const [keysShown, setKeysShown] = useState(false);
-  const home = useRef(null); // the step whose links the keyboard walks
-  const wanted = useRef(null); // the steps to choose as soon as they are drawn: {ids, focus}
+  const home = useRef(null); // the node whose links the keyboard walks
+  const wanted = useRef(null); // the nodes to choose as soon as they are drawn: {ids, focus}
   const latest = useRef({});
   const now = useCallback(() => latest.current, []);
 
@@ -63,24 +63,24 @@ export function Canvas({ element, server, board, snapshot, hear }) {
     (id) => {
       choose(() => false);
       setChosenEdge(id);
-      if (!id && home.current) sight.cardOf(home.current)?.focus();
+      if (!id && home.current) viewport.cardOf(home.current)?.focus();
     },
-    [choose, sight],
+    [choose, viewport],
   );
   const focusAfter = useCallback(
     (gone) => {
       if (!box.current.contains(document.activeElement)) return;
       const next = latest.current.nodes.find((node) => !gone.includes(node));
-      (next ? sight.cardOf(next.id) : box.current).focus();
+      (next ? viewport.cardOf(next.id) : box.current).focus();
     },
-    [sight],
+    [viewport],
   );
   const refuse = useCallback(
     (text, at) => {
-      setRefused({ text, at: at ?? sight.middle() });
+      setRefused({ text, at: at ?? viewport.middle() });
       say(text);
     },
-    [sight],
+    [viewport],
   );
 
   // --- doing ----------------------------------------------------------------------------------------------
@@ -98,10 +98,10 @@ export function Canvas({ element, server, board, snapshot, hear }) {
   const pressPort = useCallback(
     (event, id, isSource) => {
       event.stopPropagation();
-      if (latest.current.linking?.by === "choice") linker.finish(id, sight.placeOf(id));
+      if (latest.current.linking?.by === "choice") linker.finish(id, viewport.placeOf(id));
       else linker.start(id, !isSource, "choice");
     },
-    [linker, sight],
+    [linker, viewport],
   );
   const cardActions = useRef({});
   cardActions.current = { open, unfold, pressPort };
@@ -114,7 +114,7 @@ export function Canvas({ element, server, board, snapshot, hear }) {
   );
   const fit = useCallback(() => flow.fitView({ ...FIT, duration: quick() }), [flow]);
   const onMove = useCallback((_, { zoom }) => box.current.classList.toggle("far", zoom < FAR), []);
-  // Where all of a flow would be too small to read, as on a phone, it begins with its first step.
+  // Where all of a flow would be too small to read, as on a phone, it begins with its first node.
   const begin = useCallback(() => {
     if (flow.getZoom() >= FAR) return;
     const { x, y, height } = flow.getNodesBounds(latest.current.nodes);
@@ -137,10 +137,10 @@ export function Canvas({ element, server, board, snapshot, hear }) {
     wanted.current = null;
     choose((node) => ids.includes(Number(node.id)));
     requestAnimationFrame(() => {
-      if (focus) sight.cardOf(ids[0])?.focus({ preventScroll: true });
-      sight.lookAt(ids[0]);
+      if (focus) viewport.cardOf(ids[0])?.focus({ preventScroll: true });
+      viewport.lookAt(ids[0]);
     });
-  }, [nodes, choose, sight]);
+  }, [nodes, choose, viewport]);
 
   // --- what the server and the page say ----------------------------------------------------------------------
   hear.current = (event, detail) => {
@@ -171,8 +171,8 @@ export function Canvas({ element, server, board, snapshot, hear }) {
       },
       focus: (id, quiet) => {
         choose((node) => node.id === String(id));
-        sight.lookAt(id, !quiet);
-        if (!quiet) sight.cardOf(id)?.focus({ preventScroll: true });
+        viewport.lookAt(id, !quiet);
+        if (!quiet) viewport.cardOf(id)?.focus({ preventScroll: true });
       },
       duplicate: (id) => mayEdit && acts.duplicate(id),
       remove: (id) => mayEdit && acts.remove(id),
@@ -184,14 +184,14 @@ export function Canvas({ element, server, board, snapshot, hear }) {
     home.current = id;
     const own = edges.filter(({ data }) => data.up === id || data.down === id);
     if (!own.length) {
-      say("This step has no links");
+      say("This node has no links");
       return;
     }
     const at = own.findIndex((edge) => edge.id === chosenEdge);
     const edge = own[(Math.max(at, 0) + by) % own.length];
     choose(() => false);
     setChosenEdge(edge.id);
-    sight.edgeOf(edge.id)?.focus();
+    viewport.edgeOf(edge.id)?.focus();
   }
   function escape() {
     if (linking) linker.cancel();
@@ -207,9 +207,9 @@ export function Canvas({ element, server, board, snapshot, hear }) {
     fit,
     chooseAll: () => choose(() => true),
     showKeys: () => setKeysShown(true),
-    enter: (id) => (linking ? linker.finish(id, sight.placeOf(id)) : open(canvas.nodes.find((step) => step.id === id))),
+    enter: (id) => (linking ? linker.finish(id, viewport.placeOf(id)) : open(canvas.nodes.find((node) => node.id === id))),
     choose: (id) => choose((node) => (Number(node.id) === id) !== Boolean(node.selected)),
-    unfold: (id) => canvas.nodes.find((step) => step.id === id)?.models.length && unfold(id),
+    unfold: (id) => canvas.nodes.find((node) => node.id === id)?.models.length && unfold(id),
     walkEdges: (id) => walkEdges(id, 0),
     nextEdge: () => walkEdges(home.current, 1),
   };
@@ -227,9 +227,9 @@ export function Canvas({ element, server, board, snapshot, hear }) {
     (event) => {
       const card = event.target.closest(".react-flow__node");
       setFocused(card ? Number(card.dataset.id) : null);
-      if (card === event.target && card.matches(":focus-visible")) sight.lookAt(card.dataset.id);
+      if (card === event.target && card.matches(":focus-visible")) viewport.lookAt(card.dataset.id);
     },
-    [sight],
+    [viewport],
   );
 
   // --- the hands ------------------------------------------------------------------------------------------
@@ -237,9 +237,9 @@ export function Canvas({ element, server, board, snapshot, hear }) {
     const from = linking;
     linker.stop();
     if (isValid || !from) return; // onConnect has it
-    const id = toNode ? Number(toNode.id) : sight.cardBelow(event);
+    const id = toNode ? Number(toNode.id) : viewport.cardBelow(event);
     if (!id || id === from.from) return;
-    linker.link(...(from.backwards ? [id, from.from] : [from.from, id]), sight.pointOf(event));
+    linker.link(...(from.backwards ? [id, from.from] : [from.from, id]), viewport.pointOf(event));
   }
   function onPaneClick() {
     setChosenEdge(null);
@@ -267,9 +267,9 @@ export function Canvas({ element, server, board, snapshot, hear }) {
           onNodesChange={useCallback((changes) => setNodes((old) => applyNodeChanges(changes, old)), [])}
           onNodeClick={(event, node) => {
             setChosenEdge(null);
-            if (linking?.by === "choice") linker.finish(Number(node.id), sight.pointOf(event));
+            if (linking?.by === "choice") linker.finish(Number(node.id), viewport.pointOf(event));
           }}
-          onNodeDoubleClick={(event, node) => event.target.closest("a, button, .port") || open(node.data.step)}
+          onNodeDoubleClick={(event, node) => event.target.closest("a, button, .port") || open(node.data.node)}
           onNodeDragStart={flush}
           onNodeDragStop={(_, __, moved) => acts.move(moved)}
           onSelectionStart={() => setChosenEdge(null)}
@@ -312,7 +312,7 @@ export function Canvas({ element, server, board, snapshot, hear }) {
           )}
           <SelectionBar
             linking={linking}
-            steps={chosen.map((node) => node.data.step)}
+            nodes={chosen.map((node) => node.data.node)}
             link={chosenLink}
             mayEdit={mayEdit}
             acts={{ ...acts, open, cancelLink: linker.cancel, startLink: changing.startLink }}

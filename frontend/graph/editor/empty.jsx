@@ -1,13 +1,13 @@
 import { Icon } from "../icon.jsx";
 
-/** A flow without steps: says what to do next. */
+/** A flow without nodes: says what to do next. */
 export function Empty({ canvas, open }) {
   return (
     <div className="canvas-empty">
-      <h2>{canvas.may_edit ? "Add the first step" : "This flow has no steps yet"}</h2>
+      <h2>{canvas.may_edit ? "Add the first node" : "This flow has no nodes yet"}</h2>
       <p className="muted">
         {canvas.may_edit
-          ? "Steps run in the order of their links. What dbt refs imply is drawn for you."
+          ? "Nodes run in the order of their links. What dbt refs imply is drawn for you."
           : "Who may edit the flow can add them."}
       </p>
       {canvas.may_edit && (
@@ -15,7 +15,7 @@ export function Empty({ canvas, open }) {
           {canvas.kinds.map(({ kind, label, icon, says, url }) => (
             <li key={kind} className={`kind-${kind}`}>
               <button type="button" onClick={() => open({ url })}>
-                <span className="step-kind">
+                <span className="node-kind">
                   <Icon name={icon} />
                 </span>
                 <span>

@@ -12,33 +12,33 @@ export const HEIGHT = 100;
 export function toNodes(canvas, { old, states, unfolded, linking, held }) {
   const before = new Map(old.map((node) => [node.id, node]));
   const up = namesBy(canvas, "down", "up");
-  return canvas.nodes.map((step) => {
-    const id = String(step.id);
+  return canvas.nodes.map((node) => {
+    const id = String(node.id);
     const kept = before.get(id);
     const data = {
-      step,
+      node,
       state: states[id]?.state ?? "",
       runUrl: states[id]?.run_url ?? "",
-      unfolded: unfolded.has(step.id),
+      unfolded: unfolded.has(node.id),
       mayEdit: canvas.may_edit,
     };
-    const node = {
+    const drawn = {
       id,
-      type: "step",
-      position: kept && (kept.dragging || held.has(id)) ? kept.position : { x: step.x, y: step.y },
+      type: "node",
+      position: kept && (kept.dragging || held.has(id)) ? kept.position : { x: node.x, y: node.y },
       data: kept && sameData(kept.data, data) ? kept.data : data,
-      className: linking ? linkClass(canvas, linking, step.id) : "",
-      ariaLabel: described(step, data.state, up.get(step.id)),
-      domAttributes: STEP_ATTRIBUTES,
+      className: linking ? linkClass(canvas, linking, node.id) : "",
+      ariaLabel: described(node, data.state, up.get(node.id)),
+      domAttributes: NODE_ATTRIBUTES,
     };
-    if (!kept) return { ...node, initialWidth: WIDTH, initialHeight: HEIGHT };
+    if (!kept) return { ...drawn, initialWidth: WIDTH, initialHeight: HEIGHT };
     const same =
-      kept.data === node.data &&
-      kept.position.x === node.position.x &&
-      kept.position.y === node.position.y &&
-      kept.className === node.className &&
-      kept.ariaLabel === node.ariaLabel;
-    return same ? kept : { ...kept, ...node };
+      kept.data === drawn.data &&
+      kept.position.x === drawn.position.x &&
+      kept.position.y === drawn.position.y &&
+      kept.className === drawn.className &&
+      kept.ariaLabel === drawn.ariaLabel;
+    return same ? kept : { ...kept, ...drawn };
   });
 }
 
@@ -70,7 +70,7 @@ export function toEdges(canvas, chosen, preview) {
   ];
 }
 
-const STEP_ATTRIBUTES = { "aria-roledescription": "step", "aria-describedby": "canvas-keys" };
+const NODE_ATTRIBUTES = { "aria-roledescription": "node", "aria-describedby": "canvas-keys" };
 const EDGE_ATTRIBUTES = { tabIndex: -1, "aria-roledescription": "link" };
 const PREVIEW = ({ up, down }) => ({
   id: "preview",
@@ -86,14 +86,14 @@ const PREVIEW = ({ up, down }) => ({
 // Models are compared by their number: a card that shows them is drawn again when they change in any other way too,
 // because then its detail or its number of tasks changes with them.
 function sameData(a, b) {
-  const { models: mine, ...step } = a.step;
-  const { models: other, ...next } = b.step;
+  const { models: mine, ...node } = a.node;
+  const { models: other, ...next } = b.node;
   return (
     a.state === b.state &&
     a.runUrl === b.runUrl &&
     a.unfolded === b.unfolded &&
     a.mayEdit === b.mayEdit &&
-    Object.keys(next).every((key) => key === "x" || key === "y" || step[key] === next[key]) &&
+    Object.keys(next).every((key) => key === "x" || key === "y" || node[key] === next[key]) &&
     mine.length === other.length &&
     (!a.unfolded || mine.every((model, at) => model.id === other[at].id))
   );
@@ -109,10 +109,10 @@ function namesBy(canvas, key, other) {
   return names;
 }
 
-function described(step, state, after) {
-  const parts = [step.name, step.kind_label, count(step.tasks, "task")];
+function described(node, state, after) {
+  const parts = [node.name, node.kind_label, count(node.tasks, "task")];
   if (state) parts.push(stateWord(state));
-  if (step.problem) parts.push(`problem: ${step.problem}`);
+  if (node.problem) parts.push(`problem: ${node.problem}`);
   if (after) parts.push(`runs after ${[...after].join(", ")}`);
   return parts.join(", ");
 }

@@ -22,7 +22,7 @@ export function pressed(event, focus, inside, acts) {
   const plain = { "+": acts.zoomIn, "=": acts.zoomIn, "-": acts.zoomOut, f: acts.fit }[key];
   if (plain) return plain();
   if (key === "Delete" || key === "Backspace") return acts.remove(focus.node);
-  return focus.node ? onStep(key, focus.node, event.shiftKey, acts) : false;
+  return focus.node ? onNode(key, focus.node, event.shiftKey, acts) : false;
 }
 
 function withControl(key, shift, node, acts) {
@@ -36,7 +36,7 @@ function onEdge(key, acts) {
   return key === "e" ? acts.nextEdge() : false;
 }
 
-function onStep(key, node, shift, acts) {
+function onNode(key, node, shift, acts) {
   if (key === "Enter") return acts.enter(node);
   if (key === " ") return acts.choose(node, shift);
   const act = { l: acts.startLink, m: acts.unfold, e: acts.walkEdges }[key];

@@ -1,7 +1,7 @@
 import { memo, useState } from "react";
 import { EdgeLabelRenderer, getBezierPath } from "@xyflow/react";
 
-/** An arrow between two steps; pointed at or chosen, it says why it is there. */
+/** An arrow between two nodes; pointed at or chosen, it says why it is there. */
 export const LinkLine = memo(function LinkLine({ data, selected, ...ends }) {
   const [pointedAt, setPointedAt] = useState(false);
   const { targetX: x, targetY: y } = ends;

@@ -3,7 +3,7 @@ import { Cut } from "../cut.jsx";
 import { Icon } from "../icon.jsx";
 
 /** What can be done with what is chosen; on a touch screen this is the way to do it. */
-export function SelectionBar({ linking, steps, link, mayEdit, acts }) {
+export function SelectionBar({ linking, nodes, link, mayEdit, acts }) {
   if (linking && linking.by !== "drag") {
     return (
       <Bar>
@@ -27,15 +27,15 @@ export function SelectionBar({ linking, steps, link, mayEdit, acts }) {
       </Bar>
     );
   }
-  if (!steps.length) return null;
-  const [only] = steps;
+  if (!nodes.length) return null;
+  const [only] = nodes;
   return (
     <Bar>
-      <b className="bar-name">{steps.length === 1 ? <Cut text={only.name} /> : `${steps.length} steps`}</b>
-      {steps.length === 1 && <Act icon="panel-right" label="Open" keys="Enter" onClick={() => acts.open(only)} />}
+      <b className="bar-name">{nodes.length === 1 ? <Cut text={only.name} /> : `${nodes.length} nodes`}</b>
+      {nodes.length === 1 && <Act icon="panel-right" label="Open" keys="Enter" onClick={() => acts.open(only)} />}
       {mayEdit && (
         <>
-          {steps.length === 1 && <Act icon="link" label="Link" keys="L" onClick={() => acts.startLink(only.id)} />}
+          {nodes.length === 1 && <Act icon="link" label="Link" keys="L" onClick={() => acts.startLink(only.id)} />}
           <Act icon="copy" label="Duplicate" keys="Ctrl+D" onClick={() => acts.duplicate()} />
           <Act icon="trash-2" label="Delete" keys="Delete" onClick={() => acts.remove()} danger />
         </>

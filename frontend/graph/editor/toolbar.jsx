@@ -2,7 +2,7 @@ import { Panel } from "@xyflow/react";
 import { IconButton } from "../button.jsx";
 import { Icon } from "../icon.jsx";
 
-/** What concerns the whole canvas; what concerns the chosen steps is in the selection bar. */
+/** What concerns the whole canvas; what concerns the chosen nodes is in the selection bar. */
 export function Toolbar({ acts, snapshot, showKeys }) {
   return (
     <Panel position="top-left" className="tools">
@@ -26,7 +26,7 @@ export function Toolbar({ acts, snapshot, showKeys }) {
           <button
             type="button"
             className="button ghost"
-            title="Put the steps in order from left to right"
+            title="Put the nodes in order from left to right"
             onClick={acts.arrange}
           >
             <Icon name="network" />

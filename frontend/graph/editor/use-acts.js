@@ -13,7 +13,7 @@ export function useActs({ board, now, flush, say, refuse, setToast, focusAfter, 
       setToast({ text: `${text}.`, undo: () => board.undo() });
       say(`${text}. Control Z undoes it.`);
     };
-    const named = (nodes) => (nodes.length === 1 ? nodes[0].data.step.name : `${nodes.length} steps`);
+    const named = (nodes) => (nodes.length === 1 ? nodes[0].data.node.name : `${nodes.length} nodes`);
 
     /** The chosen nodes, or this one if it is not among them. */
     function concerned(id) {
@@ -24,7 +24,7 @@ export function useActs({ board, now, flush, say, refuse, setToast, focusAfter, 
     }
 
     function move(moved) {
-      const were = new Map(now().canvas.nodes.map((step) => [String(step.id), step]));
+      const were = new Map(now().canvas.nodes.map((node) => [String(node.id), node]));
       const operations = moved
         .map(({ id, position: { x, y } }) => ({ op: "move", node: Number(id), x: Math.round(x), y: Math.round(y) }))
         .filter(({ node, x, y }) => {
@@ -32,7 +32,7 @@ export function useActs({ board, now, flush, say, refuse, setToast, focusAfter, 
           return was && (was.x !== x || was.y !== y);
         });
       const [first] = operations;
-      const what = operations.length === 1 ? were.get(String(first.node)).name : `${operations.length} steps`;
+      const what = operations.length === 1 ? were.get(String(first.node)).name : `${operations.length} nodes`;
       board.do(operations, { said: `Moved ${what}` });
     }
 
@@ -79,7 +79,7 @@ export function useActs({ board, now, flush, say, refuse, setToast, focusAfter, 
 
     function arrange() {
       flush();
-      board.do([{ op: "arrange" }], { said: "Arranged the steps" });
+      board.do([{ op: "arrange" }], { said: "Arranged the nodes" });
     }
 
     function undo() {

@@ -14,7 +14,7 @@ export function useLinking({ now, board, say, refuse }) {
       setLinking({ from, name, backwards, by });
       if (by === "choice") {
         say(
-          `Linking ${name}. Tab to the step that runs ${backwards ? "before" : "after"} it and press Enter, ` +
+          `Linking ${name}. Tab to the node that runs ${backwards ? "before" : "after"} it and press Enter, ` +
             "or press Escape to cancel.",
         );
       }

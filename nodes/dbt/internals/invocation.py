@@ -1,6 +1,6 @@
 """What models, tests and hooks can read of the command that they run in: as if it were one `dbt build`.
 
-dbt keeps its flags in a global and in the config. Here steps with different settings run side by side, so both are
+dbt keeps its flags in a global and in the config. Here nodes with different settings run side by side, so both are
 found by context: each execution sees those of the command that its step stands for.
 """
 

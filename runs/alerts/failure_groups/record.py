@@ -55,13 +55,13 @@ def _record(row: TaskRun) -> bool:
 def error_line(row: TaskRun) -> str:
     """What a failed task run said first, in one line: the warehouse's words, else those of its first bad test."""
     result = row.result or {}
-    said = [_in_order(row.reason, result)]
+    texts = [_in_order(row.reason, result)]
     if result.get("status") in ("error", "runtime error"):
         message = str(result.get("message") or "")
         # A reason is a message with its lines in one: the message tells where its heading ends.
-        said.insert(0 if is_said_by(row.reason, message) else 1, message)
-    said += [str(test.get("message") or "") for test in result.get("tests", ()) if test.get("status") != "pass"]
-    return next((line for line in map(first_error_line, said) if line), "")
+        texts.insert(0 if is_said_by(row.reason, message) else 1, message)
+    texts += [str(test.get("message") or "") for test in result.get("tests", ()) if test.get("status") != "pass"]
+    return next((line for line in map(first_error_line, texts) if line), "")
 
 
 def _in_order(reason: str, result: dict[str, Any]) -> str:

@@ -72,5 +72,5 @@ def _measure(what: str, size: int, no_dbt: bool) -> dict[str, Any]:
         from runs.bench.select import bench_select
 
         return bench_select(size, with_dbt=not no_dbt)
-    made: dict[str, Any] = getattr(import_module(f"runs.bench.{what}"), what)(size)
-    return made
+    result: dict[str, Any] = getattr(import_module(f"runs.bench.{what}"), what)(size)
+    return result

@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
         """Run the command."""
         require_tables()
-        made = prune(timezone.now(), dry_run=dry_run).as_dict()
+        counts = prune(timezone.now(), dry_run=dry_run).as_dict()
         self.stderr.write("would be deleted:" if dry_run else "deleted:")
         for name in (
             "logs",
@@ -36,5 +36,5 @@ class Command(BaseCommand):
             "sessions",
             "working_folders",
         ):
-            self.stderr.write(f"  {name.replace('_', ' '):<16} {made[name]:>12,}")
-        self.stdout.write(json.dumps({"dry_run": dry_run, **made}))
+            self.stderr.write(f"  {name.replace('_', ' '):<16} {counts[name]:>12,}")
+        self.stdout.write(json.dumps({"dry_run": dry_run, **counts}))

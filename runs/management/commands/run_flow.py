@@ -11,10 +11,12 @@ from django.core.management.base import BaseCommand, CommandError
 from flows.models import Flow
 from flows.parameters import ParameterError
 from runs import dispatch
+from runs.alerts.messages import link_to
+from runs.api.representation import run_with_tasks
 from runs.management.database import require_tables
 from runs.models import Run, Trigger
 from runs.operations.embedded import Engine, EngineRunningError
-from runs.queries import as_json, as_table
+from runs.queries import as_table
 from runs.services import start_run
 from runs.states import RUN_OVER, RunState
 
@@ -41,16 +43,16 @@ class Command(BaseCommand):
         flow = Flow.objects.select_related("environment__project").filter(name=name).first()
         if flow is None:
             raise CommandError(f"There is no flow {name!r}. {_known_flows()}")
-        given = {}
+        parameters = {}
         for pair in param:
             key, separator, value = pair.partition("=")
             if not separator or not key:
                 raise CommandError(f"--param {pair!r} must be NAME=VALUE.")
-            given[key] = value
+            parameters[key] = value
         engine = engine_if_free() if wait else None
         run = None
         try:
-            run = start_run(flow, trigger=Trigger.COMMAND, actor="command", parameters=given)
+            run = start_run(flow, trigger=Trigger.COMMAND, actor="command", parameters=parameters)
             if wait:
                 engine = wait_for(run, engine)
         except ParameterError as error:
@@ -62,7 +64,7 @@ class Command(BaseCommand):
             if engine is not None:
                 engine.stop(grace=0)
         run.refresh_from_db()
-        self.stdout.write(json.dumps(as_json(run)) if options["format"] == "json" else as_table(run))
+        self.stdout.write(json.dumps(run_with_tasks(link_to, run.pk)) if options["format"] == "json" else as_table(run))
         if not wait and settings.EMBEDDED and not dispatch.wake_engine("sweep", []):
             self.stderr.write(f"no engine is running: {run} starts with the next `manage.py up`, or use --wait")
         if wait and run.state != RunState.SUCCEEDED:

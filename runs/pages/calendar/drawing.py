@@ -78,14 +78,14 @@ class Axis:
         return _name(self.starts_at.astimezone(self.zone).date()) if first and float(first.x) > 13 else ""
 
     def _hours(self) -> list[tuple[datetime, str]]:
-        made = []
+        hours = []
         moment = self.starts_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         while moment < self.ends_at:
             local = moment.astimezone(self.zone)
             if moment >= self.starts_at and local.hour % 3 == 0 and local.minute == 0:
-                made.append((moment, f"{local:%H:%M}"))
+                hours.append((moment, f"{local:%H:%M}"))
             moment += QUARTER
-        return made
+        return hours
 
 
 def _name(day: date) -> str:
@@ -94,12 +94,12 @@ def _name(day: date) -> str:
 
 def days(after: datetime, until: datetime, zone: ZoneInfo) -> list[tuple[datetime, date]]:
     """When the days begin that do so in (after, until): (moment in UTC, day). They are 23, 24 or 25 hours apart."""
-    made = []
+    starts = []
     day = after.astimezone(zone).date() + DAY
     while (begins := datetime.combine(day, time(), zone).astimezone(UTC)) < until:
-        made.append((begins, day))
+        starts.append((begins, day))
         day += DAY
-    return made
+    return starts
 
 
 def roughly(taken: timedelta) -> str:
@@ -131,35 +131,35 @@ def bars(axis: Axis, drawn: Sequence[Band], usual: str) -> str:
     took = f"usually {usual}" if usual else "no success yet"
     kind, fill = ("known", "") if usual else ("unknown", ' fill="url(#cal-unknown)"')
     least, corner = (SHORTEST, 2) if usual else (HATCHED, 0)
-    made = []
+    result = []
     for band in drawn:
         left, width = _place(axis, band.first, band.ends_at, least)
         if band.count == 1:
-            said = f"{axis.clock(band.first)}-{band.ends_at.astimezone(axis.zone):%H:%M}, {took}"
+            title = f"{axis.clock(band.first)}-{band.ends_at.astimezone(axis.zone):%H:%M}, {took}"
             shape, height = f'<rect class="cal-bar {kind}"{fill}', BAR
         else:
-            said = f"{axis.clock(band.first)} to {axis.clock(band.last)}, {often(band)}, {took}"
+            title = f"{axis.clock(band.first)} to {axis.clock(band.last)}, {often(band)}, {took}"
             shape, height = f'<rect class="cal-band {kind}"{fill}', BAR - 4
-        made.append(
+        result.append(
             f'{shape} x="{left}%" y="50%" width="{width}%" height="{height}" rx="{corner}" '
-            f'transform="translate(0 {-height // 2})"><title>{said}</title></rect>'
+            f'transform="translate(0 {-height // 2})"><title>{title}</title></rect>'
         )
-    return "".join(made)
+    return "".join(result)
 
 
 def warnings(axis: Axis, spans: Sequence[Span], icons: str) -> str:
     """Stretches of time in which a flow collides: striped rects, each with an icon above. In: the sprite's address."""
-    made = []
+    drawn = []
     for span in spans:
         left, width = _place(axis, span.starts_at, span.ends_at)
-        said = f"{axis.clock(span.starts_at)}-{span.ends_at.astimezone(axis.zone):%H:%M}, collides with another flow"
-        made.append(
-            f'<g class="cal-clash"><title>{said}</title><rect fill="url(#cal-stripes)" x="{left}%" y="50%" '
+        title = f"{axis.clock(span.starts_at)}-{span.ends_at.astimezone(axis.zone):%H:%M}, collides with another flow"
+        drawn.append(
+            f'<g class="cal-clash"><title>{title}</title><rect fill="url(#cal-stripes)" x="{left}%" y="50%" '
             f'width="{width}%" height="{BAR + 2}" transform="translate(0 {-BAR // 2 - 1})"/><use '
             f'href="{icons}#triangle-alert" x="{left}%" y="50%" width="11" height="11" '
             'transform="translate(-4 -20)"/></g>'
         )
-    return "".join(made)
+    return "".join(drawn)
 
 
 def _place(axis: Axis, starts_at: datetime, ends_at: datetime, least: int = SHORTEST) -> tuple[str, str]:

@@ -143,13 +143,13 @@ def calendar_of(
     now: datetime,
     *,
     environment: Environment | None = None,
-    asked: str = "",
+    query: str = "",
     page: str | None = None,
     everything: bool = False,
 ) -> Calendar:
     """The calendar from `now` to the end of `axis`, of an environment or of all; 5 queries.
 
-    `asked` narrows what is shown to flows whose name holds its words; collisions are found among all and shown where
+    `query` narrows what is shown to flows whose name holds its words; collisions are found among all and shown where
     one of these takes part. `everything` lists MOST_LISTED coming starts instead of LISTED.
     """
     rows = Flow.objects.only(*_COLUMNS).order_by("name")
@@ -159,9 +159,9 @@ def calendar_of(
     usual, follows = durations(environment), follows_of(environment)
     starts = upcoming(list(flows.values()), now, axis.ends_at, usual, follows)
     shared = shared_models(environment)
-    words = asked.lower().split()
+    words = query.lower().split()
     shown = {pk for pk in starts if all(word in flows[pk].name.lower() for word in words)}
-    found = collisions(starts, shared.partners(), now, axis.ends_at, shown)
+    overlaps = collisions(starts, shared.partners(), now, axis.ends_at, shown)
     order = sorted(shown, key=lambda pk: (starts[pk].at[0], flows[pk].name))
     coming = sorted(
         ((band.first, flows[pk].name, pk, band) for pk in order for band in plan.bands(starts[pk], TOGETHER)),
@@ -172,7 +172,7 @@ def calendar_of(
     lines: dict[int, Line] = {}
     for pk in [*drawn.object_list, *(pk for _, _, pk, _ in listed)]:
         if pk not in lines:
-            spans = found.spans(pk, axis.pixel * drawing.CLOSEST)
+            spans = overlaps.spans(pk, axis.pixel * drawing.CLOSEST)
             ups = sorted(flows[up].name for up in follows.get(pk, ()) if up in flows)
             refused = refusal(flows[pk].parameters, cron=flows[pk].cron, follows=pk in follows)
             lines[pk] = _line(axis, flows[pk], starts[pk], spans, ups, refused)
@@ -184,7 +184,7 @@ def calendar_of(
         lines=[lines[pk] for pk in drawn.object_list],
         days=[(day, list(group)) for day, group in groupby(entries, lambda entry: _day(axis, entry))],
         left_out=len(coming) - len(listed),
-        trouble=_trouble(flows, starts, found, shared, shown, follows),
+        trouble=_trouble(flows, starts, overlaps, shared, shown, follows),
         starts=sum(len(starts[pk].at) for pk in order),
         paused=sum(1 for pk, flow in flows.items() if flow.paused and (flow.cron or pk in follows)),
         unscheduled=sum(1 for pk, flow in flows.items() if not flow.cron and pk not in starts and pk not in follows),
@@ -218,10 +218,10 @@ def _usual(starts: plan.Planned) -> str:
 
 def _sentence(flow: Flow, ups: list[str]) -> str:
     after = f"after {' and '.join(ups)}" if len(ups) < NAMED else f"after {len(ups)} flows"
-    said = in_words(flow.cron) if flow.cron else ""
+    sentence = in_words(flow.cron) if flow.cron else ""
     if not ups:
-        return said or "Planned once"
-    return f"{said}, and {after}" if said else f"A{after[1:]}"
+        return sentence or "Planned once"
+    return f"{sentence}, and {after}" if sentence else f"A{after[1:]}"
 
 
 def _entry(axis: drawing.Axis, line: Line, band: plan.Band) -> Entry:

@@ -16,7 +16,7 @@ from flows.scheduling.cron import CronError, zone_of
 from runs.pages.calendar.drawing import Axis
 from runs.pages.calendar.page import calendar_of
 
-COOKIE = "dex-zone"  # static/js/chrome.js keeps the browser's zone in it
+COOKIE = "dex-zone"  # static/js/base.js keeps the browser's zone in it
 WINDOWS = {"1": 1, "7": 7}
 
 
@@ -27,19 +27,19 @@ def calendar(request: HttpRequest) -> HttpResponse:
     number = WINDOWS.get(request.GET.get("days", ""), 1)
     now = timezone.now()
     axis = Axis(now.replace(minute=0, second=0, microsecond=0), now + timedelta(days=number), viewers_zone(request))
-    asked = request.GET.get("q", "").replace("\0", "").strip()[:200]
+    query = request.GET.get("q", "").replace("\0", "").strip()[:200]
     environment = chosen_environment(request)
     context = {
         "calendar": calendar_of(
             axis,
             now,
             environment=environment,
-            asked=asked,
+            query=query,
             page=request.GET.get("page"),
             everything=request.GET.get("all") == "1",
         ),
         "number": number,
-        "asked": asked,
+        "query": query,
         "environment": environment,
         "crowd": settings.CALENDAR_CROWD,
         "now_x": f"{axis.x(now):.2f}",

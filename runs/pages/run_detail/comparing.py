@@ -40,7 +40,7 @@ def compare(one: Run, other: Run) -> list[Row]:
     """The tasks that differ, those whose state differs first; what is the same in both is left out."""
     left = {row.unique_id: row for row in tasks_of(one)}
     right = {row.unique_id: row for row in tasks_of(other)}
-    made = []
+    lines = []
     for key in sorted(set(left) | set(right)):
         before, after = left.get(key), right.get(key)
         some = before or after
@@ -48,8 +48,8 @@ def compare(one: Run, other: Run) -> list[Row]:
         codes = _codes(before, after)
         if notes := _notes(before, after, codes):
             sql = sql_difference(*codes) if codes and codes[0] != codes[1] else []
-            made.append(Row(some.identifier, before, after, notes, sql))
-    return sorted(made, key=lambda row: (_same_state(row), row.identifier))
+            lines.append(Row(some.identifier, before, after, notes, sql))
+    return sorted(lines, key=lambda row: (_same_state(row), row.identifier))
 
 
 def _same_state(row: Row) -> bool:
@@ -78,22 +78,22 @@ def _notes(one: TaskRun | None, other: TaskRun | None, codes: tuple[str, str] | 
         return ["new in the later run"]
     if other is None:
         return ["not in the later run"]
-    said = []
+    notes = []
     if one.state != other.state:
-        said.append("state")
+        notes.append("state")
     if TaskState.REUSED in (one.state, other.state):
-        return said
+        return notes
     rows = one.result.get("rows_affected"), other.result.get("rows_affected")
     if None not in rows and rows[0] != rows[1]:
-        said.append(f"rows {rows[0]:,} → {rows[1]:,}")
+        notes.append(f"rows {rows[0]:,} → {rows[1]:,}")
     took = [row.took.total_seconds() if row.took else None for row in (one, other)]  # type: ignore[attr-defined]
     if took[0] is not None and took[1] is not None and abs(took[0] - took[1]) > LEAST_S:
         longer, shorter = max(took), min(took)  # type: ignore[type-var]
         if longer > MUCH * shorter:  # type: ignore[operator]
-            said.append("slower" if took[1] > took[0] else "faster")
+            notes.append("slower" if took[1] > took[0] else "faster")
     if codes and codes[0] != codes[1]:
-        said.append("SQL")
-    return said
+        notes.append("SQL")
+    return notes
 
 
 def tasks_in_both(one: Run, other: Run) -> int:

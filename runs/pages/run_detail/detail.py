@@ -140,23 +140,23 @@ def _told(batches: list[Batch]) -> str:
 
 
 def _cursor(result: dict[str, Any]) -> tuple[Any, Any] | None:
-    found = result.get("cursor_before"), result.get("cursor_after")
-    return None if found == (None, None) else found
+    cursors = result.get("cursor_before"), result.get("cursor_after")
+    return None if cursors == (None, None) else cursors
 
 
 def _error(task: TaskRun, tests: list[Test]) -> str:
     """What went wrong, in the words of the warehouse; where a test failed, with what it said."""
-    said = str(task.result.get("message") or "") if task.result.get("status") in ("error", "runtime error") else ""
+    message = str(task.result.get("message") or "") if task.result.get("status") in ("error", "runtime error") else ""
     if any(batch.state == TaskState.FAILED for batch in batches_of(task.result.get("batches"))):
-        said = ""  # dbt counts the batches; the reason names them
+        message = ""  # dbt counts the batches; the reason names them
     first = next((test for test in tests if test.is_bad and test.message), None)
-    lines = ["" if is_said_by(task.reason, said) else task.reason, said, first.message if first else ""]
+    lines = ["" if is_said_by(task.reason, message) else task.reason, message, first.message if first else ""]
     return "\n\n".join(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
 def tests_of(result: dict[str, Any], rows: Mapping[str, Any] | None = None) -> list[Test]:
     """The tests of a task's result, those that failed first; `rows` that fail by unique id."""
-    found = [
+    tests = [
         Test(
             name=str(test.get("name") or test.get("unique_id")),
             status=str(test.get("status")),
@@ -171,7 +171,7 @@ def tests_of(result: dict[str, Any], rows: Mapping[str, Any] | None = None) -> l
         for test in result.get("tests", ())
     ]
     rank = {"error": 0, "runtime error": 0, "fail": 0, "warn": 1, "skipped": 2}
-    return sorted(found, key=lambda test: (rank.get(test.status, 3), test.name))
+    return sorted(tests, key=lambda test: (rank.get(test.status, 3), test.name))
 
 
 def around(task: TaskRun) -> tuple[list[TaskRun], list[TaskRun]]:
@@ -179,14 +179,16 @@ def around(task: TaskRun) -> tuple[list[TaskRun], list[TaskRun]]:
     rows = TaskRun.objects.filter(run=task.run_id).only("identifier", "state", "kind", "ended_at", "run_id")
 
     def beyond(here: str, there: str) -> list[TaskRun]:
-        made: dict[int, TaskRun] = {}
+        reached: dict[int, TaskRun] = {}
         wave, seen = [task.pk], {task.pk}
-        while wave and len(made) < MOST_AROUND:
-            found = list(rows.filter(**{f"{there}__{here}__in": wave}).exclude(pk__in=seen).distinct()[:MOST_AROUND])
-            seen.update(row.pk for row in found)
-            made |= {row.pk: row for row in found if row.kind != GATE}
-            wave = [row.pk for row in found if row.kind == GATE]
-        return sorted(made.values(), key=lambda row: row.identifier)
+        while wave and len(reached) < MOST_AROUND:
+            neighbours = list(
+                rows.filter(**{f"{there}__{here}__in": wave}).exclude(pk__in=seen).distinct()[:MOST_AROUND]
+            )
+            seen.update(row.pk for row in neighbours)
+            reached |= {row.pk: row for row in neighbours if row.kind != GATE}
+            wave = [row.pk for row in neighbours if row.kind == GATE]
+        return sorted(reached.values(), key=lambda row: row.identifier)
 
     return beyond("down", "dependencies_down"), beyond("up", "dependencies_up")
 
@@ -196,10 +198,10 @@ def _failing_rows(path: object) -> dict[str, Any]:
     if not isinstance(path, str) or not path:
         return {}
     try:
-        found = json.loads(store.read(path).data)
+        kept = json.loads(store.read(path).data)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return kept if isinstance(kept, dict) else {}
 
 
 @lru_cache(maxsize=64)
@@ -207,8 +209,8 @@ def highlighted(code: str) -> SafeString:
     """SQL as HTML with a class for each kind of word (`.hl-k` a keyword ...); what is very long stays plain."""
     if not code or len(code) > MOST_CODE:
         return SafeString("")
-    made: str = highlight(code, SqlLexer(stripnl=False), HtmlFormatter(nowrap=True, classprefix="hl-"))
-    return mark_safe(made)  # noqa: S308 - Pygments escapes what it is given
+    html: str = highlight(code, SqlLexer(stripnl=False), HtmlFormatter(nowrap=True, classprefix="hl-"))
+    return mark_safe(html)  # noqa: S308 - Pygments escapes what it is given
 
 
 def _excerpt(attempt: Attempt | None) -> str:

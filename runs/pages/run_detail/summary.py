@@ -113,22 +113,22 @@ def family_of(run: Run) -> list[Relative]:
     first = run
     while first.retry_of is not None:
         first = first.retry_of
-    made: list[Relative] = []
+    relatives: list[Relative] = []
     wave = [first]
     children: dict[int | None, list[Run]] = {}
-    known = {first.pk: first}
-    while wave and len(known) < MOST_RELATED:
-        found = list(Run.objects.filter(retry_of__in=wave).select_related("triggered_by").order_by("pk"))
-        for each in found:
+    members = {first.pk: first}
+    while wave and len(members) < MOST_RELATED:
+        reruns = list(Run.objects.filter(retry_of__in=wave).select_related("triggered_by").order_by("pk"))
+        for each in reruns:
             children.setdefault(each.retry_of_id, []).append(each)
-            known[each.pk] = each
-        wave = found
+            members[each.pk] = each
+        wave = reruns
     stack = [(first, 0)]
     while stack:
         each, depth = stack.pop()
-        made.append(Relative(each, depth))
+        relatives.append(Relative(each, depth))
         stack += [(child, depth + 1) for child in reversed(children.get(each.pk, []))]
-    return made if len(made) > 1 else []
+    return relatives if len(relatives) > 1 else []
 
 
 def expected_end(summary: Summary, now: datetime) -> datetime | None:

@@ -23,8 +23,8 @@ SORTS = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a table of tasks is asked for; what nobody knows is left out."""
+class Filters:
+    """The filters of a table of tasks; unknown values are left out."""
 
     state: str = ""
     q: str = ""
@@ -32,7 +32,7 @@ class Asked:
     page: str = "1"
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> "Asked":
+    def of(cls, given: Mapping[str, str]) -> "Filters":
         """From the parameters of an address."""
         state = given.get("state", "")
         sort = given.get("sort", "")
@@ -50,16 +50,16 @@ def tasks_of(run: Run) -> QuerySet[TaskRun]:
     return TaskRun.objects.filter(run=run).exclude(kind=GATE).defer("spec").annotate(took=span)
 
 
-def table(run: Run, asked: Asked) -> Page[TaskRun]:
-    """One page of the tasks that were asked for."""
+def table(run: Run, filters: Filters) -> Page[TaskRun]:
+    """One page of the tasks that the filters select."""
     rows = tasks_of(run)
-    if asked.state:
-        rows = rows.filter(state=asked.state)
-    if asked.q:
+    if filters.state:
+        rows = rows.filter(state=filters.state)
+    if filters.q:
         rows = rows.filter(
-            Q(identifier__icontains=asked.q) | Q(node_name__icontains=asked.q) | Q(reason__icontains=asked.q)
+            Q(identifier__icontains=filters.q) | Q(node_name__icontains=filters.q) | Q(reason__icontains=filters.q)
         )
-    return Paginator(rows.order_by(*order_of(asked.sort)), PAGE).get_page(asked.page)
+    return Paginator(rows.order_by(*order_of(filters.sort)), PAGE).get_page(filters.page)
 
 
 def order_of(sort: str) -> list[Any]:

@@ -42,7 +42,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The whole picture. `critical` is the chain that determined the end, the longest of it first."""
+    """The whole timeline. `critical` is the chain that determined the end, the longest of it first."""
 
     bars: list[Bar]
     labels: list[Label]
@@ -57,7 +57,7 @@ class Timeline:
 
 
 def timeline_of(run: Run, sort: str = "order") -> Timeline | None:
-    """The picture of a run, its rows in an order of runs.pages.run_detail.table.SORTS; None before anything started."""
+    """The timeline of a run, its rows in an order of run_detail.table.SORTS; None before anything started."""
     rows = list(tasks_of(run).filter(started_at__isnull=False).order_by(*order_of(sort)))
     if not rows:
         return None

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from flows.access import acting
+from flows.infra.ids import id_of
 from flows.parameters import ParameterError
 from nodes import kinds
 from nodes.ordering import GATE
@@ -24,27 +25,24 @@ from runs.forms import StartForm
 from runs.models import Run, TaskRun
 from runs.pages.run_detail.comparing import compare, tasks_in_both
 from runs.pages.run_detail.detail import Detail, detail_of
-from runs.pages.run_detail.picture import DISTANCE, FURTHEST, picture_of, states_of
-from runs.pages.run_detail.sight import is_collapsed, sight_of
+from runs.pages.run_detail.graph_data import DISTANCE, FURTHEST, graph_data, states_of
+from runs.pages.run_detail.graph_scope import graph_scope, is_collapsed
 from runs.pages.run_detail.summary import expected_end, family_of, summary_of, version_of
-from runs.pages.run_detail.table import SORTS, Asked, moved_since, table, tasks_of
+from runs.pages.run_detail.table import SORTS, Filters, moved_since, table, tasks_of
 from runs.pages.run_detail.timeline import timeline_of
 from runs.pages.run_detail.waiting import pool_wait
-from runs.pages.run_list.repeating import mended
+from runs.pages.run_list.repeating import fixed
 from runs.planning import reruns
 from runs.planning.kept_settings import Choice
 from runs.planning.rerun_decisions import MODES, Scope
 from runs.states import DONE, RunState, TaskState
 
 TABS = ("tasks", "graph", "timeline", "log")
-LARGEST_ID = 2**63
 looks = permission_required("runs.view_run", raise_exception=True)
 operates = permission_required("runs.add_run", raise_exception=True)
 
 
 def _run_or_404(run_id: int) -> Run:
-    if run_id >= LARGEST_ID:
-        raise Http404("There is no such run.")
     rows = Run.objects.select_related(
         "flow__environment__project", "revision", "triggered_by", "retry_of", "acknowledgement"
     )
@@ -52,21 +50,15 @@ def _run_or_404(run_id: int) -> Run:
 
 
 def _task_or_404(run_id: int, task_run_id: int) -> TaskRun:
-    if max(run_id, task_run_id) >= LARGEST_ID:
-        raise Http404("There is no such task.")
     rows = TaskRun.objects.exclude(kind=GATE).select_related("run__flow", "node")
     return get_object_or_404(rows, run=run_id, pk=task_run_id)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 @require_safe
 @looks
 def run_page(request: HttpRequest, run_id: int) -> HttpResponse:
     """A run: ?tab= chooses what is shown of it, ?task= the task whose panel is open (a failed run opens on its first
-    failure), ?state=, ?q=, ?sort= and ?page= narrow the table, ?step= and ?near= the graph.
+    failure), ?state=, ?q=, ?sort= and ?page= narrow the table, ?node= and ?near= the graph.
     """
     run = _run_or_404(run_id)
     tab = request.GET.get("tab", "")
@@ -101,11 +93,11 @@ def _head(run: Run) -> dict[str, Any]:
 
 def _chosen(request: HttpRequest, run: Run, total: int) -> TaskRun | None:
     """The task whose panel is open."""
-    pk = _number(request.GET.get("task", ""))
-    if pk is not None and pk < LARGEST_ID:
+    pk = id_of(request.GET.get("task", ""))
+    if pk is not None:
         return run.task_runs.exclude(kind=GATE).filter(pk=pk).first()
     if "task" in request.GET or (request.GET.get("tab") == "graph" and is_collapsed(request.GET, total)):
-        return None  # the steps of a large run need the room
+        return None  # the nodes of a large run need the room
     return run.first_failure
 
 
@@ -117,16 +109,16 @@ def _tab(request: HttpRequest, run: Run, tab: str, total: int, task: TaskRun | N
     if tab == "timeline":
         return _timeline(request, run)
     if tab == "graph":
-        return sight_of(request.GET, run, total, task)
+        return graph_scope(request.GET, run, total, task)
     if tab == "log":
         return {"logged": tasks_of(run).filter(fence__gt=0).order_by("-started_at")[:200]}
-    asked = Asked.of(request.GET)
-    return {"asked": asked, "page": table(run, asked), "sorts": SORTS.items(), "states": _states()}
+    filters = Filters.of(request.GET)
+    return {"filters": filters, "page": table(run, filters), "sorts": SORTS.items(), "states": _states()}
 
 
 def _timeline(request: HttpRequest, run: Run) -> dict[str, Any]:
-    asked = Asked.of(request.GET)
-    return {"timeline": timeline_of(run, asked.sort), "asked": asked, "sorts": SORTS.items()}
+    filters = Filters.of(request.GET)
+    return {"timeline": timeline_of(run, filters.sort), "filters": filters, "sorts": SORTS.items()}
 
 
 def _states() -> list[tuple[str, str]]:
@@ -148,11 +140,11 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
     has seen of the run; one without the list of logs gets it as they come.
     Out: {"version", "over", "parts": {id: HTML}, "states": {card of the graph: state}}.
     """
-    since = _number(request.GET.get("since", "")) or 0
+    since = id_of(request.GET.get("since", "")) or 0
     tab = request.GET.get("tab", "")
-    undrawn = tab == "graph" and "undrawn" in request.GET and run_id < LARGEST_ID
+    undrawn = tab == "graph" and "undrawn" in request.GET
     drawable = undrawn and tasks_of(Run(pk=run_id)).exists()
-    if run_id >= LARGEST_ID or (version_of(run_id) <= since and not drawable):
+    if version_of(run_id) <= since and not drawable:
         return HttpResponse(status=204)
     run = _run_or_404(run_id)
     head = _head(run)
@@ -161,7 +153,7 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
     states: dict[str, str] = {}
     if drawable:
         chosen = _chosen(request, run, head["summary"].total)
-        context = {**head, "task": chosen, **sight_of(request.GET, run, head["summary"].total, chosen)}
+        context = {**head, "task": chosen, **graph_scope(request.GET, run, head["summary"].total, chosen)}
         parts["run-graph"] = render_to_string("runs/_run_graph.html", context, request)
     elif tab == "graph":
         states = states_of(run, moved)
@@ -176,8 +168,8 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
         if not shown - {""} and rows:  # the table was empty: the plan has just been written
             context = {
                 **head,
-                "asked": Asked(),
-                "page": table(run, Asked()),
+                "filters": Filters(),
+                "page": table(run, Filters()),
                 "sorts": SORTS.items(),
                 "states": _states(),
             }
@@ -185,7 +177,7 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
         for pk, row in rows.items():
             if pk in shown:
                 parts[f"task-{pk}"] = render_to_string("runs/_task_row.html", {**head, "row": row}, request)
-    task = _number(request.GET.get("task", ""))
+    task = id_of(request.GET.get("task", ""))
     if task is not None and moved is not None and task in moved:
         row = _task_or_404(run_id, task)
         context = {**head, "task": row, "detail": _detail(row)}
@@ -196,15 +188,15 @@ def live(request: HttpRequest, run_id: int) -> HttpResponse:
 
 @require_safe
 @looks
-def picture(request: HttpRequest, run_id: int) -> HttpResponse:
-    """The graph of a run as data: ?steps=1, ?step=NAME or ?near=ID (at most ?distance= away) narrow it; where it is
+def graph(request: HttpRequest, run_id: int) -> HttpResponse:
+    """The graph of a run as data: ?nodes=1, ?node=NAME or ?near=ID (at most ?distance= away) narrow it; where it is
     large it is looked at from ?chosen=ID.
     """
     run = _run_or_404(run_id)
-    near, distance, chosen = (_number(request.GET.get(name, "")) for name in ("near", "distance", "chosen"))
-    steps, step = request.GET.get("steps") == "1", request.GET.get("step")
+    near, distance, chosen = (id_of(request.GET.get(name, "")) for name in ("near", "distance", "chosen"))
+    nodes, node = request.GET.get("nodes") == "1", request.GET.get("node")
     far = min(distance or DISTANCE, FURTHEST)
-    return JsonResponse(picture_of(run, steps=steps, step=step, near=near, distance=far, chosen=chosen))
+    return JsonResponse(graph_data(run, nodes=nodes, node=node, near=near, distance=far, chosen=chosen))
 
 
 @require_safe
@@ -228,10 +220,10 @@ def cancel(request: HttpRequest, run_id: int) -> HttpResponse:
     else:
         run.refresh_from_db()
         by = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
-        said = (
+        reason = (
             f"was being cancelled already{by}" if run.cancel_requested_at else "was over before it could be cancelled"
         )
-        messages.warning(request, f"{run} {said}.")
+        messages.warning(request, f"{run} {reason}.")
     return redirect("runs:run", run.pk)
 
 
@@ -252,14 +244,14 @@ def cancel_task(request: HttpRequest, run_id: int, task_run_id: int) -> HttpResp
 def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
     """What a rerun would do (?mode=, ?key= several, ?revision=), and by POST with `start`, the rerun."""
     run = _run_or_404(run_id)
-    given = request.POST if request.method == "POST" else request.GET
-    chosen = [key[:500] for key in given.getlist("key")][:5000]
+    data = request.POST if request.method == "POST" else request.GET
+    chosen = [key[:500] for key in data.getlist("key")][:5000]
     usual_mode = "selected" if chosen else "failed"
     if not chosen and run.is_over and not reruns.basis_of(run).task_runs.exclude(state__in=DONE).exists():
         usual_mode = "all"
-    mode = given.get("mode") if given.get("mode") in MODES else usual_mode
-    revision = reruns.NEWEST if given.get("revision") == reruns.NEWEST else reruns.SAME
-    choice = Choice.of(given)
+    mode = data.get("mode") if data.get("mode") in MODES else usual_mode
+    revision = reruns.NEWEST if data.get("revision") == reruns.NEWEST else reruns.SAME
+    choice = Choice.of(data)
     form = StartForm(run.flow, request.POST if "start" in request.POST else None) if run.flow else None
     if form is not None:
         for name, value in run.parameters.items():
@@ -297,7 +289,7 @@ def rerun(request: HttpRequest, run_id: int) -> HttpResponse:
         "choice": choice,
         **_kept(run),
         "problem": problem,
-        "mended": mended(run) if run.is_over and run.state != RunState.SUCCEEDED and not chosen else "",
+        "fixed": fixed(run) if run.is_over and run.state != RunState.SUCCEEDED and not chosen else "",
         "key": request.POST.get("form") or secrets.token_urlsafe(12),
     }
     template = "runs/_rerun.html" if getattr(request, "htmx", False) else "runs/rerun.html"
@@ -315,7 +307,7 @@ def _kept(run: Run) -> dict[str, Any]:
     words = {frozenset([True]): "It was a full refresh", frozenset([False]): "It was none"}
     return {
         "has_dbt": bool(refreshed),
-        "was_refreshed": words.get(frozenset(refreshed), "Some steps with, some without"),
+        "was_refreshed": words.get(frozenset(refreshed), "Some nodes with, some without"),
         "has_batches": batched.exists(),
         "window_until": datetime.fromisoformat(since) if since else basis.started_at,
     }

@@ -36,8 +36,8 @@ def pool_wait(run: Run) -> PoolWait | None:
         return None
     for name in filter(None, (task.pool, task.warehouse_pool)):
         before = TaskRun.objects.filter(pools.wants(name), state=TaskState.QUEUED, queued_at__lt=task.queued_at)
-        if _is_full(name) and (found := _wait(run, name, before.exclude(run=run).values("run").distinct().count())):
-            return found
+        if _is_full(name) and (wait := _wait(run, name, before.exclude(run=run).values("run").distinct().count())):
+            return wait
     return None
 
 

@@ -10,7 +10,7 @@ from flows.access import acting, require
 from flows.models import Environment
 from runs import services
 from runs.models import Acknowledgement, Run
-from runs.pages.run_list.asked import Asked, runs_with
+from runs.pages.run_list.filters import Filters, runs_with
 from runs.pages.run_list.page import newest
 from runs.pages.run_list.repeating import Outcome, form_key, rerun_all
 from runs.states import RUN_ACTIVE, RunState
@@ -23,29 +23,29 @@ REASONS_TOLD = 3
 def cancel_all(runs: Iterable[Run]) -> Outcome:
     """Cancel what is not over."""
     require("runs.add_run")
-    actor, made = acting(), Outcome()
+    actor, outcome = acting(), Outcome()
     for run in runs:
         if services.cancel_run(run.pk, actor=actor.name):
-            made.done += 1
+            outcome.done += 1
         else:
-            made.left_out["over" if run.is_over else "being cancelled already"] += 1
-    return made
+            outcome.left_out["over" if run.is_over else "being cancelled already"] += 1
+    return outcome
 
 
 def acknowledge_all(runs: Iterable[Run], *, note: str = "") -> Outcome:
     """Acknowledge failures: they leave the failing flows of Home. What was acknowledged before keeps its note."""
-    actor, made = require("runs.add_run"), Outcome()
+    actor, outcome = require("runs.add_run"), Outcome()
     for run in runs:
         if run.state != RunState.FAILED:
-            made.left_out["not failed"] += 1
+            outcome.left_out["not failed"] += 1
             continue
         values = {"by": actor.name[:200], "note": note.strip()[:LONGEST_NOTE]}
         _, is_new = Acknowledgement.objects.get_or_create(run=run, defaults=values)
         if is_new:
-            made.done += 1
+            outcome.done += 1
         else:
-            made.left_out["acknowledged already"] += 1
-    return made
+            outcome.left_out["acknowledged already"] += 1
+    return outcome
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ def _runs(number: int) -> str:
 
 
 def that_fit(
-    name: str, asked: Asked, environment: Environment | None, zone: ZoneInfo, *, key: str, upto: int
+    name: str, filters: Filters, environment: Environment | None, zone: ZoneInfo, *, key: str, upto: int
 ) -> list[Run]:
     """The runs of a filter with an id up to `upto` that an action is for: MOST, and one more where there are more."""
-    rows: QuerySet[Run] = runs_with(asked, environment, zone).filter(ACTIONS[name].fits)
-    if name == "rerun":  # what was mended by a rerun meanwhile, or is being, needs none; one of this form is the same
+    rows: QuerySet[Run] = runs_with(filters, environment, zone).filter(ACTIONS[name].fits)
+    if name == "rerun":  # what was fixed by a rerun meanwhile, or is being, needs none; one of this form is the same
         again = Run.objects.filter(retry_of=OuterRef("pk"), state__in=[*sorted(RUN_ACTIVE), RunState.SUCCEEDED])
         rows = rows.exclude(Exists(again.exclude(key__startswith=form_key(key)) if key else again))
     return newest(rows, MOST + 1, before=upto + 1)

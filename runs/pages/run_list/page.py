@@ -10,7 +10,7 @@ from flows.models import Environment
 from nodes.ordering import GATE
 from runs import queries
 from runs.models import Run, TaskRun, Transition
-from runs.pages.run_list.asked import Asked, runs_with
+from runs.pages.run_list.filters import Filters, runs_with
 from runs.states import DONE, OVER, RunState
 
 PAGE = 40
@@ -45,19 +45,19 @@ class Listed:
     watched: list[int]
 
 
-def page_of(asked: Asked, environment: Environment | None, zone: ZoneInfo) -> Listed:
-    """The page that is asked for. Seven queries at most and two for dates, whatever the number of runs."""
+def page_of(filters: Filters, environment: Environment | None, zone: ZoneInfo) -> Listed:
+    """One page of the runs that the filters select. At most seven queries, and two for dates."""
     seen = Transition.objects.aggregate(latest=Max("id"))["latest"] or 0  # first: what moves later is shown next time
     top = Run.objects.aggregate(latest=Max("id"))["latest"] or 0
-    rows = runs_with(asked, environment, zone).select_related("triggered_by", "acknowledgement")
+    rows = runs_with(filters, environment, zone).select_related("triggered_by", "acknowledgement")
     rows = rows.defer("warnings", "drift", "parameters", "scope")
-    found = newest(rows, PAGE + 1, before=top + 1 if asked.before is None else min(asked.before, top + 1))
-    runs = found[:PAGE]
+    newest_runs = newest(rows, PAGE + 1, before=top + 1 if filters.before is None else min(filters.before, top + 1))
+    runs = newest_runs[:PAGE]
     errors = _errors([run.pk for run in runs if run.state == RunState.FAILED])
     counts = _counts([run.pk for run in runs])
     return Listed(
         lines=[Line(run, *counts.get(run.pk, (0, 0, "")), errors.get(run.pk, ""), str(run.pk)) for run in runs],
-        older=runs[-1].pk if len(found) > PAGE else None,
+        older=runs[-1].pk if len(newest_runs) > PAGE else None,
         seen=seen,
         top=top,
         watched=[run.pk for run in runs if not run.is_over],

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from flows.access import acting, require
+from flows.infra.ids import id_of
 from flows.parameters import ParameterError, check_values
 from nodes import ordering
 from nodes.expansion import FlowPlan
@@ -39,7 +40,7 @@ class Candidate:
     keys: tuple[str, ...]  # tasks that run again though they succeeded
     preview: Preview
     problem: str = ""  # why it cannot be repeated
-    mended: str = ""  # why it need not be
+    fixed: str = ""  # why it need not be
     chosen: bool = True
 
     @property
@@ -63,11 +64,11 @@ class Candidate:
         return max(0, len(self.preview.running) - MOST_TASKS)
 
 
-def mended_by(run: Run) -> list[Run]:
+def fixed_by(run: Run) -> list[Run]:
     """Later runs of the flow in which all that did not succeed here has succeeded; empty where something has not.
 
     A run for other parameters (another day, another country) mends nothing here. The latest end of each task counts,
-    so what succeeded and failed again is not mended. At most three queries.
+    so what succeeded and failed again is not fixed. At most three queries.
     """
     if run.flow_id is None:
         return []
@@ -98,19 +99,19 @@ def candidates(
     was chosen there, so that a plan that is shown again keeps the choice. What need not be repeated is not chosen.
     """
     plans: dict[int, FlowPlan] = {}
-    made = []
+    rows = []
     for run in runs:
-        wanted = tuple(sorted((keys or {}).get(run.pk, ())))
-        problem = _problem(run, wanted, revision)
+        named = tuple(sorted((keys or {}).get(run.pk, ())))
+        problem = _problem(run, named, revision)
         preview = Preview()
         if not problem:
-            scope = Scope("selected" if wanted else "failed", frozenset(wanted))
+            scope = Scope("selected" if named else "failed", frozenset(named))
             preview = reruns.preview(run, scope, revision=revision, plans=plans)
             problem = preview.problem
-        why = "" if problem or wanted else mended(run)
+        why = "" if problem or named else fixed(run)
         chosen = not problem and (run.pk in ticked if run.pk in listed else not why)
-        made.append(Candidate(run, wanted, preview, problem, why, chosen))
-    return made
+        rows.append(Candidate(run, named, preview, problem, why, chosen))
+    return rows
 
 
 def _problem(run: Run, keys: Sequence[str], revision: str) -> str:
@@ -129,12 +130,12 @@ def _problem(run: Run, keys: Sequence[str], revision: str) -> str:
     return ""
 
 
-def mended(run: Run) -> str:
-    """Why a run need not be repeated any more, naming the runs that mended it; "" where it must."""
-    found = mended_by(run)
-    if not found:
+def fixed(run: Run) -> str:
+    """Why a run need not be repeated any more, naming the runs that fixed it; "" where it must."""
+    fixes = fixed_by(run)
+    if not fixes:
         return ""
-    named = ", ".join(f"#{each.pk}" for each in found[-MOST_NAMED:])
+    named = ", ".join(f"#{each.pk}" for each in fixes[-MOST_NAMED:])
     return f"what did not succeed here has succeeded since, in run {named}"
 
 
@@ -148,27 +149,27 @@ def rerun_all(
 ) -> Outcome:
     """Repeat runs from their failures; the same `key` repeats each of them once.
 
-    In: `revision`, SAME or NEWEST; `keys` as in candidates(); `known`, runs that the plan called mended and that
-    were chosen nevertheless. What has been mended since the plan was shown is left out; None: repeat all the same.
+    In: `revision`, SAME or NEWEST; `keys` as in candidates(); `known`, runs that the plan called fixed and that
+    were chosen nevertheless. What has been fixed since the plan was shown is left out; None: repeat all the same.
     """
     require("runs.add_run")
-    actor, made = acting(), Outcome()
+    actor, outcome = acting(), Outcome()
     for run in runs:
-        wanted = (keys or {}).get(run.pk, ())
-        if not wanted and run.state == RunState.SUCCEEDED:
-            made.left_out["succeeded"] += 1
+        named = (keys or {}).get(run.pk, ())
+        if not named and run.state == RunState.SUCCEEDED:
+            outcome.left_out["succeeded"] += 1
             continue
-        given = f"{form_key(key)}{run.pk}" if key else None
-        again = bool(given) and Run.objects.filter(key=given).exists()
-        if not again and not wanted and known is not None and run.pk not in known and mended_by(run):
-            made.left_out["mended meanwhile"] += 1
+        once = f"{form_key(key)}{run.pk}" if key else None
+        again = bool(once) and Run.objects.filter(key=once).exists()
+        if not again and not named and known is not None and run.pk not in known and fixed_by(run):
+            outcome.left_out["fixed meanwhile"] += 1
             continue
         try:
-            reruns.rerun(run, actor=actor.name, user=actor.user, keys=wanted, revision=revision, key=given)
-            made.done += 1
+            reruns.rerun(run, actor=actor.name, user=actor.user, keys=named, revision=revision, key=once)
+            outcome.done += 1
         except (services.RunError, ParameterError) as error:
-            made.left_out[_plain(run, str(error))] += 1
-    return made
+            outcome.left_out[_plain(run, str(error))] += 1
+    return outcome
 
 
 def form_key(key: str) -> str:
@@ -211,21 +212,21 @@ def plan_page(
         "more": more,
         "replanned": replanned,
         "chosen": sum(row.chosen for row in rows),
-        "mended": sum(bool(row.mended) for row in rows),
+        "fixed": sum(bool(row.fixed) for row in rows),
     }
     return render(request, "runs/repeating.html", context)
 
 
 def numbers(sent: Any, name: str) -> set[int]:
     """The ids that a form sent under a name; what is none is left out."""
-    return {int(text) for text in sent.getlist(name) if text.isascii() and text.isdecimal() and len(text) < 19}
+    return {pk for text in sent.getlist(name) if (pk := id_of(text)) is not None}
 
 
 def keys_of(sent: Any) -> dict[int, set[str]]:
     """Run -> the tasks of it that a form named, as Candidate.named_keys wrote them."""
-    found: dict[int, set[str]] = {}
+    keys: dict[int, set[str]] = {}
     for text in sent.getlist("key_of")[:5000]:
         number, _, key = text.partition(":")
-        if number.isascii() and number.isdecimal() and len(number) < 19 and key:
-            found.setdefault(int(number), set()).add(key[:500])
-    return found
+        if (pk := id_of(number)) is not None and key:
+            keys.setdefault(pk, set()).add(key[:500])
+    return keys

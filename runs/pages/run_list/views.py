@@ -13,12 +13,14 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_POST, require_safe
 
 from flows.access import acting
+from flows.infra import ids
+from flows.infra.ids import id_of
 from flows.models import Flow
 from flows.projects.current_environment import chosen_environment
 from runs.models import Run, Trigger
 from runs.pages.calendar.views import viewers_zone
-from runs.pages.run_list.asked import ACTIVE, Asked, number_of
 from runs.pages.run_list.bulk import ACTIONS, MOST, said, that_fit
+from runs.pages.run_list.filters import ACTIVE, Filters
 from runs.pages.run_list.page import PAGE, has_moved, page_of
 from runs.pages.run_list.repeating import keys_of, numbers, plan_page, rerun_all
 from runs.planning.reruns import NEWEST, SAME
@@ -26,7 +28,6 @@ from runs.states import RunState
 
 STATES = [("", "Any state"), (ACTIVE, "Not over"), *((str(state), state.capitalize()) for state in RunState)]
 TRIGGERS = [("", "Any trigger"), *((value, capfirst(label)) for value, label in Trigger.choices)]
-LARGEST_ID = 10**18
 
 
 @require_safe
@@ -39,11 +40,11 @@ def runs(request: HttpRequest) -> HttpResponse:
     polled = is_htmx and "seen" in request.GET
     if polled and not has_moved(*_shown(request)):
         return HttpResponse(status=204)
-    asked, environment = Asked.of(request.GET), chosen_environment(request)
+    filters, environment = Filters.of(request.GET), chosen_environment(request)
     context: dict[str, Any] = {
-        "asked": asked,
+        "filters": filters,
         "environment": environment,
-        "page": page_of(asked, environment, viewers_zone(request)),
+        "page": page_of(filters, environment, viewers_zone(request)),
         "key": secrets.token_urlsafe(12),
         "may_operate": acting().may("runs.add_run"),
         "actions": ACTIONS,
@@ -59,10 +60,10 @@ def runs(request: HttpRequest) -> HttpResponse:
 
 def _shown(request: HttpRequest) -> tuple[int, int, list[int]]:
     """What a poll says that its page shows."""
-    watched = [number_of(text) for text in request.GET.get("watch", "")[: PAGE * 20].split("-")]
-    seen, top = number_of(request.GET.get("seen", "")), number_of(request.GET.get("top", ""))
+    watched = [id_of(text) for text in request.GET.get("watch", "")[: PAGE * 20].split("-")]
+    seen, top = id_of(request.GET.get("seen", "")), id_of(request.GET.get("top", ""))
     on_first_page = "before" not in request.GET
-    return seen or 0, (top or 0) if on_first_page else LARGEST_ID, [pk for pk in watched if pk is not None]
+    return seen or 0, (top or 0) if on_first_page else ids.LARGEST, [pk for pk in watched if pk is not None]
 
 
 @require_POST
@@ -72,38 +73,38 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
     A rerun shows its plan first, whichever runs it is for, and starts with `start`.
     """
-    asked = Asked.of(QueryDict(request.POST.get("filter", "")[:2000]))
-    back = f"{reverse('runs')}?{asked.query_with_page}".rstrip("?")
+    filters = Filters.of(QueryDict(request.POST.get("filter", "")[:2000]))
+    back = f"{reverse('runs')}?{filters.query_with_page}".rstrip("?")
     name, key, note = (request.POST.get(field, "") for field in ("action", "key", "note"))
     if name not in ACTIONS:
         messages.error(request, "Choose what to do with the runs: rerun, cancel or acknowledge.")
         return redirect(back)
     if name == "rerun" and ("start" in request.POST or "plan" in request.POST):
-        return _repeat(request, asked, back, key)
+        return _repeat(request, filters, back, key)
     if request.POST.get("scope") == "filter":
         zone = viewers_zone(request)
-        upto = number_of(request.POST.get("upto", "")) or 0
-        found = that_fit(name, asked, chosen_environment(request), zone, key=key, upto=upto)
-        if found and name == "rerun":
-            return plan_page(request, found[:MOST], key=key, back=asked.query_with_page, more=len(found) > MOST)
-        if found and "sure" not in request.POST:
-            return _ask(request, name, found, asked, upto)
-        chosen, more = found[:MOST], len(found) > MOST
+        upto = id_of(request.POST.get("upto", "")) or 0
+        matching = that_fit(name, filters, chosen_environment(request), zone, key=key, upto=upto)
+        if matching and name == "rerun":
+            return plan_page(request, matching[:MOST], key=key, back=filters.query_with_page, more=len(matching) > MOST)
+        if matching and "sure" not in request.POST:
+            return _ask(request, name, matching, filters, upto)
+        chosen, more = matching[:MOST], len(matching) > MOST
     else:
         chosen, more = _chosen(request), False
         if not chosen:
             messages.warning(request, "Choose runs first: tick the boxes at the left of the list.")
             return redirect(back)
         if name == "rerun":
-            return plan_page(request, chosen, key=key, back=asked.query_with_page)
-    made = ACTIONS[name].do(chosen, key, note)
-    tell = messages.success if made.done else messages.warning
+            return plan_page(request, chosen, key=key, back=filters.query_with_page)
+    outcome = ACTIONS[name].do(chosen, key, note)
+    tell = messages.success if outcome.done else messages.warning
     rest = f" More runs fit; once again takes the next {MOST}." if more else ""
-    tell(request, said(name, made) + rest)
+    tell(request, said(name, outcome) + rest)
     return redirect(back)
 
 
-def _repeat(request: HttpRequest, asked: Asked, back: str, key: str) -> HttpResponse:
+def _repeat(request: HttpRequest, filters: Filters, back: str, key: str) -> HttpResponse:
     """The form of the plan was sent: show the plan for the other code, or start what is chosen.
 
     Nothing starts on code whose plan was not shown (`planned` says which was).
@@ -114,30 +115,30 @@ def _repeat(request: HttpRequest, asked: Asked, back: str, key: str) -> HttpResp
     if unseen or "start" not in request.POST:
         listed = Run.objects.filter(pk__in=sorted(numbers(request.POST, "listed"))[:MOST]).order_by("-pk")
         replanned = unseen and "start" in request.POST
-        return plan_page(request, listed, key=key, back=asked.query_with_page, keys=keys, replanned=replanned)
+        return plan_page(request, listed, key=key, back=filters.query_with_page, keys=keys, replanned=replanned)
     chosen = _chosen(request)
     if not chosen:
         messages.warning(request, "No run was chosen, and nothing was started.")
         return redirect(back)
-    made = rerun_all(chosen, key=key, revision=revision, keys=keys, known=numbers(request.POST, "known"))
-    tell = messages.success if made.done else messages.warning
-    tell(request, said("rerun", made))
+    outcome = rerun_all(chosen, key=key, revision=revision, keys=keys, known=numbers(request.POST, "known"))
+    tell = messages.success if outcome.done else messages.warning
+    tell(request, said("rerun", outcome))
     return redirect(back)
 
 
 def _chosen(request: HttpRequest) -> list[Run]:
-    ids = [number_of(text) for text in request.POST.getlist("run")][:MOST]
+    ids = [id_of(text) for text in request.POST.getlist("run")][:MOST]
     return list(Run.objects.select_related("flow__environment").filter(pk__in=[pk for pk in ids if pk is not None]))
 
 
-def _ask(request: HttpRequest, name: str, found: list[Run], asked: Asked, upto: int) -> HttpResponse:
+def _ask(request: HttpRequest, name: str, found: list[Run], filters: Filters, upto: int) -> HttpResponse:
     context = {
         "name": name,
         "action": ACTIONS[name],
         "runs": found[:10],
         "number": min(len(found), MOST),
         "more": len(found) > MOST,
-        "asked": asked,
+        "filters": filters,
         "upto": upto,
         "key": request.POST.get("key", ""),
         "note": request.POST.get("note", ""),

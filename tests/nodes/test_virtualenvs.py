@@ -16,7 +16,7 @@ from nodes.scripts import virtualenvs
 from nodes.scripts.packages import packages_of
 from nodes.scripts.reading import reads_of_all
 from nodes.scripts.requirements import RequirementsError, read, unpinned
-from nodes.scripts.virtualenvs import Index, Renewal, SetupFailed, environment_for, find, key_of, made_of, root
+from nodes.scripts.virtualenvs import Index, Renewal, SetupFailed, find, key_of, made_of, root, virtualenv_for
 from tests.levels import needs_level
 from tests.runs.wheels import publish
 from tests.waiting import patience, within
@@ -32,7 +32,7 @@ class Log(bytearray):
 
 
 def build(home: Path, *requirements: str, index: Index | None = None, log: Log | None = None, **options) -> Path:
-    return environment_for(
+    return virtualenv_for(
         requirements, index or Index(), home, log=log if log is not None else Log(), timeout=patience(120), **options
     )
 
@@ -42,7 +42,7 @@ def test_ten_who_want_the_same_at_once_build_it_once(tmp_path):
     with ThreadPoolExecutor(10) as pool:
         places = list(pool.map(lambda log: build(tmp_path, "six==1.17.0", log=log), logs))
     assert len(set(places)) == 1
-    assert sum(b"building an environment" in log for log in logs) == 1
+    assert sum(b"building a virtual environment" in log for log in logs) == 1
     assert not [path for path in root(tmp_path).iterdir() if path.name.startswith(".")]
     done = subprocess.run(
         [places[0] / "bin/python", "-c", "import six; print(six.__version__)"], capture_output=True, check=True
@@ -53,7 +53,7 @@ def test_ten_who_want_the_same_at_once_build_it_once(tmp_path):
 def test_a_build_that_was_killed_leaves_nothing_that_is_used(tmp_path):
     code = (
         "import sys; from pathlib import Path; from nodes.scripts.virtualenvs import *\n"
-        "environment_for(['duckdb==1.1.3'], Index(), Path(sys.argv[1]), log=lambda d: print(d, flush=True), timeout=99)"
+        "virtualenv_for(['duckdb==1.1.3'], Index(), Path(sys.argv[1]), log=lambda d: print(d, flush=True), timeout=99)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
     assert b"building" in child.stdout.readline()
@@ -255,7 +255,7 @@ def test_ten_scripts_that_find_it_old_at_once_renew_it_once(shelf, tmp_path):
     with ThreadPoolExecutor(10) as pool:
         found = list(pool.map(lambda log: held(shelf, tmp_path, log=log, asked=asked)[:2], logs))
     assert len(set(found)) == 1 and found[0][1] == ("shopkit==1.1",)
-    assert sum(b"renewing the environment" in log for log in logs) == 1
+    assert sum(b"renewing the virtual environment" in log for log in logs) == 1
 
 
 def test_an_environment_from_before_locks_were_noted_tells_its_lock_and_its_age(shelf, tmp_path):

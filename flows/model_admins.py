@@ -1,4 +1,4 @@
-"""Admin pages of rows that offer what their list offers."""
+"""What pages of the admin have in common: rows that are only read, and actions on the page of one row."""
 
 from typing import Any
 
@@ -7,7 +7,23 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 
-LONGEST_ID = 18  # digits
+from flows.infra.ids import id_of
+
+
+class ReadOnly(ModelAdmin):
+    """Rows to look at and to search. Whoever edits them does it on pages of their own, or nobody does."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody adds one here."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes one here."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes one here."""
+        return False
 
 
 class ObjectActions(ModelAdmin):
@@ -29,6 +45,6 @@ class ObjectActions(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list; an action on what cannot be a row is a bad request, not an error of the site."""
         for row in request.POST.getlist(ACTION_CHECKBOX_NAME):
-            if not row.isdecimal() or len(row) > LONGEST_ID:
+            if id_of(row) is None:
                 raise BadRequest("There is no such row.")
         return super().changelist_view(request, extra_context)

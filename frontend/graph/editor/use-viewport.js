@@ -6,7 +6,7 @@ import { HEIGHT, WIDTH } from "./flow-shape.js";
 const READABLE = 0.6;
 
 /** Where things are on the screen: all in pixels of the canvas element `box`. */
-export function useSight(box) {
+export function useViewport(box) {
   const flow = useReactFlow();
   return useMemo(() => {
     const cardOf = (id) => box.current.querySelector(`.react-flow__node[data-id="${id}"]`);

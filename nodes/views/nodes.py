@@ -13,12 +13,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from flows.access import acting
+from flows.infra.ids import id_of
 from flows.models import Flow
 from nodes import kinds, services
 from nodes.dbt.selectors import split_values
 from nodes.dbt.stored_manifests import manifest_of
 from nodes.editing import Base, EditConflict
-from nodes.forms.node import StepForm, form_of
+from nodes.forms.node import NodeForm, form_of
 from nodes.models import Connection, Node
 from nodes.services.previews import preview, suggestions, what_it_does
 from nodes.views.editor import flow_or_404, page_context, sees_flows
@@ -91,7 +92,7 @@ def _form(request: HttpRequest, flow: Flow, row: Node) -> HttpResponse:
     return _show(request, flow, made, conflict=conflict, status=409 if conflict else 422)
 
 
-def _saved(request: HttpRequest, flow: Flow, form: StepForm, before: int) -> HttpResponse:
+def _saved(request: HttpRequest, flow: Flow, form: NodeForm, before: int) -> HttpResponse:
     fresh = flow_or_404(flow.pk)
     row = fresh.nodes.select_related("connection", "flow__environment__current_revision").get(pk=form.instance.pk)
     expanded = form.plan.expanded if form.plan else {}  # a new node had no number yet
@@ -107,7 +108,7 @@ def _saved(request: HttpRequest, flow: Flow, form: StepForm, before: int) -> Htt
 def _show(
     request: HttpRequest,
     flow: Flow,
-    form: StepForm,
+    form: NodeForm,
     conflict: list[str] | None = None,
     saved: str = "",
     status: int = 200,
@@ -201,7 +202,7 @@ def show_preview(request: HttpRequest, flow_id: int) -> HttpResponse:
     revision = flow.environment.current_revision
     pk = request.POST.get("node", "")
     row = Node(
-        pk=int(pk) if pk.isdecimal() and len(pk) < 19 else None,
+        pk=id_of(pk),
         flow=flow,
         include=split_values(request.POST.get("include", "")[:LONGEST_TYPED]),
         exclude=split_values(request.POST.get("exclude", "")[:LONGEST_TYPED]),
@@ -229,7 +230,7 @@ def suggest(request: HttpRequest, flow_id: int) -> HttpResponse:
     asked = request.GET.get("connection", "")
     if "connection" in request.GET:
         known = Connection.objects.filter(project=flow.environment.project_id)
-        row = known.filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
+        row = known.filter(pk=pk).first() if (pk := id_of(asked)) is not None else None
         tables = [table for table in (row.streams if row else []) if typed.lower() in table.lower()]
         return JsonResponse({"suggestions": [{"value": table, "kind": "table"} for table in tables[:50]]})
     revision = flow.environment.current_revision

@@ -1,17 +1,17 @@
-// The list of a flow's steps: follows the canvas, can be searched, and opens, duplicates and deletes.
+// The list of a flow's nodes: follows the canvas, can be searched, and opens, duplicates and deletes.
 const ACTIONS = [
   ["edit", "pencil", "Edit"],
   ["duplicate", "copy", "Duplicate"],
   ["delete", "trash-2", "Delete"],
 ];
 
-export class Steps {
+export class Nodes {
   constructor(section, canvas, panel) {
     this.canvas = canvas;
     this.panel = panel;
-    this.list = section.querySelector("#steps");
-    this.search = section.querySelector("#step-search");
-    this.none = make("p", { className: "steps-none muted", hidden: true });
+    this.list = section.querySelector("#nodes");
+    this.search = section.querySelector("#node-search");
+    this.none = make("p", { className: "nodes-none muted", hidden: true });
     this.list.after(this.none);
     this.search.addEventListener("input", () => this.filter());
     this.list.addEventListener("click", (event) => this.clicked(event));
@@ -36,7 +36,7 @@ export class Steps {
     if (focused && !this.list.contains(document.activeElement)) this.refocus(focused);
   }
 
-  // A step that is gone gives the focus to the next one.
+  // A node that is gone gives the focus to the next one.
   refocus({ id, at, part }) {
     const item = this.list.querySelector(`[data-node-id="${id}"]`) ?? this.list.children[Math.min(at, this.list.children.length - 1)];
     (item?.querySelector(part) ?? this.search).focus();
@@ -46,20 +46,20 @@ export class Steps {
     const wanted = this.search.value.trim().toLowerCase();
     let shown = 0;
     for (const item of this.list.children) {
-      item.hidden = !item.querySelector(".step-name").textContent.toLowerCase().includes(wanted);
+      item.hidden = !item.querySelector(".node-name").textContent.toLowerCase().includes(wanted);
       if (!item.hidden) shown += 1;
     }
     this.none.hidden = shown > 0;
-    this.none.textContent = wanted ? "No step has this in its name." : "No steps yet.";
+    this.none.textContent = wanted ? "No node has this in its name." : "No nodes yet.";
   }
 
   clicked(event) {
-    const item = event.target.closest("li.step");
+    const item = event.target.closest("li.node");
     if (!item || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const action = event.target.closest("[data-action]")?.dataset.action;
     const id = Number(item.dataset.nodeId);
-    const name = item.querySelector(".step-name");
-    if (!action && !event.target.closest(".step-name")) return;
+    const name = item.querySelector(".node-name");
+    if (!action && !event.target.closest(".node-name")) return;
     event.preventDefault();
     this.closeMenus();
     if (action === "duplicate" || action === "delete") {
@@ -76,13 +76,13 @@ export class Steps {
 }
 
 function itemOf(node, mayEdit) {
-  const item = make("li", { className: `step kind-${node.kind}` });
+  const item = make("li", { className: `node kind-${node.kind}` });
   item.dataset.nodeId = node.id;
-  const name = make("a", { className: "step-name", href: node.url, title: node.name });
+  const name = make("a", { className: "node-name", href: node.url, title: node.name });
   name.append(icon(node.kind_icon), make("span", { className: "cut", textContent: node.name }));
   item.append(name);
   if (node.problem) {
-    const problem = make("span", { className: "step-warning", title: node.problem });
+    const problem = make("span", { className: "node-warning", title: node.problem });
     problem.append(icon("triangle-alert"), make("span", { className: "visually-hidden", textContent: `Problem: ${node.problem}` }));
     item.append(problem);
   }
@@ -122,8 +122,8 @@ function placeMenu(menu) {
 }
 
 function placeOf(element) {
-  const item = element.closest("li.step");
-  const part = element.matches(".step-name") ? ".step-name" : "summary";
+  const item = element.closest("li.node");
+  const part = element.matches(".node-name") ? ".node-name" : "summary";
   return item && { id: item.dataset.nodeId, at: [...item.parentElement.children].indexOf(item), part };
 }
 

@@ -135,8 +135,8 @@ def implied_order(plan: FlowPlan) -> dict[tuple[int, int], list[tuple[str, str]]
     made: dict[tuple[int, int], list[tuple[str, str]]] = {}
     for up, down in sorted(plan.order.implied):
         a, b = rows[up], rows[down]
-        if a.step != b.step:
-            made.setdefault((a.step, b.step), []).append((a.spec.identifier, b.spec.identifier))
+        if a.node_id != b.node_id:
+            made.setdefault((a.node_id, b.node_id), []).append((a.spec.identifier, b.spec.identifier))
     return made
 
 

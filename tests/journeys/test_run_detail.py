@@ -1,4 +1,4 @@
-"""On call: a run is watched, broken, understood, mended and repeated, in a real browser on real runs of dbt."""
+"""On call: a run is watched, broken, understood, fixed and repeated, in a real browser on real runs of dbt."""
 
 import re
 
@@ -206,6 +206,6 @@ def test_the_panel_of_a_task_opens_and_closes_without_leaving_the_page(engine, w
     expect(page.locator("#task-title")).to_contain_text("stg_a")
     page.get_by_role("link", name="Close the panel").click()
     expect(page.locator("#task-panel")).to_have_count(0)
-    page.get_by_role("searchbox", name="Find tasks by name, step or reason").fill("stg")
+    page.get_by_role("searchbox", name="Find tasks by name, node or reason").fill("stg")
     expect(page.locator("table.tasks tbody tr")).to_have_count(2)
     assert Run.objects.count() == 1

@@ -1,4 +1,4 @@
-// What the chrome of every page does: theme, menu on small screens, drop-downs, messages, times, copying, search.
+// What every page does, with templates/base.html: theme, menu on small screens, drop-downs, messages, times, copying, search.
 import "./palette.js";
 
 const root = document.documentElement;

@@ -1,4 +1,4 @@
-"""The chrome as people use it: logging in, the menu, themes, the environment switch, search, times, messages."""
+"""What frames every page, as people use it: log-in, menu, themes, choice of environment, search, times, messages."""
 
 import re
 

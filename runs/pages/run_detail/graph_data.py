@@ -1,6 +1,6 @@
 """The graph of a run as data: the run's own tasks and dependencies, as they were planned, with their states.
 
-Either the steps of the flow, each as one card, or tasks: all, those of one step, or those around one task.
+Either the nodes of the flow, each as one card, or tasks: all, those of one node, or those around one task.
 """
 
 from collections import Counter
@@ -25,29 +25,29 @@ GAP = (60.0, 16.0)
 FIRST = (TaskState.FAILED, TaskState.RUNNING, TaskState.WAITING, TaskState.QUEUED)
 
 
-def picture_of(
+def graph_data(
     run: Run,
     *,
-    steps: bool = False,
-    step: str | None = None,
+    nodes: bool = False,
+    node: str | None = None,
     near: int | None = None,
     distance: int = DISTANCE,
     chosen: int | None = None,
 ) -> dict[str, Any]:
     """The graph: {"nodes": [...], "edges": [(up, down)], "more": number left out}, as the graph component draws it.
 
-    In: `steps`, one card a step; `step`, the tasks of the step of this name alone; `near`, the id of a task, those at
+    In: `nodes`, one card a node; `node`, the tasks of the node of this name alone; `near`, the id of a task, those at
     most `distance` away from it; `chosen`, the id of the task at which the drawing begins where it is too large.
     """
     rows = {row.pk: row for row in TaskRun.objects.filter(run=run).only(*_COLUMNS)}
     pairs = list(Dependency.objects.filter(run=run).values_list("up_id", "down_id"))
     tasks = {pk for pk, row in rows.items() if row.kind != GATE}
-    if steps:
-        return _steps(run, rows, pairs)
+    if nodes:
+        return _nodes(run, rows, pairs)
     if near is not None and near in tasks:
         kept = _around(near, _without_gates(pairs, tasks, rows), distance)
-    elif step is not None:
-        kept = {pk for pk in tasks if rows[pk].node_name == step}
+    elif node is not None:
+        kept = {pk for pk in tasks if rows[pk].node_name == node}
     else:
         kept = tasks
     drawn = sorted(kept, key=lambda pk: rows[pk].position)[:MOST_DRAWN]
@@ -55,7 +55,7 @@ def picture_of(
     places = graph.positions(drawn, edges, *CARD, GAP)
     begin = chosen if chosen in kept else near
     return {
-        "nodes": [_task(rows[pk], places[pk], _address(run, pk, step, near, distance), pk == begin) for pk in drawn],
+        "nodes": [_task(rows[pk], places[pk], _address(run, pk, node, near, distance), pk == begin) for pk in drawn],
         "edges": [(str(up), str(down)) for up, down in edges],
         "more": len(kept) - len(drawn),
         "kind": "tasks",
@@ -66,10 +66,10 @@ _COLUMNS = ("pk", "kind", "identifier", "resource_type", "state", "node_name", "
 
 
 def _children(pairs: Iterable[tuple[int, int]], rows: Collection[int]) -> dict[int, set[int]]:
-    made: dict[int, set[int]] = {pk: set() for pk in rows}
+    children: dict[int, set[int]] = {pk: set() for pk in rows}
     for up, down in pairs:
-        made[up].add(down)
-    return made
+        children[up].add(down)
+    return children
 
 
 def _without_gates(pairs: list[tuple[int, int]], tasks: set[int], rows: Collection[int]) -> set[tuple[int, int]]:
@@ -85,13 +85,13 @@ def _around(near: int, edges: set[tuple[int, int]], distance: int) -> set[int]:
     return {near} | graph.ancestors(up, [near], distance) | graph.descendants(down, [near], distance)
 
 
-def _address(run: Run, pk: int, step: str | None, near: int | None, distance: int) -> str:
+def _address(run: Run, pk: int, node: str | None, near: int | None, distance: int) -> str:
     """The page with the panel of a task, and the same graph."""
     shown: dict[str, Any] = {"tab": "graph", "task": pk}
     if near is not None:
         shown |= {"near": near, "distance": distance}
     else:
-        shown |= {"step": step} if step is not None else {"all": ""}
+        shown |= {"node": node} if node is not None else {"all": ""}
     return f"{reverse('runs:run', args=[run.pk])}?{urlencode(shown)}"
 
 
@@ -108,7 +108,7 @@ def _task(row: TaskRun, place: tuple[float, float], url: str, chosen: bool) -> d
     }
 
 
-def _steps(run: Run, rows: dict[int, TaskRun], pairs: list[tuple[int, int]]) -> dict[str, Any]:
+def _nodes(run: Run, rows: dict[int, TaskRun], pairs: list[tuple[int, int]]) -> dict[str, Any]:
     names = list(dict.fromkeys(row.node_name for row in sorted(rows.values(), key=lambda row: row.position)))
     states: dict[str, Counter[str]] = {name: Counter() for name in names}
     for row in rows.values():
@@ -118,7 +118,7 @@ def _steps(run: Run, rows: dict[int, TaskRun], pairs: list[tuple[int, int]]) -> 
         (rows[up].node_name, rows[down].node_name) for up, down in pairs if rows[up].node_name != rows[down].node_name
     }
     circle = graph.find_cycle(edges)
-    while circle:  # models of two steps may lie between each other's; such an arrow says nothing here
+    while circle:  # models of two nodes may lie between each other's; such an arrow says nothing here
         edges -= set(pairwise(circle))
         circle = graph.find_cycle(edges)
     places = graph.positions(names, sorted(edges), *CARD, GAP)
@@ -129,32 +129,32 @@ def _steps(run: Run, rows: dict[int, TaskRun], pairs: list[tuple[int, int]]) -> 
                 "id": name,
                 "name": f"{name} ({sum(states[name].values())})",
                 "type": "model",
-                "state": step_state(states[name]),
+                "state": node_state(states[name]),
                 "x": places[name][0],
                 "y": places[name][1],
-                "url": f"{here}?{urlencode({'tab': 'graph', 'step': name})}",
+                "url": f"{here}?{urlencode({'tab': 'graph', 'node': name})}",
                 "chosen": False,
             }
             for name in names
         ],
         "edges": sorted(edges),
         "more": 0,
-        "kind": "steps",
+        "kind": "nodes",
     }
 
 
-def step_state(counts: Counter[str]) -> str:
-    """The state that a step is shown in: the most telling one of its tasks."""
+def node_state(counts: Counter[str]) -> str:
+    """The state that a node is shown in: the most telling one of its tasks."""
     return next((str(state) for state in ORDER if counts[state]), str(TaskState.PENDING))
 
 
 def states_of(run: Run, task_ids: Collection[int] | None = None) -> dict[str, str]:
-    """State by id of the cards: tasks by their id, steps by their name; `task_ids`: those alone, and all steps."""
-    found = TaskRun.objects.filter(run=run).exclude(kind=GATE).values_list("pk", "node_name", "state")
-    steps: dict[str, Counter[str]] = {}
-    made: dict[str, str] = {}
-    for pk, name, state in found:
-        steps.setdefault(name, Counter())[state] += 1
+    """State by id of the cards: tasks by their id, nodes by their name; `task_ids`: those alone, and all nodes."""
+    rows = TaskRun.objects.filter(run=run).exclude(kind=GATE).values_list("pk", "node_name", "state")
+    nodes: dict[str, Counter[str]] = {}
+    states: dict[str, str] = {}
+    for pk, name, state in rows:
+        nodes.setdefault(name, Counter())[state] += 1
         if task_ids is None or pk in task_ids:
-            made[str(pk)] = state
-    return made | {name: step_state(counts) for name, counts in steps.items()}
+            states[str(pk)] = state
+    return states | {name: node_state(counts) for name, counts in nodes.items()}
