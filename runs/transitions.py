@@ -7,9 +7,9 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from flows.infra.statements import Sql, now, update
 from flows.models import Environment, Flow
 from runs.models import Dependency, Run, TaskRun
-from runs.statements import Sql, now, update
 from runs.states import BIRTHS, MOVES, OVER, RUN_MOVES, RUN_OVER, RunState, TaskState
 
 REASON_LENGTH = 1000
@@ -85,7 +85,7 @@ def move_by_id(
 ) -> int:
     """As move, for the task runs of these ids, and of one fence where an attempt speaks; in a third of the time.
 
-    In: `conditions` on columns of the task run itself; `changes`, values or Sql (see runs.statements).
+    In: `conditions` on columns of the task run itself; `changes`, values or Sql (see flows.infra.statements).
     """
     if (old, new) not in MOVES:
         raise IllegalMoveError(f"no task run moves from {old} to {new}")

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from flows.infra.statements import Sql, fetch, insert, now, update
 from flows.retry_policy import is_worth_a_try
 from nodes.tasks import AttemptOutcome
 from runs.clock import after
@@ -16,7 +17,6 @@ from runs.engine import alarms
 from runs.engine.recorded import messages
 from runs.engine.release import Released, dispatch_released, release
 from runs.models import Attempt, Dependency, TaskRun
-from runs.statements import Sql, fetch, insert, now, update
 from runs.states import TaskState
 from runs.transitions import move, move_by_id
 

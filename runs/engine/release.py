@@ -7,11 +7,11 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 
+from flows.infra.statements import now
 from flows.models import Follow
 from nodes.ordering import GATE
 from runs import dispatch
 from runs.models import Lane, Run, TaskRun
-from runs.statements import now
 from runs.states import ACTIVE, DONE, OVER, RunState, TaskState, outcome
 from runs.transitions import move, move_by_id, move_run
 

@@ -106,12 +106,6 @@ def test_the_menu_of_the_editor_offers_it_and_its_form_makes_one(ada, flow):
     assert node.options["loud"] is True and flow.changes.first().said == "Greeting: loud: no → yes"
 
 
-def test_the_admin_makes_one_too(ada, flow):
-    page = ada.fill("/admin/nodes/node/add/", flow=str(flow), name="Greeting", kind="Note", options='{"text": "hi"}')
-    assert "Greeting has 1 note." in page.messages
-    assert flow.nodes.get().options == {"text": "hi"}
-
-
 def test_the_canvas_draws_it_as_its_file_says(ada, flow):
     noted(flow, times=3)
     drawn = ada.client.get(f"/flows/{flow.pk}/canvas/").json()

@@ -5,11 +5,11 @@ from django.db import connection
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from flows.infra.statements import update
 from runs import services, transitions
 from runs.engine import claims, recovery, release
 from runs.models import TaskRun
 from runs.operations import rounds
-from runs.statements import update
 from runs.states import MOVES, OVER, TaskState
 from tests.runs.machine import EngineMachine
 
