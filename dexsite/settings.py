@@ -147,7 +147,9 @@ if EMBEDDED and _database["ENGINE"].endswith("postgresql") and PRODUCTION:
 WORKER_THREADS = _read.count("DEX_WORKER_THREADS", 8)
 CELERY_WORKER_POOL = "threads"  # sessions of dbt are shared by the threads of a worker
 CELERY_WORKER_CONCURRENCY = WORKER_THREADS
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Several workers share a broker fairly when each takes only what it starts. The embedded one has nobody to share with,
+# and looks for messages 20 times a second once it has as many as it may.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 8 if EMBEDDED else 1
 CELERY_WORKER_TIMER_PRECISION = 0.25  # seconds that a worker takes to notice that it ends
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
