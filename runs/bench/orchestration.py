@@ -5,6 +5,7 @@ import resource
 import time
 from typing import Any
 
+from django.db import transaction
 from django.db.models.functions import Now
 
 from flows.models import Environment, Flow, Project
@@ -25,6 +26,7 @@ def bench_flow() -> Flow:
     return Flow.objects.get_or_create(name="bench", defaults={"environment": environment})[0]
 
 
+@transaction.atomic  # a run that stays QUEUED for long would be planned by the engine that runs beside it
 def open_layered_run(size: int, spec: dict[str, Any] | None = None) -> Run:
     """A RUNNING run of `size` no-op tasks in LAYERS layers, each after UPSTREAMS tasks of the layer before."""
     run = open_run(bench_flow(), actor="bench", trigger=Trigger.COMMAND)
