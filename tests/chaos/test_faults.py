@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from tests.waiting import patience
+from tests.helpers.waiting import patience
 
 
 def all_succeeded(dex, seconds=90):

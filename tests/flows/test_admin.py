@@ -17,9 +17,10 @@ from flows.projects import checks
 from nodes.models import Node
 from nodes.services import save_node
 from runs.operations.syncing import sync_if_requested
-from tests.pages import SAMPLE, Page, Person, sample_flow
-from tests.runs.engines import write_project
-from tests.runs.graphs import drain, open_graph
+from tests.helpers.engines import write_project
+from tests.helpers.graphs import drain, open_graph
+from tests.helpers.pages import Page, Person, sample_flow
+from tests.helpers.paths import SAMPLE
 
 pytestmark = pytest.mark.django_db
 PROJECTS, ENVIRONMENTS, FLOWS = "/admin/flows/project/", "/admin/flows/environment/", "/admin/flows/flow/"

@@ -12,7 +12,7 @@ from nodes.services import import_flow, restore_flow, save_flow, save_node
 from runs.models import Trigger
 from runs.planning.planner import plan_run
 from runs.services import start_run
-from tests.pages import Person, sample_flow
+from tests.helpers.pages import Person, sample_flow
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from flows.retry_policy import is_transient, is_worth_a_try, matches, problem_of
 from nodes.document import document_of, from_yaml, to_yaml
 from nodes.models import Node
 from nodes.services import import_flow, restore_flow, save_flow, save_node
-from tests.pages import sample_flow
+from tests.helpers.pages import sample_flow
 
 
 @pytest.mark.parametrize(

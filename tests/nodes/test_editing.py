@@ -18,7 +18,7 @@ from nodes.expansion import refresh_flow
 from nodes.kinds import transformation
 from nodes.models import Change, Expansion, Link, Node, Task
 from nodes.services import check_node, delete_node
-from tests.pages import Person, sample_flow
+from tests.helpers.pages import Person, sample_flow
 
 pytestmark = pytest.mark.django_db
 ANN, BOB = Actor("ann"), Actor("bob")

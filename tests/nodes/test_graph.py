@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from nodes import graph
-from tests.waiting import within
+from tests.helpers.waiting import within
 
 DIAMOND = {"a": ("b", "c"), "b": ("d",), "c": ("d",), "d": ()}
 DIAMOND_UP = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}

@@ -2,7 +2,7 @@ import pytest
 
 from nodes.ordering import ON_RUN_END, ON_RUN_START, CycleError, ExpandedNode, order
 from nodes.tasks import TaskSpec
-from tests.nodes.small_manifests import small_manifest
+from tests.helpers.small_manifests import small_manifest
 
 
 def node(number, names, *, tests=(), runs=True, builds=True, unit_tests=()):

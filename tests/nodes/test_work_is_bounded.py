@@ -14,7 +14,7 @@ from nodes.document.lines import compare, with_context
 from nodes.models import Node
 from nodes.services import save_node
 from runs.pages.run_detail.comparing import sql_difference
-from tests.pages import Person, sample_flow
+from tests.helpers.pages import Person, sample_flow
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", ""]), max_size=15)
 
