@@ -43,7 +43,7 @@ print(len(won))
 """
 
 
-def test_of_all_who_hear_a_doorbell_at_once_one_starts(distributed):
+def test_of_many_workers_that_get_a_task_at_once_one_starts_it(distributed):
     """Two processes of four threads each claim the same task runs in the same order."""
     distributed.workload("open", "40", "0")
     answers: list[int] = []

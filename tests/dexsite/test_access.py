@@ -517,6 +517,6 @@ def test_a_role_that_is_taken_away_is_gone_at_the_next_request(world):
     assert client.get(paths["nodes:new_flow"]).status_code == 403
 
 
-def test_outside_of_requests_the_system_may_everything():
+def test_outside_of_requests_the_system_has_every_permission():
     with acting_as(SYSTEM) as actor:
         assert actor.may("flows.delete_flow") and actor.name == "system"

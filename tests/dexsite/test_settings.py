@@ -211,7 +211,7 @@ def test_a_broker_with_tls_must_show_a_certificate_for_its_name(url, tls):
     assert broker_tls(url) == tls
 
 
-def test_what_kombu_makes_of_such_a_broker_checks_its_certificate(tmp_path):
+def test_a_connection_to_such_a_broker_checks_its_certificate(tmp_path):
     code = (
         "from dexsite.celery import app; from kombu import Connection; c = app.connection_for_write(); "
         "print(c.ssl, app.conf.worker_enable_remote_control, c.as_uri())"

@@ -38,11 +38,11 @@ from tests.helpers.paths import ROOT
         (86400 * 4 + 3700, "4 d 1 h"),
     ],
 )
-def test_a_duration_is_said_with_its_two_largest_units(seconds, words):
+def test_a_duration_is_shown_in_its_two_largest_units(seconds, words):
     assert duration(seconds) == words
 
 
-def test_what_has_not_ended_took_nothing_yet():
+def test_a_task_that_has_not_ended_has_no_duration():
     start = datetime(2026, 1, 31, 2, 0, tzinfo=UTC)
     assert took(start, start + timedelta(seconds=75)) == "1 m 15 s"
     assert took(start, None) == took(None, start) == ""

@@ -240,7 +240,7 @@ def _running(dex, run):
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])
-def test_a_taken_port_is_said_at_once_and_nothing_is_started(tmp_path, command):
+def test_a_port_in_use_is_reported_at_once_and_nothing_is_started(tmp_path, command):
     dex = Dex(tmp_path)
     with socket.socket() as other:
         other.bind(("127.0.0.1", dex.port))

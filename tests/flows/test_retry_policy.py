@@ -29,7 +29,7 @@ from tests.helpers.pages import sample_flow
         "FATAL: sorry, too many connections already",
     ],
 )
-def test_what_usually_passes_by_itself_is_known(message):
+def test_temporary_failures_are_recognized(message):
     assert is_transient(message)
 
 
@@ -48,7 +48,7 @@ def test_what_usually_passes_by_itself_is_known(message):
         "",
     ],
 )
-def test_what_would_fail_again_is_not_taken_for_it(message):
+def test_permanent_failures_are_not_taken_for_temporary_ones(message):
     assert not is_transient(message)
 
 

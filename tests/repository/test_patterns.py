@@ -253,5 +253,5 @@ def test_a_file_pattern_with_many_stars_is_matched_at_once():
         ("12345x 12.3a", "12345x <n>.3a"),
     ],
 )
-def test_failures_are_told_apart_as_before(line, normalised):
+def test_failures_are_still_told_apart(line, normalised):
     assert normalise(line) == normalised

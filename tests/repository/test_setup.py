@@ -84,7 +84,7 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
-def test_a_machine_with_nothing_is_told_all_that_is_missing_in_one_command(machine):
+def test_a_bare_machine_gets_one_command_that_installs_all_that_is_missing(machine):
     machine.lacks("git")
     machine.lacks("make")
     said = machine.refuses()
@@ -93,7 +93,7 @@ def test_a_machine_with_nothing_is_told_all_that_is_missing_in_one_command(machi
     assert said.endswith("Then run the same command again.\n")
 
 
-def test_who_is_not_root_is_told_to_become_it(machine):
+def test_an_ordinary_user_gets_the_command_for_root(machine):
     machine.has("id", "#!/bin/sh\necho 1000\n")
     assert "as root:\n\n  apt-get update && apt-get install -y python3 python3-venv\n" in machine.refuses()
     machine.has("sudo", "#!/bin/sh\n")
@@ -150,7 +150,7 @@ def test_without_a_package_index_it_says_so_and_the_next_call_begins_anew(machin
         shutil.rmtree(next((machine.folder / ".venv" / "lib").glob("python3*")) / "site-packages" / "pip")
 
 
-def test_uv_is_told_the_index_and_the_certificates_that_pip_knows(machine):
+def test_uv_gets_the_index_and_the_certificates_of_pips_settings(machine):
     machine.has("python3", MAKES)
     for name, text in (("pip", PIP), ("uv", '#!/bin/sh\necho "uv: $SSL_CERT_FILE $*"\n')):
         (machine.folder / name).write_text(text)

@@ -48,7 +48,7 @@ FAIL = {"a": {"end": "fail"}}
 
 
 # --- Home ------------------------------------------------------------------------------------------------------
-def test_what_fails_comes_first_with_its_first_error_line():
+def test_failures_come_first_with_their_first_error_line():
     run = ran("Orders", {"a": (), "b": ("a",)}, FAIL)
     TaskRun.objects.filter(run=run, identifier="a").update(
         reason="\n  Catalog Error: no table <b>raw</b>\nLINE 1: select"
@@ -77,7 +77,7 @@ def test_a_flow_that_was_mended_is_not_failing_and_one_that_is_tried_again_still
     assert "No flow is failing" not in page.html
 
 
-def test_what_runs_shows_how_far_it_is():
+def test_running_flows_show_their_progress():
     run = ran("Orders", {"a": (), "b": ("a",), "gate": ("b",)}, finish=False)
     TaskRun.objects.filter(run=run, identifier="gate").update(kind="gate")
     TaskRun.objects.filter(run=run, identifier="a").update(state="succeeded", ended_at=timezone.now())
@@ -126,7 +126,7 @@ def section(page, name):
     return rest.split("</section>")[0] if found else ""
 
 
-def test_what_takes_three_times_its_usual_time_or_waits_for_long_is_stuck():
+def test_runs_that_take_three_times_as_long_as_usual_or_wait_for_long_are_shown_as_stuck():
     now = timezone.now()
     for name, since, started in (("Slow", 4, True), ("Fine", 2, True), ("Waits", 11, False), ("Fresh", 9, False)):
         usual = ran(name)
@@ -181,7 +181,7 @@ def test_the_last_days_say_how_many_ran_how_they_ended_and_how_long_they_took():
     assert "style=" not in said and said.count("<rect class=") == 4
 
 
-def test_the_health_of_every_part_is_said(settings):
+def test_the_health_of_every_part_is_shown(settings):
     ran("Orders")
     said = section(member("viewer").open("/"), "components")
     assert "not seen yet" in said and "none" in said and "embedded" in said and " ms</dd>" in said
@@ -375,7 +375,7 @@ def test_runs_are_found_by_their_number():
         assert "Runs" not in found(ada, asked)
 
 
-def test_pages_and_actions_are_those_that_one_may_open():
+def test_the_search_offers_the_pages_and_actions_that_its_user_may_open():
     everything = {role: found(member(role), "")["Go to"] for role in ("viewer", "editor", "admin")}
     assert everything["viewer"] == ["Home", "Flows", "Runs", "Failures", "Calendar", "Models", "Change password"]
     assert {"New flow", "Import a flow", "Environments"} <= set(everything["editor"])
@@ -395,7 +395,7 @@ def test_everything_that_the_menu_and_the_search_offer_opens(role, tmp_path):
         assert page.status == 200 and "/admin/login/" not in page.url and page.inline == [], url
 
 
-def test_nobody_finds_what_they_may_not_see(tmp_path):
+def test_the_search_finds_nothing_that_its_user_may_not_see(tmp_path):
     run = ran("Secret orders")
     parsed(environment(), small_manifest({"secret": ()}), tmp_path)
     nobody = Person("nobody", staff=False)
@@ -420,7 +420,7 @@ def test_the_names_of_a_revision_are_read_once(tmp_path, monkeypatch):
 
 
 # --- users and groups ----------------------------------------------------------------------------------------------
-def test_who_manages_users_cannot_make_or_touch_a_superuser():
+def test_people_who_manage_users_cannot_create_or_change_a_superuser():
     root = Person("root", "everything").user
     admin = member("admin")
     page = admin.open(f"/admin/auth/user/{admin.user.pk}/change/")

@@ -33,7 +33,7 @@ def home(tmp_path):
     return place
 
 
-def test_a_command_closes_a_home_that_was_open_and_what_it_writes_is_its_own(home):
+def test_a_command_makes_an_open_home_private_and_its_files_too(home):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DEX_", "DATABASE_", "CELERY_"))}
     env = {**kept, "DEX_HOME": str(home), "DJANGO_SETTINGS_MODULE": "dexsite.settings"}
     (home / "dex.sqlite3").unlink()

@@ -67,7 +67,7 @@ def test_each_line_of_a_private_key_is_masked_on_its_own():
     assert out == b"\n".join([b"log | " + MASK] * 4)
 
 
-def test_what_is_no_secret_stays_as_it_was():
+def test_text_without_a_secret_is_unchanged():
     text = bytes(range(256)) * 50
     assert redact(text, ["no-such-thing"]) == text
     assert redact(text, []) == text
@@ -87,7 +87,7 @@ def test_a_line_of_log_is_out_as_soon_as_it_is_complete():
     assert redactor.held == 0
 
 
-def test_what_may_be_the_beginning_of_a_secret_waits():
+def test_text_that_may_begin_a_secret_is_held_back():
     redactor = Redactor(["hunter22"])
     assert redactor.feed(b"password: hunt") == b"password: "
     assert redactor.held == 4
@@ -95,7 +95,7 @@ def test_what_may_be_the_beginning_of_a_secret_waits():
     assert redactor.feed(b"hunte") + redactor.feed(b"r2") + redactor.feed(b"2!") == MASK + b"!"
 
 
-def test_what_waits_comes_out_at_the_end():
+def test_text_that_is_held_back_is_written_at_the_end():
     redactor = Redactor(["hunter22"])
     assert redactor.feed(b"hunt") + redactor.flush() == b"hunt"
 

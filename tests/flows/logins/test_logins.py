@@ -51,7 +51,7 @@ def later(seconds):
         LogIn.objects.filter(pk=row.pk).update(at=row.at - timedelta(seconds=seconds))
 
 
-def test_who_fails_often_waits_and_is_told_how_long(ada):
+def test_after_many_failed_logins_a_person_waits_and_sees_how_long(ada):
     assert [log_in().status_code for _ in range(5)] == [200] * 5
     answer = log_in()
     assert answer.status_code == 429 and 0 < int(answer["Retry-After"]) <= 2
@@ -79,7 +79,7 @@ def test_a_success_ends_the_count_of_its_account(ada):
     assert [log_in().status_code for _ in range(5)] == [200] * 5
 
 
-def test_a_name_that_nobody_has_waits_as_long_and_is_told_the_same(ada):
+def test_an_unknown_name_waits_as_long_and_gets_the_same_message(ada):
     unknown, known = [], []
     for _ in range(6):
         unknown.append(log_in("nobody", address="198.51.100.1"))
@@ -97,7 +97,7 @@ def test_a_name_that_nobody_has_waits_as_long_and_is_told_the_same(ada):
     assert "nobody" not in str(list(LogIn.objects.values())) and LogIn.objects.filter(name="ada").count() == 5
 
 
-def test_nobody_keeps_somebody_out_of_a_browser_that_they_used_before(ada):
+def test_failed_logins_of_others_never_lock_a_person_out_of_their_known_browser(ada):
     browser = Client()
     assert log_in(password=PASSWORD, client=browser).status_code == 302
     browser.post("/admin/logout/")
@@ -148,7 +148,7 @@ def test_where_a_try_comes_from(rf, settings, given, forwarded, behind, address)
     assert address_of(rf.get("/", REMOTE_ADDR=given, **more)) == address
 
 
-def test_what_is_refused_is_not_hashed(ada, monkeypatch):
+def test_a_refused_login_costs_no_hash(ada, monkeypatch):
     for _ in range(5):
         log_in()
     monkeypatch.setattr("django.contrib.auth.base_user.AbstractBaseUser.check_password", None)
@@ -157,7 +157,7 @@ def test_what_is_refused_is_not_hashed(ada, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_sixteen_tries_at_once_a_few_are_hashed_and_the_site_answers_meanwhile(ada, settings, monkeypatch):
+def test_of_sixteen_logins_at_once_a_few_are_hashed_and_the_site_still_answers(ada, settings, monkeypatch):
     settings.PASSWORD_HASHERS = ["flows.logins.hashing.TurnHasher"]
     at_once, most, lock, go_on = 0, 0, threading.Lock(), threading.Event()
     real = hashing.PBKDF2PasswordHasher.encode
@@ -216,7 +216,7 @@ def test_the_record_is_forgotten_after_a_while(ada):
     assert LogIn.objects.count() == 1
 
 
-def test_whatever_form_asks_it_is_throttled_and_commands_are_not(ada, rf):
+def test_every_login_form_is_throttled_and_commands_are_not(ada, rf):
     for _ in range(5):
         assert authenticate(rf.post("/elsewhere/"), username="ada", password="wrong") is None
     assert authenticate(rf.post("/elsewhere/"), username="ada", password=PASSWORD) is None

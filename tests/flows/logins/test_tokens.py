@@ -103,7 +103,7 @@ def own_change(person, **fields):
     return secret, person.post(page, page.form("password-form"), {**typed, **fields})
 
 
-def test_tokens_end_with_the_password_that_they_were_made_under():
+def test_tokens_end_when_their_users_password_changes():
     ada = someone()
     secret, page = own_change(ada)
     assert page.messages == ["1 API token revoked."] and holder_of(secret) is None
@@ -111,7 +111,7 @@ def test_tokens_end_with_the_password_that_they_were_made_under():
     assert ada.user.check_password(NEW)
 
 
-def test_tokens_are_kept_where_that_was_asked_for():
+def test_tokens_are_kept_where_the_option_says_so():
     secret, page = own_change(someone(), keep_tokens="on")
     assert page.messages == ["1 API token kept."] and holder_of(secret) is not None
 
@@ -141,7 +141,7 @@ def test_a_better_hash_of_the_same_password_ends_nothing(settings):
     assert holder_of(secret) == ada.user
 
 
-def test_who_was_switched_off_in_the_admin_has_no_token_when_switched_on_again():
+def test_a_user_deactivated_in_the_admin_has_no_token_when_activated_again():
     bob, admin = someone("bob"), Person("root", "everything")
     _, secret = made_by(bob.user)
     page = admin.open(f"/admin/auth/user/{bob.user.pk}/change/")
@@ -236,7 +236,7 @@ def test_people_see_and_revoke_their_own_tokens_and_administrators_everybodys():
         assert revoke(adas) and not revoke(adas)
 
 
-def test_who_has_no_role_is_told_so_and_makes_no_token():
+def test_a_person_without_a_role_sees_that_and_cannot_create_a_token():
     nobody = Person("nobody", staff=False)
     page = nobody.open("/tokens/")
     assert (

@@ -69,7 +69,7 @@ def test_other_ways_and_secrets_in_urls_are_refused(url):
     "name",
     ["", "-x", "--upload-pack=x", "a..b", "a b", "a~1", "a^", "a:b", "@{-1}", "a/", "x.lock", ".a", "/a", "a\x00"],
 )
-def test_what_git_would_not_take_is_no_branch(name):
+def test_a_name_that_git_refuses_is_no_branch(name):
     with pytest.raises(GitError):
         check_branch(name)
 
@@ -142,13 +142,13 @@ def test_a_branch_that_was_pushed_over_is_followed_and_old_checkouts_go(tmp_path
 @pytest.mark.parametrize(
     ("branch", "said"), [("gone", "no branch of this name"), ("--upload-pack=touch X", "no name of a branch")]
 )
-def test_a_branch_that_is_not_there_is_said(tmp_path, clone, branch, said):
+def test_a_missing_branch_is_reported(tmp_path, clone, branch, said):
     clone.push()
     with pytest.raises(GitError, match=said):
         repository(tmp_path, clone.bare).fetch(branch)
 
 
-def test_a_repository_that_is_not_there_is_said_without_places_of_dex(tmp_path):
+def test_a_missing_repository_is_reported_without_paths_of_dex(tmp_path):
     with pytest.raises(GitError, match="no such repository") as told:
         repository(tmp_path, tmp_path / "nowhere.git").fetch("main")
     assert "home" not in str(told.value)
@@ -298,7 +298,7 @@ def test_a_commit_with_too_much_in_it_is_refused(tmp_path, clone, monkeypatch):
     assert not list((tmp_path / "home/checkouts/project-1").iterdir())
 
 
-def test_what_is_no_commit_never_reaches_git(tmp_path, clone):
+def test_a_text_that_is_no_commit_never_reaches_git(tmp_path, clone):
     made = repository(tmp_path, clone.bare)
     for text in ("--upload-pack=x", "main", "../x", "HEAD", "a" * 39):
         with pytest.raises(GitError, match="no commit"):

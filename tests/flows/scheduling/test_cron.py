@@ -42,7 +42,7 @@ PRESETS = st.one_of(
 
 
 @given(PRESETS)
-def test_what_the_dropdowns_say_comes_back_into_the_dropdowns(preset):
+def test_a_schedule_chosen_in_the_dropdowns_is_shown_in_them_again(preset):
     cron = normalize(preset.cron)
     assert cron == preset.cron
     back = preset_of(cron)
@@ -111,7 +111,7 @@ def test_what_is_wrong_is_said_in_words(typed, said):
 
 
 @given(st.text(max_size=60))
-def test_whatever_is_typed_is_understood_or_refused(typed):
+def test_any_text_typed_as_a_schedule_is_understood_or_refused(typed):
     try:
         cron = normalize(typed)
     except CronError:
@@ -137,7 +137,7 @@ def test_a_schedule_that_is_accepted_is_shown_on_every_page(cron):
 
 
 @given(st.lists(st.text("0123456789*,-/LW#?", max_size=6), min_size=5, max_size=5).map(" ".join))
-def test_what_looks_like_cron_is_understood_or_refused(typed):
+def test_any_text_that_looks_like_cron_is_understood_or_refused(typed):
     try:
         cron = normalize(typed)
     except CronError:

@@ -142,7 +142,7 @@ def test_lost_keys_are_replaced_by_nobody_whatever_is_encrypted(shop, first):
 
 
 @pytest.mark.parametrize("keys", [None, "no key", Fernet.generate_key().decode()], ids=["gone", "broken", "another"])
-def test_what_cannot_be_read_is_told_beside_the_field_in_which_it_can_be_typed_again(shop, keys):
+def test_an_unreadable_secret_is_reported_beside_the_field_where_it_can_be_typed_again(shop, keys):
     variable = save_variable(shop, None, "TOKEN", CANARY, secret=True)
     credentials.keep(shop, "token", CANARY)
     credentials.keep(shop, "push_secret", CANARY)
@@ -182,7 +182,7 @@ def test_a_variable_that_cannot_be_read_is_not_saved_without_its_value(shop):
     assert saved.status == 422 and "Type the value" in saved.html
 
 
-def test_who_may_not_change_secrets_does_not_rotate_them(shop):
+def test_people_without_permission_for_secrets_cannot_rotate_them(shop):
     from django.core.exceptions import PermissionDenied
 
     with acting_as(Person("vera", "flows.view_variable").user), pytest.raises(PermissionDenied):

@@ -35,7 +35,7 @@ def test_references_are_filled_in_and_everything_else_stays(typed, filled):
         ("{{ TOKEN }}", r"TOKEN is a secret, .* os\.getenv\(\"TOKEN\"\)"),
     ],
 )
-def test_what_cannot_be_filled_in_is_told_with_what_to_do(typed, said):
+def test_a_reference_that_cannot_be_filled_in_is_reported_with_what_to_do(typed, said):
     with pytest.raises(ReferenceProblem, match=said):
         fill(typed, {**VARIABLES, "TOKEN": "hidden-value"}, {"day": "x"}, OUTPUTS.get, secrets=["TOKEN"])
 

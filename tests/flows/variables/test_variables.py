@@ -67,7 +67,7 @@ def make(person, scope, **fields):
 
 
 # --- which value holds -----------------------------------------------------------------------------------------------
-def test_what_an_environment_has_of_its_own_wins_over_the_project(shop, places):
+def test_a_value_of_the_environment_wins_over_that_of_the_project(shop, places):
     development, production = places
     keep(shop, "REGION", "eu")
     keep(shop, "SIZE", "s")
@@ -92,7 +92,7 @@ def test_every_secret_that_could_be_used_is_masked_also_a_hidden_one(shop, place
     assert secrets_in(places[0]) == ["of-the-project-1"]
 
 
-def test_one_name_stands_once_in_a_scope(shop, places):
+def test_a_name_is_unique_in_its_scope(shop, places):
     for environment in (None, places[0]):
         keep(shop, "REGION", "eu", environment)
         with pytest.raises(VariableError, match="has a REGION already") as refused:
@@ -178,7 +178,7 @@ def test_tokens_cannot_be_swapped_between_rows(shop, places):
     [None, "", "no key", "\n\n", b"\xff\xfe", Fernet.generate_key()],
     ids=["none", "empty", "no key", "blank", "binary", "another"],
 )
-def test_without_its_key_a_secret_is_told_to_be_unreadable_and_every_page_opens(keys, shop, places, caplog):
+def test_without_its_key_a_secret_is_shown_as_unreadable_and_every_page_opens(keys, shop, places, caplog):
     row = keep(shop, "TOKEN", CANARY, secret=True)
     if keys is None:
         keys_path().unlink()
@@ -206,7 +206,7 @@ def test_lost_keys_are_not_replaced_by_fresh_ones_while_secrets_need_them(shop):
 
 
 @pytest.mark.parametrize("value", ["", "12345", " abcde ", "password", "Postgres", "qwerty123", "MASKED", "[MASKED]"])
-def test_what_cannot_be_masked_or_anybody_guesses_is_no_secret(value, shop):
+def test_a_value_that_cannot_be_masked_or_is_easily_guessed_is_refused_as_a_secret(value, shop):
     with pytest.raises(VariableError) as refused:
         keep(shop, "TOKEN", value, secret=True)
     assert value == "" or str(refused.value)[0].isupper()

@@ -59,7 +59,7 @@ def test_an_old_failure_is_not_shown_of_a_connection_that_was_corrected(environm
     assert STALE not in page(ada, row)
 
 
-def test_an_answer_is_of_the_environment_and_the_variables_that_it_was_asked_with(environment, tmp_path):
+def test_a_cached_answer_belongs_to_its_environment_and_variables(environment, tmp_path):
     ada = Person("ada", "everything")
     make_books(tmp_path / "books.sqlite")
     save_variable(environment.project, None, "PLACE", str(tmp_path / "gone.sqlite"), secret=False)
@@ -72,7 +72,7 @@ def test_an_answer_is_of_the_environment_and_the_variables_that_it_was_asked_wit
     assert STALE in page(ada, row) and WRONG not in page(ada, row)
 
 
-def test_what_was_wrong_at_the_last_sync_is_forgotten_when_the_settings_change(environment):
+def test_the_error_of_the_last_sync_is_cleared_when_the_settings_change(environment):
     ada = Person("ada", "everything")
     Environment.objects.update(sync_error="There is no target dev.", target="dev")
     address = f"/admin/flows/environment/{environment.pk}/change/"
@@ -94,7 +94,7 @@ def test_a_question_leaves_no_working_folder_behind(environment, tmp_path, setti
     assert not list((settings.DEX_HOME / "work").iterdir())
 
 
-def test_what_a_source_answers_hides_the_secrets_of_the_environment(environment):
+def test_answers_of_a_source_hide_the_secrets_of_the_environment(environment):
     save_variable(environment.project, environment, "PLACE", "a-secret-place", secret=True)
     said = check_of(connection(environment, "{{ PLACE }}/books.db"), environment).message
     assert "a-secret-place" not in said and "[MASKED]" in said

@@ -70,7 +70,7 @@ def test_a_load_of_a_broken_file_leaves_the_table_as_it_was(tmp_path):
     ],
     ids=range(9),
 )
-def test_what_cannot_be_read_is_told_with_its_line(tmp_path, data, said):
+def test_an_unreadable_line_is_reported_with_its_number(tmp_path, data, said):
     assert said in refused(tmp_path, data)
 
 

@@ -67,7 +67,7 @@ def test_looking_back_by_numbers_and_days(tmp_path):
     assert place.rows("SELECT id FROM shop.n ORDER BY 1") == [(1,), (50,), (85,), (100,), (110,)]
 
 
-def test_a_cursor_with_one_value_for_all_rows_keeps_nothing_of_them_and_is_told(tmp_path):
+def test_a_cursor_with_one_value_for_all_rows_keeps_none_of_them_and_this_is_reported(tmp_path):
     place = Place(tmp_path, "sql_database", {"system": "sqlite", "path": "shop.db"})
     with sqlite3.connect(place.project / "shop.db") as db:
         db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, day INTEGER)")
@@ -80,7 +80,7 @@ def test_a_cursor_with_one_value_for_all_rows_keeps_nothing_of_them_and_is_told(
     assert "30,000 rows of t have the last value of the cursor day" in place.log.decode()
 
 
-def test_what_dlt_keeps_for_itself_is_pruned(tmp_path):
+def test_old_rows_in_the_tables_of_dlt_are_pruned(tmp_path):
     place = Place(tmp_path, "sql_database", {"system": "sqlite", "path": "shop.db"})
     with sqlite3.connect(place.project / "shop.db") as db:
         db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")

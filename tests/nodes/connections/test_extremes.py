@@ -49,7 +49,7 @@ ODD = [
 ]
 
 
-def test_what_no_column_holds_is_refused_with_its_row_and_loaded_as_text(place, shop, cluster):
+def test_a_value_that_fits_no_column_is_refused_with_its_row_and_can_be_loaded_as_text(place, shop, cluster):
     shop("int")
     for number, (kind, good, odd) in enumerate(ODD):
         name = f"t{number}"
@@ -78,14 +78,14 @@ def test_a_cursor_never_jumps_to_the_end_of_time(place, shop, cluster):
     assert place.loaded(only)["t"]["rows"] == 1
 
 
-def test_a_time_with_a_zone_keeps_it_as_text_and_that_is_told(place, shop):
+def test_a_time_with_a_zone_keeps_it_as_text_and_this_is_reported(place, shop):
     shop("timetz", "'10:00:00+05:30'", "NULL")
     place.loaded("t")
     assert read(place) == ["10:00:00+05:30", None]
     assert "The column v is a time with a zone; it is loaded as text" in place.log.decode()
 
 
-def test_numbers_of_forty_digits_are_told_before_anything_is_read(place, shop):
+def test_numbers_of_forty_digits_are_reported_before_anything_is_read(place, shop):
     shop("numeric(40,20)", "12345678901234567890.12345678901234567890")
     said = place.failed("t")
     assert said[0] == "schema" and "The column v of t is NUMERIC(40, 20)" in said[1] and "at most 38 digits" in said[1]
@@ -120,7 +120,7 @@ def test_usual_values_come_as_before(place, shop):
     assert read(place) == [date(1, 1, 1), date(9999, 12, 31)]
 
 
-def test_times_of_mariadb_that_are_no_times_of_a_day_are_told_and_loaded_as_text(tmp_path):
+def test_times_of_mariadb_that_are_no_times_of_a_day_are_reported_and_loaded_as_text(tmp_path):
     require(mariadbd=MariaDb.programs())
     server = MariaDb(tmp_path)
     try:

@@ -174,7 +174,7 @@ def test_a_file_behind_an_address(tmp_path):
         api.close()
 
 
-def test_columns_of_a_sheet_without_a_name_or_with_one_twice_are_told(folder):
+def test_columns_of_a_sheet_with_no_name_or_a_repeated_one_are_reported(folder):
     data = folder.project / "data"
     write_book(data / "a.xlsx", [["sku", "", "price"], ["x", "lost?", 1]])
     write_book(data / "b.xlsx", [["sku", "price", "price", "sku"], ["x", 1, 2, "y"]])
@@ -185,7 +185,7 @@ def test_columns_of_a_sheet_without_a_name_or_with_one_twice_are_told(folder):
     assert folder.rows("SELECT sku, price FROM shop.c") == [("x", 1)]
 
 
-def test_what_parquet_holds_finer_than_a_warehouse_is_kept_or_refused(folder):
+def test_parquet_times_finer_than_a_warehouse_can_hold_are_kept_or_refused(folder):
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -75,7 +75,7 @@ def test_a_type_that_changed_between_loads_holds_old_and_new_values(folder):
     ],
     ids=range(4),
 )
-def test_what_no_warehouse_holds_is_refused_by_name(folder, value, said):
+def test_a_value_that_no_warehouse_can_hold_is_refused_by_name(folder, value, said):
     write(folder, '{"v": null}', f'{{"v": {value}}}')
     assert said in folder.failed("t")[1]
 

@@ -34,19 +34,19 @@ def write(place, *rows):
     ],
     ids=range(6),
 )
-def test_two_keys_that_become_one_name_are_told_and_nothing_is_loaded(folder, row, both):
+def test_two_keys_that_become_one_name_are_reported_and_nothing_is_loaded(folder, row, both):
     write(folder, {"id": 1, **row})
     kind, said = folder.failed("events")
     assert kind == "schema" and all(name in said for name in both)
     assert "Rename one in the settings of this table, or leave it out" in said
 
 
-def test_keys_that_collide_in_different_rows_are_told_too(folder):
+def test_keys_that_collide_in_different_rows_are_reported_too(folder):
     write(folder, {"id": 1, "userId": 1}, {"id": 2, "user_id": 2})
     assert "userId and user_id" in folder.failed("events")[1]
 
 
-def test_a_name_of_dlts_own_is_told(folder):
+def test_a_name_that_dlt_reserves_is_reported(folder):
     write(folder, {"id": 1, "_dlt_load_id": "mine"})
     assert "_dlt_load_id of events has a name that dlt uses for itself" in folder.failed("events")[1]
 

@@ -96,7 +96,7 @@ FAULTS = {
 }
 
 
-def test_what_an_api_does_wrong_is_named_and_nothing_of_it_is_seen(tmp_path, api):
+def test_a_fault_of_an_api_is_named_and_none_of_its_rows_are_visible(tmp_path, api):
     connection(tmp_path, api).loaded({"name": "orders"})
     linked = {"pagination": "json_link", "next_path": "next", "most_pages": 20}
     said = {}

@@ -57,7 +57,7 @@ def bomb(folder):
 
 
 @pytest.mark.parametrize("what", ["loop", "bomb", "power"])
-def test_what_never_ends_or_explodes_is_given_up_and_told(tmp_path, what):
+def test_a_profile_that_never_finishes_or_explodes_is_given_up_and_reported(tmp_path, what):
     folder = project(tmp_path, **({"profile": f'"{LOOP}"'} if what == "loop" else {}))
     if what == "power":
         project(tmp_path, profile='"{{ 9 ** (9 ** 9) }}"')

@@ -192,7 +192,7 @@ def test_callers_at_the_same_time_parse_once(project, home, monkeypatch):
     assert not (project / "profiles.yml").exists()
 
 
-def test_a_mistake_is_told_in_the_words_of_dbt_and_nothing_is_kept(sample, home, tmp_path):
+def test_a_parse_error_is_shown_in_the_words_of_dbt_and_nothing_is_kept(sample, home, tmp_path):
     broken = shutil.copytree(SAMPLE, tmp_path / "broken")
     (broken / "models" / "marts" / "mart_orders.sql").write_text("select {{ ref('nowhere') }}")
     kept = {path.name for path in (home / "dbt").iterdir() if path.is_dir()}

@@ -208,7 +208,7 @@ def test_a_model_is_cancelled_in_its_tests_too(run):
     assert result["status"] == "cancelled"
 
 
-def test_what_waits_for_a_thread_is_cancelled_without_starting(run):
+def test_a_model_that_waits_for_a_thread_is_cancelled_without_starting(run):
     for number in range(5):
         run.client.execute(f"s{number}", f"{MODEL}slow")
     for number in reversed(range(5)):  # the last first: no thread becomes free before it is cancelled

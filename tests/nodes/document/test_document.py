@@ -92,7 +92,7 @@ def test_scripts_and_connections_are_exported_too(flow):
     assert to_yaml({**back, "nodes": [{**node, "at": node["at"] or [0, 0]} for node in back["nodes"]]}) == text
 
 
-def test_what_has_its_default_is_left_out(flow):
+def test_settings_with_their_default_are_left_out(flow):
     Node.objects.create(flow=flow, name="All")
     assert exported(document_of(flow)) == {
         "dex": 1,
@@ -166,7 +166,7 @@ def test_every_mistake_in_a_text_is_named(old, new, said):
     "text",
     ["", "7", "[]", "null", "a: " * 5000, "[" * 10_000, "x" * 2_000_000, "&a [*a]", "? {a: b}\n: c", "- " * 9000],
 )
-def test_what_is_no_flow_at_all_is_refused(text):
+def test_a_file_that_is_no_flow_is_refused(text):
     with pytest.raises(DocumentError):
         from_yaml(text)
 
@@ -193,7 +193,7 @@ def test_all_mistakes_are_said_at_once():
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused_and_nothing_is_written(flow, old, new, said):
+def test_an_import_that_is_impossible_is_refused_and_nothing_is_written(flow, old, new, said):
     with pytest.raises(ValidationError, match=said):
         import_flow(from_yaml(YAML.replace(old, new, 1)))
     assert not Flow.objects.filter(name__startswith="F").exists() and Change.objects.count() == 0

@@ -116,7 +116,7 @@ def test_the_canvas_draws_it_as_its_file_says(ada, flow):
     assert [kind["label"] for kind in drawn["kinds"]] == ["Connection", "Transformation", "Custom Script", "Note"]
 
 
-def test_it_goes_out_as_yaml_and_comes_in_again(flow):
+def test_it_is_exported_as_yaml_and_imported_again(flow):
     noted(flow, readers=["ann"])
     text = to_yaml(document_of(flow))
     assert "type: note" in text and "text: good morning" in text and "readers:" in text
@@ -139,7 +139,7 @@ def test_it_goes_out_as_yaml_and_comes_in_again(flow):
         ("include: [x]", "node Greeting: include: is not known here."),
     ],
 )
-def test_what_is_wrong_in_a_file_is_said_at_its_place(flow, line, said):
+def test_an_error_in_a_file_is_reported_with_its_position(flow, line, said):
     noted(flow)
     text = to_yaml(document_of(flow)).replace("type: note", f"type: note\n    {line}")
     with pytest.raises(DocumentError) as error:
@@ -191,7 +191,7 @@ def test_retries_by_kind_of_task_have_a_row_for_it(ada, flow):
     assert "note" not in KINDS
 
 
-def test_what_a_kind_needs_is_asked_before_anything_is_saved(flow):
+def test_a_missing_field_of_a_kind_is_an_error_before_anything_is_saved(flow):
     with pytest.raises(ValidationError) as error:
         save_node(Node(flow=flow, name="Greeting", kind="note"))
     assert error.value.message_dict == {"text": ["Line is empty."]}

@@ -63,7 +63,7 @@ def test_a_build_that_was_killed_leaves_nothing_that_is_used(tmp_path):
     assert (build(tmp_path, "duckdb==1.1.3") / "made.json").is_file()
 
 
-def test_what_stops_ends_a_build_at_once(tmp_path):
+def test_a_stop_ends_a_build_at_once(tmp_path):
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
     with within(10), pytest.raises(SetupFailed, match="stopped"):
@@ -171,7 +171,7 @@ def test_a_link_is_no_requirements_file_and_no_package(tmp_path):
     assert packages_of(tmp_path) == [] and read(tmp_path / "requirements.txt") == []
 
 
-def test_what_a_script_reads_is_found_in_its_text(tmp_path):
+def test_variables_that_a_script_reads_are_found_in_its_text(tmp_path):
     path = tmp_path / "__main__.py"
     path.write_text(
         "import os, sys\nfrom os import environ, getenv\na = sys.argv[1]; b = sys.argv[3]\n"
@@ -224,7 +224,7 @@ def test_an_environment_keeps_its_versions_until_somebody_renews_it(shelf, tmp_p
     )
 
 
-def test_what_is_old_and_not_pinned_is_resolved_anew_and_what_is_pinned_never(shelf, tmp_path):
+def test_old_unpinned_requirements_are_resolved_again_and_pinned_ones_never(shelf, tmp_path):
     open_place, _, _ = held(shelf, tmp_path)
     pinned_place, _, _ = held(shelf, tmp_path, "shopkit==1.0")
     publish(shelf, "shopkit", "1.1")
@@ -264,7 +264,7 @@ def test_an_environment_from_before_locks_were_noted_tells_its_lock_and_its_age(
     assert made_of(place).lock == lock and abs(made_of(place).built - built) < patience(60)
 
 
-def test_what_was_replaced_goes_after_a_week_and_the_newest_after_a_month_without_use(shelf, tmp_path):
+def test_replaced_virtualenvs_are_deleted_after_a_week_and_unused_ones_after_a_month(shelf, tmp_path):
     first, _, _ = held(shelf, tmp_path)
     second, _, _ = held(shelf, tmp_path, asked=time.time())
     for days, there in ((6, {first, second}), (8, {second}), (31, set())):

@@ -72,13 +72,13 @@ def test_why_another_model_is_not_in(flow):
     assert shown(flow, ["mart_orders"], ask="mart_orders").why_not == ["mart_orders is in: mart_orders."]
 
 
-def test_what_the_command_does_not_run_is_shown_but_said(flow):
+def test_tasks_that_the_command_does_not_run_are_shown_as_such(flow):
     found = shown(flow, ["raw_orders", "stg_orders"], command="run")
     assert [(row.identifier, row.runs) for row in found.rows] == [("staging.stg_orders", True), ("raw_orders", False)]
     assert found.total == "1 model"
 
 
-def test_a_model_of_two_nodes_is_told(flow):
+def test_a_model_in_two_nodes_is_reported(flow):
     save_node(Node(flow=flow, name="Staging", include=["tag:staging"]))
     assert {row.also_in for row in shown(flow, ["stg_orders"]).rows} == {"Staging"}
 
@@ -111,5 +111,5 @@ def test_suggestions_keep_the_operators_and_begin_with_what_fits_best(flow, type
     assert suggestions(manifest, typed)[0]["value"] == first
 
 
-def test_nothing_is_suggested_for_what_nothing_is_called(flow):
+def test_an_unknown_name_gets_no_suggestions(flow):
     assert suggestions(manifest_of(flow.environment.current_revision), "zzz") == []

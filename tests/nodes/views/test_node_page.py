@@ -111,7 +111,7 @@ WRONG = [
 
 @pytest.mark.parametrize("field", ["include", "exclude"])
 @pytest.mark.parametrize(("typed", "says"), WRONG)
-def test_a_selector_that_cannot_be_read_is_told_at_its_field_and_nothing_typed_is_lost(ada, flow, field, typed, says):
+def test_an_invalid_selector_is_an_error_at_its_field_and_nothing_typed_is_lost(ada, flow, field, typed, says):
     page = add(ada, flow, **{"include": "tag:staging", "threads": "7", "retries": "2", field: typed})
     assert page.status == 422 and not Node.objects.exists()
     assert says in page.errors(field)[0]
@@ -132,7 +132,7 @@ def test_a_selector_that_cannot_be_read_is_told_at_its_field_and_nothing_typed_i
         {"include": "tag:staging", "exclude": "tag:staging\ntag:mart"},
     ],
 )
-def test_a_selection_without_anything_to_do_is_told_beside_include(ada, flow, fields):
+def test_an_empty_selection_is_an_error_beside_include(ada, flow, fields):
     page = add(ada, flow, **fields)
     assert page.status == 422 and not Node.objects.exists()
     assert page.errors("include")

@@ -193,7 +193,7 @@ def test_one_message_however_many_look_and_send_at_once(web):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_of_the_engine_is_told_of_by_itself(engine, web, tmp_path, settings):
+def test_the_engine_sends_openlineage_events_of_a_run_by_itself(engine, web, tmp_path, settings):
     channel(web.url, told=["start", "failure"])
     models = {"good": "select 1 as id", "bad": "select * from nowhere", "below": "select * from {{ ref('bad') }}"}
     run = run_to_end(make_flow(write_project(tmp_path / "shop", models)))
@@ -206,7 +206,7 @@ def test_a_run_of_the_engine_is_told_of_by_itself(engine, web, tmp_path, setting
     assert len(web.got) == 2
 
 
-def test_what_a_dead_process_left_undone_the_next_round_does():
+def test_the_next_sweep_finishes_what_a_dead_process_left_undone():
     channel(told=["failure", "success", "start"])
     runs = [failed_run(), good_run()]
     assert Event.objects.count() == 0
@@ -326,7 +326,7 @@ def test_a_redirect_is_not_followed(web):
         assert elsewhere.got == [] and "redirect" in Delivery.objects.get().last_error
 
 
-def test_a_receiver_that_says_nothing_is_given_up_after_a_while(settings, monkeypatch):
+def test_a_receiver_that_does_not_answer_is_given_up_after_a_while(settings, monkeypatch):
     settings.NOTIFY_ALLOW = ["127.0.0.1"]
     monkeypatch.setattr(sending, "EXCHANGE_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -386,7 +386,7 @@ def told_of(told, nth=3):
     return [(names[run], event) for run, event in row.deliveries.order_by("run", "event").values_list("run", "event")]
 
 
-def test_what_is_told_of_depends_on_what_is_asked_for():
+def test_a_channel_gets_only_the_events_that_it_chose():
     assert told_of(["success"]) == [(0, "success"), (5, "success"), (6, "success")]
     assert told_of(["failure"]) == [(n, "failure") for n in (1, 2, 3, 4)]
     assert told_of(["recovered"]) == [(5, "recovered")]
@@ -395,7 +395,7 @@ def test_what_is_told_of_depends_on_what_is_asked_for():
     assert told_of(["success", "failure", "recovered", "repeated"]) == [*everything, (6, "success")]
 
 
-def test_who_asks_for_the_first_failure_alone_is_left_in_peace_until_the_flow_has_recovered():
+def test_a_channel_for_first_failures_gets_no_more_until_the_flow_has_recovered():
     assert told_of(["first"]) == [(1, "first")]
     assert told_of(["first", "repeated"]) == [(1, "first"), (3, "repeated")]
     assert told_of(["first", "failure"]) == [(1, "first"), *((n, "failure") for n in (2, 3, 4))]
@@ -407,7 +407,7 @@ def test_who_asks_for_the_first_failure_alone_is_left_in_peace_until_the_flow_ha
     assert "failed: a" in row.deliveries.first().subject
 
 
-def test_a_channel_hears_of_its_flow_and_of_its_tags_alone_and_of_nothing_before_it():
+def test_a_channel_gets_alerts_of_its_flow_and_tags_only_and_none_from_before_it_existed():
     run, other = failed_run(), failed_run()
     flow = other.flow
     Flow.objects.filter(pk=run.flow_id).update(tags=["finance"])
@@ -427,7 +427,7 @@ def test_a_channel_hears_of_its_flow_and_of_its_tags_alone_and_of_nothing_before
     assert run.pk in heard["its tag"]
 
 
-def test_a_channel_that_was_off_is_not_told_of_what_happened_meanwhile():
+def test_a_channel_that_was_off_gets_no_alerts_of_that_time():
     row = channel(enabled=False)
     run = failed_run()
     row.enabled = True
@@ -438,7 +438,7 @@ def test_a_channel_that_was_off_is_not_told_of_what_happened_meanwhile():
     assert row.deliveries.filter(run=later).count() == 1
 
 
-def test_a_run_that_takes_twice_as_long_as_usual_is_told_of_once():
+def test_a_run_that_takes_twice_as_long_as_usual_sends_one_alert():
     row = channel(told=["slow"])
     runs = [good_run() for _ in range(3)]
     now = timezone.now()
@@ -453,7 +453,7 @@ def test_a_run_that_takes_twice_as_long_as_usual_is_told_of_once():
     assert told["usual_s"] == 600 and told["duration_s"] > 1000 and told["event"] == "slow"
 
 
-def test_a_due_time_without_a_run_is_told_of_once():
+def test_a_due_time_without_a_run_is_reported_once():
     now = timezone.now().replace(second=0, microsecond=0)
     run = good_run()
     flow = run.flow
@@ -515,7 +515,7 @@ def test_an_administrator_makes_a_channel_tries_it_and_reads_what_came_back(web)
         ("email", "ada@example.org\nBcc: x@example.org", "is not an email address"),
     ],
 )
-def test_a_target_that_cannot_be_is_said_beside_the_field(kind, target, said):
+def test_an_impossible_target_is_an_error_beside_its_field(kind, target, said):
     ada = Person("ada", "everything")
     page = ada.open("/alerts/new/")
     page = ada.post(page, page.form("channel"), {"name": "x", "kind": kind, "target": target})

@@ -50,7 +50,7 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
-def test_what_changes_with_every_run_does_not_make_another_failure(one, other):
+def test_text_that_changes_with_every_run_does_not_make_another_failure_group(one, other):
     assert normalise(one) == normalise(other) != one or one.replace("   ", " ") == other
 
 
@@ -185,7 +185,7 @@ def page_links(person: Person, run: Run, task: TaskRun) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_who_only_looks_sees_no_form_and_changes_no_note():
+def test_viewers_see_no_form_and_change_no_note():
     run = failing("row 17 is bad")
     record_failures([run.pk])
     known = FailureGroup.objects.get()

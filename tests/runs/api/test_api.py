@@ -336,7 +336,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("method", "address", "permission", "least"), ADDRESSES)
-def test_a_token_may_what_its_user_may_at_that_moment(method, address, permission, least):
+def test_a_token_has_the_permissions_that_its_user_has_at_that_moment(method, address, permission, least):
     flow = sample_flow()
     run = start_run(flow, trigger=Trigger.MANUAL, actor="test")
     path = address.format(flow=flow.pk, run=run.pk)
@@ -386,12 +386,12 @@ def test_a_method_that_an_address_does_not_take_is_refused_with_those_that_it_ta
         *("/api/flows/%00", "/api/flows/1%00", "/api/flows/٣", "/api/../admin/", "/api/runs/1/cancel/x", "/api//flows"),
     ],
 )
-def test_what_is_not_there_is_not_found(ada, path):
+def test_a_missing_flow_or_run_is_not_found(ada, path):
     refused(ada.get(path), 404, "not_found")
 
 
 @pytest.mark.parametrize("path", [f"/api/flows/{2**63}/runs", "/api/flows/12345/runs", f"/api/runs/{2**70}/cancel"])
-def test_nothing_starts_or_ends_where_nothing_is(ada, path):
+def test_a_missing_flow_or_run_cannot_be_started_or_cancelled(ada, path):
     refused(ada.post(path), 404, "not_found")
 
 
@@ -593,7 +593,7 @@ def test_every_answer_costs_the_same_queries_however_much_there_is(ada):
 
 
 # --- when dex itself is in trouble --------------------------------------------------------------------------
-def test_trouble_is_told_in_json_without_saying_what_broke(ada, monkeypatch, rf):
+def test_an_internal_error_is_answered_in_json_without_details(ada, monkeypatch, rf):
     def broken(error):
         def view(request):
             raise error

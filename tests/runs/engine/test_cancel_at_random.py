@@ -17,7 +17,7 @@ from tests.helpers.waiting import until
 CANCELS = 50 * int(os.environ.get("DEX_TEST_SCALE", "1"))
 
 
-def test_whatever_the_instant_a_cancelled_run_ends_and_nothing_of_it_goes_on(engine):
+def test_a_run_cancelled_at_any_instant_ends_and_none_of_its_tasks_runs_on(engine):
     dice = random.Random(5)
     runs = []
     cancelled = []

@@ -37,7 +37,7 @@ def test_a_pool_gives_as_many_slots_as_it_has():
     assert sorted(pools.holders("api")) == ["task:1", "task:2"]
 
 
-def test_slots_are_given_back_whatever_happens_unless_what_they_are_for_goes_on():
+def test_slots_are_given_back_whatever_happens_unless_their_task_still_runs():
     def broken():
         with pools.Slots(("api", "", "file"), "task:1", "me") as slots:
             assert slots.are_held and pools.holders("api") == pools.holders("file") == ["task:1"]

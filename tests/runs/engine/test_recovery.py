@@ -75,7 +75,7 @@ def test_a_lane_whose_worker_died_is_dispatched_also_when_nothing_of_it_was_runn
     assert dispatched(recovery.reap) == [("drive_lane", lane.pk)]
 
 
-def test_what_one_worker_held_is_taken_back_together_though_its_leases_end_at_different_moments(dispatched):
+def test_tasks_of_one_dead_worker_are_taken_back_together_though_their_leases_end_at_different_times(dispatched):
     """A beat renews a task a few milliseconds before its lane and its slot."""
     run = open_graph({"a": ()})
     held = started(run)
@@ -92,7 +92,7 @@ def test_what_one_worker_held_is_taken_back_together_though_its_leases_end_at_di
     assert others.task_runs.get().state == "running"
 
 
-def test_who_waits_for_the_slot_of_a_dead_worker_is_rung_for(dispatched):
+def test_a_task_that_waits_for_the_slot_of_a_dead_worker_is_dispatched(dispatched):
     run = open_graph({"waits": ()})
     run.task_runs.update(pool="api")
     other = open_graph({"a": ()})
@@ -117,7 +117,7 @@ def test_a_message_for_something_cancelled_meanwhile_is_handed_to_the_next_in_li
     assert dispatched(execute_task_run, first.pk) == [("execute_task_run", second.pk)]
 
 
-def test_of_two_pools_both_are_taken_or_none():
+def test_a_task_with_two_pools_takes_a_slot_of_both_or_of_none():
     assert pools.acquire("warehouse", "task:1:x", "w1")
     assert not pools.acquire_all(["api", "warehouse"], "task:2:x", "w2")
     assert not PoolSlot.objects.filter(holder="task:2:x").exists()
@@ -145,7 +145,7 @@ def test_a_lane_whose_slot_was_freed_while_it_was_turned_away_is_dispatched_agai
     assert dispatched(lanes.drive, lane.pk) == []
 
 
-def test_a_second_loss_is_tried_again_after_its_pause_by_whoever_looks(dispatched, settings):
+def test_after_a_second_loss_the_task_is_retried_after_its_delay_by_any_sweeper(dispatched, settings):
     settings.INFRA_BACKOFF_S = 30
     run = open_graph({"a": ()})
     row = run.task_runs.get()
@@ -199,7 +199,7 @@ def test_a_worker_that_stops_gives_messages_to_the_others(dispatched, settings, 
     assert dispatched(lanes.drive, lane.pk) == [("drive_lane", lane.pk)]
 
 
-def test_what_the_broker_did_not_take_is_dispatched_in_the_next_round(monkeypatch, settings):
+def test_a_message_that_the_broker_refused_is_sent_again_in_the_next_round(monkeypatch, settings):
     settings.EMBEDDED = False
     run = open_graph({"a": ()})
     TaskRun.objects.update(dispatched_at=Now())
@@ -235,7 +235,7 @@ def test_an_alarm_wakes_at_the_earliest_time_that_was_set():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_retry_starts_when_its_pause_is_over_and_not_at_the_next_round_of_repairs(engine, settings):
+def test_a_retry_starts_when_its_delay_is_over_and_not_only_at_the_next_sweep(engine, settings):
     settings.SWEEP_S = 300
     run = open_graph({"a": ()}, {"a": {"end": "fail", "retries": 1, "retry_delay": 1}})
     assert finished(run, 20).task_runs.get().attempts == 2

@@ -16,7 +16,7 @@ def test_a_task_starts_only_when_everything_it_needs_has_succeeded():
     assert check(run.pk) == []
 
 
-def test_what_stands_on_a_failed_task_is_skipped_and_says_which_one_broke():
+def test_tasks_below_a_failed_one_are_skipped_and_name_it():
     run = drain(open_graph({"a": (), "b": ("a",), "c": ("b",), "x": ()}, {"a": {"end": "fail"}}))
     assert states(run) == {"a": "failed", "b": "skipped", "c": "skipped", "x": "succeeded"}
     assert run.state == "failed"

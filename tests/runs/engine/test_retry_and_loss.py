@@ -20,7 +20,7 @@ def expire(row):
     TaskRun.objects.filter(pk=row.pk).update(lease_until=ago(1))
 
 
-def test_a_failed_task_is_tried_again_as_often_as_its_owner_wished():
+def test_a_failed_task_is_retried_as_often_as_its_settings_say():
     run = drain(open_graph({"a": ()}, {"a": {"end": "fail", "retries": 2, "retry_delay": 0}}))
     assert only_task(run).attempts == 3
     assert only_task(run).state == "failed"
@@ -38,7 +38,7 @@ def test_a_retry_waits_before_it_starts():
     assert only_task(run).state == "succeeded"
 
 
-def test_what_a_lost_worker_did_is_done_again_without_charging_the_users_budget():
+def test_work_of_a_lost_worker_is_repeated_without_costing_the_users_retries():
     run = open_graph({"a": ()})
     claim(only_task(run).pk, "w1")
     expire(only_task(run))
@@ -88,7 +88,7 @@ def test_two_workers_that_hear_the_same_doorbell_start_one_attempt():
     assert Attempt.objects.count() == 1
 
 
-def test_a_doorbell_for_something_that_is_gone_is_answered_with_a_shrug():
+def test_a_message_about_a_deleted_row_is_ignored():
     from runs import jobs
 
     jobs.execute_task_run(10**9)

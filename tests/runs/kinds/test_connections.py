@@ -58,7 +58,7 @@ def test_a_table_that_cannot_be_loaded_fails_only_what_reads_it(engine, flow, sh
     assert "no such table" in run.task_runs.get(identifier="shop_raw.customers").reason
 
 
-def test_an_incremental_load_goes_on_where_it_was_and_says_so(engine, flow, shop):
+def test_an_incremental_load_continues_where_it_was_and_says_so(engine, flow, shop):
     row = connect(flow, shop, orders={"mode": "merge", "primary_key": ["id"], "cursor": "changed"})
     save_node(Node(flow=flow, name="Load", kind="connection", connection=row, streams=["orders"]))
     run_to_end(flow)
@@ -100,7 +100,7 @@ def test_a_connection_keeps_its_secrets_encrypted_and_fields_may_name_variables(
     assert "primary key" in told.value.errors["orders.primary_key"]
 
 
-def test_changed_columns_are_told_and_taken_when_somebody_accepts_them(engine, flow, shop):
+def test_changed_columns_are_reported_and_loaded_once_somebody_accepts_them(engine, flow, shop):
     row = connect(flow, shop, orders={"schema_policy": "ask"})
     save_node(Node(flow=flow, name="Load", kind="connection", connection=row, streams=["orders"]))
     assert run_to_end(flow).state == RunState.SUCCEEDED
@@ -154,7 +154,7 @@ def test_a_source_of_the_projects_own_runs_apart_from_dex(engine, flow, settings
     assert seen == "refused" or process.isolation().level < 3
 
 
-def test_a_load_whose_process_is_killed_is_made_again_without_a_row_lost_or_doubled(engine, flow, shop, settings):
+def test_a_load_whose_process_is_killed_is_repeated_without_losing_or_doubling_a_row(engine, flow, shop, settings):
     with sqlite3.connect(shop) as db:
         db.executemany("insert into orders values (?, ?, ?)", [(n, 1, n) for n in range(101, 60_001)])
     row = connect(flow, shop, orders={"mode": "merge", "primary_key": ["id"], "cursor": "changed"})

@@ -147,7 +147,7 @@ def test_cancelling_one_model_leaves_the_others_alone(engine, tmp_path):
     assert states(run) == {"slow": "cancelled", "other": "succeeded"}
 
 
-def test_a_model_that_takes_longer_than_it_may_fails_with_a_timeout(engine, tmp_path):
+def test_a_model_that_takes_longer_than_its_limit_fails_with_a_timeout(engine, tmp_path):
     models = {"slow": "{{ config(materialized='table') }} " + SLOW.format(n=1000000), "quick": "select 1 as id"}
     run = run_to_end(make_flow(write_project(tmp_path / "p", models), timeout=2))
     assert states(run) == {"slow": "failed", "quick": "succeeded"}
@@ -211,7 +211,7 @@ def test_secrets_of_the_environment_never_reach_a_log(engine, tmp_path, settings
     assert not [data for data in everything if b"hunter2" in data]
 
 
-def test_a_secret_in_what_the_warehouse_says_is_masked_on_the_page_too(engine, tmp_path, settings):
+def test_a_secret_in_an_error_of_the_warehouse_is_masked_on_the_page_too(engine, tmp_path, settings):
     settings.SECRET_ENVIRONMENT = {"DBT_ENV_SECRET_TOKEN": "hunter2-hunter2"}
     settings.DBT_ENVIRONMENT = {**settings.DBT_ENVIRONMENT, "DBT_TOKEN": "hunter2-hunter2"}
     models = {"a": "{{ config(materialized='table') }} select cast('{{ env_var('DBT_TOKEN') }}' as integer) as t"}
@@ -426,7 +426,7 @@ def test_a_rerun_with_other_parameters_runs_the_same_code_with_them(engine, tmp_
     assert newest.parameters == {"day": "tuesday"}
 
 
-def test_on_the_newest_code_what_changed_and_all_below_it_runs_again(engine, tmp_path):
+def test_on_the_newest_code_changed_models_and_all_below_them_run_again(engine, tmp_path):
     models = {
         "a": "select 1 as id",
         "b": "select * from {{ ref('a') }}",

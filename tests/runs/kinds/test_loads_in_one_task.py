@@ -86,7 +86,7 @@ def test_an_attempt_that_is_killed_leaves_what_it_has_loaded_and_the_next_loads_
         assert db.execute("select count(*), count(distinct id) from shop_raw.orders").fetchone() == (400_000,) * 2
 
 
-def test_a_table_of_one_task_counts_as_made_by_its_flow(flow, shop):
+def test_a_table_of_a_load_in_one_task_counts_as_built_by_its_flow(flow, shop):
     connection = connect(flow, shop)
     one_task(flow, connection)
     other = Flow.objects.create(name="other", environment=flow.environment)

@@ -178,7 +178,7 @@ def test_all_batches_are_built_again_when_that_is_asked_for_or_what_they_read_wa
     assert built(above) == ids(0, 1, 2, 3)
 
 
-def test_what_is_in_a_table_that_was_dropped_is_built_again(engine, flag):
+def test_a_model_whose_table_was_dropped_is_built_again(engine, flag):
     run = run_to_end(make_flow(project(flag)))
     days_of(run)
     folder = Path(settings.DEX_HOME) / "warehouses" / f"environment-{run.flow.environment_id}"

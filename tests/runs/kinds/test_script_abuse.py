@@ -216,7 +216,7 @@ def test_a_fork_bomb_hits_its_own_limit_and_the_site_goes_on_answering(engine, s
 
 
 @pytest.mark.parametrize(("name", "said"), [("hog", "MemoryError"), ("writer_of_files", "")])
-def test_what_takes_too_much_fails_alone(engine, script_flow, settings, name, said):
+def test_a_script_that_exceeds_a_limit_fails_alone(engine, script_flow, settings, name, said):
     settings.SCRIPT_FILE_MB = 20
     run = run_to_end(script_flow(name, uses_warehouse=False))
     task = run.task_runs.get()
@@ -244,7 +244,7 @@ def test_requirements_are_there_and_their_environment_is_used_again(engine, scri
     assert "building a virtual environment" in log_of(first) and "building" not in log_of(second)
 
 
-def test_a_requirement_that_is_not_there_is_said_in_the_resolvers_words(engine, script_flow):
+def test_a_missing_requirement_is_reported_in_the_resolvers_words(engine, script_flow):
     run = run_to_end(script_flow("no_such", retries=2, retry_delay=0, uses_warehouse=False))
     task = run.task_runs.get()
     assert "six==99.99" in task.reason and "cannot be built" in task.reason

@@ -311,7 +311,7 @@ def test_a_cancelled_script_may_tidy_up_and_leaves_no_process(engine, script_flo
     assert process.start_time(attempt.pid) != attempt.pid_start
 
 
-def test_a_hung_script_that_hears_no_signal_ends_at_its_timeout(engine, script_flow, settings):
+def test_a_hung_script_that_ignores_signals_ends_at_its_timeout(engine, script_flow, settings):
     settings.KILL_GRACE_S = 0.5
     flow = script_flow("deaf", timeout=3)
     with within(15):
@@ -450,7 +450,7 @@ def test_a_child_whose_failure_the_script_knows_of_is_its_own_affair(engine, scr
     assert "the end" in log_of(run)
 
 
-def test_a_child_with_an_environment_of_its_own_is_heard_when_it_ends_and_masked(engine, script_flow):
+def test_output_of_a_child_with_its_own_environment_arrives_masked_when_it_ends(engine, script_flow):
     """As docs/scripts.md says: without PYTHONUNBUFFERED Python keeps what it prints until it ends."""
     flow = script_flow("bare")
     variable(flow, "ANOTHER_VAR", "hidden-value-9", secret=True)
@@ -506,7 +506,7 @@ def test_an_environment_that_is_old_is_renewed_by_the_run_that_uses_it(engine, s
     assert Virtualenv.objects.get().lock == ["shopkit==1.1"]
 
 
-def test_a_renewal_that_fails_is_told_on_the_page_and_the_script_goes_on(engine, script_flow, shelf):
+def test_a_failed_renewal_is_shown_on_the_page_and_the_script_still_runs(engine, script_flow, shelf):
     flow = script_flow("shopper")
     run_to_end(flow)
     (shelf / "shopkit-1.0-py3-none-any.whl").unlink()

@@ -81,7 +81,7 @@ def test_binary_output_becomes_text_that_a_page_can_show():
     assert text == "ab\ufffd\ufffd\x1b[31mred\x1b[0m\tc\ne\n"
 
 
-def test_what_is_not_utf8_at_all_can_still_be_read_to_its_end():
+def test_a_log_that_is_not_utf8_can_still_be_read_to_its_end():
     written(b"\x80" * 50 + b"\xf0").close()
     at, rounds = 0, 0
     while at < 51 and rounds < 60:
@@ -176,7 +176,7 @@ def test_a_disk_that_takes_only_a_part_is_given_the_rest_and_then_counted():
     assert done.stdout.split() == ["400", "600"], done.stderr
 
 
-def test_a_folder_that_cannot_be_made_is_a_log_of_which_everything_is_lost(tmp_path):
+def test_a_log_whose_folder_cannot_be_created_counts_everything_as_lost(tmp_path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "1").write_text("a file where a folder should be")
     assert written(b"lost").close() == 4
@@ -266,7 +266,7 @@ def test_no_secret_of_two_lines_comes_together_when_what_stood_between_is_drawn_
     assert b"half" not in found
 
 
-def test_what_is_no_output_of_a_terminal_is_kept_byte_for_byte():
+def test_output_without_terminal_codes_is_kept_byte_for_byte():
     data = b"select 1 as id, 'a\rb' as text\r\nfrom x\r"
     written(data, exact=True).close()
     assert store.read("1/2.1.log").data == data

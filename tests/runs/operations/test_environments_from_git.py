@@ -137,7 +137,7 @@ def test_a_push_that_the_host_tells_of_syncs_the_environments_of_its_branch(envi
     assert tell(project, {"ref": "refs/heads/main"}, secret="").status_code == 401
 
 
-def test_a_deleted_branch_is_told_and_not_synced(environment, clone):
+def test_a_deleted_branch_is_reported_and_not_synced(environment, clone):
     revision = sync(environment)
     project = environment.project
     credentials.keep(project, "push_secret", "key")
@@ -221,7 +221,7 @@ def test_a_repository_is_added_on_the_pages_with_a_token_that_nobody_sees_again(
         ({"url": "https://h/x", "subfolder": "../x"}, "subfolder", "within the repository"),
     ],
 )
-def test_what_is_no_repository_is_told_at_its_field(typed, field, said):
+def test_an_address_that_is_no_repository_is_an_error_at_its_field(typed, field, said):
     ada = Person("ada", "everything")
     page = ada.fill(f"{PROJECTS}add/", name="shop", **{"path": "", **typed})
     assert not Project.objects.exists() and said in page.errors(field)[0]
@@ -253,7 +253,7 @@ def test_credentials_are_bound_to_their_project_and_field_and_are_rotated(enviro
         keys_path().write_text(before)
 
 
-def test_only_who_may_change_projects_keeps_credentials(environment):
+def test_only_people_who_can_change_projects_can_save_credentials(environment):
     bob = Person("bob", "flows.view_project")
     from django.core.exceptions import PermissionDenied
 
@@ -297,7 +297,7 @@ def test_a_warehouse_from_fields_runs_with_a_secret_that_is_in_no_file_and_no_lo
     assert "warehouse-secret-1" not in ada.open(f"{ENVIRONMENTS}{environment.pk}/change/").html
 
 
-def test_a_warehouse_that_names_what_is_not_there_is_told(environment):
+def test_a_warehouse_field_that_names_a_missing_variable_is_an_error(environment):
     environment.warehouse = {
         "type": "postgres",
         "host": "h",

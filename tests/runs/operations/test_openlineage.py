@@ -64,7 +64,7 @@ def test_nothing_is_sent_without_an_address(settings):
 
 
 @pytest.mark.django_db
-def test_what_happened_before_it_was_switched_on_is_not_sent_and_what_happens_then_is_sent_once(receiver):
+def test_events_from_before_it_was_switched_on_are_not_sent_and_later_ones_once(receiver):
     drain(open_graph())
     assert send_lineage(settled_s=0) == 0
     drain(open_graph({"a": ()}))
@@ -93,7 +93,7 @@ def test_a_receiver_that_was_away_gets_everything_later_in_order(receiver):
     assert [kind for _, kind in receiver.told] == ["START", "COMPLETE"] * 2
 
 
-def test_a_model_is_told_with_what_it_reads_what_it_makes_its_sql_and_the_run_it_belongs_to(engine, receiver, tmp_path):
+def test_a_model_is_reported_with_its_inputs_outputs_sql_and_run(engine, receiver, tmp_path):
     flow = make_flow(
         write_project(
             tmp_path / "p",

@@ -58,7 +58,7 @@ def test_old_runs_go_with_all_that_belongs_to_them_and_the_latest_stay():
     assert prune(timezone.now()).runs == 0
 
 
-def test_what_is_active_and_what_it_repeats_stays_whatever_its_age():
+def test_active_runs_and_those_that_they_repeat_stay_whatever_their_age():
     first, again = ran(200, specs=FAIL), ran(190, finish=False)
     Run.objects.filter(pk=again.pk).update(retry_of=first)
     ran(1)
@@ -194,7 +194,7 @@ def test_folders_of_revisions_stay_while_something_uses_them(settings, tmp_path)
     assert Revision.objects.filter(environment=where).count() == 5
 
 
-def test_what_a_dead_session_left_goes_after_a_week_and_a_living_one_stays(tmp_path, settings):
+def test_the_folder_of_a_dead_session_is_deleted_after_a_week_and_a_living_one_stays(tmp_path, settings):
     settings.DEX_HOME = tmp_path
     folders = [tmp_path / "sessions" / name for name in ("home", "a" * 32, "b" * 32, "c" * 32)]
     old = (timezone.now() - timedelta(days=8)).timestamp()

@@ -101,7 +101,7 @@ def test_one_that_ends_in_the_minute_in_which_the_other_starts_does_not_collide(
     assert (made.pairs, made.more, made.spans(1)) == ([], 0, [])
 
 
-def test_of_very_many_collisions_the_longest_are_told_exactly_and_all_are_counted():
+def test_of_very_many_overlaps_the_longest_are_listed_exactly_and_all_are_counted():
     planned = plans(*((flow, 0) for flow in range(20)), takes={flow: 10 + flow for flow in range(20)})
     partners = {flow: set(range(20)) - {flow} for flow in range(20)}
     made = collisions(planned, partners, NOON, NOON + minutes(60))
@@ -110,14 +110,14 @@ def test_of_very_many_collisions_the_longest_are_told_exactly_and_all_are_counte
     assert len(of_one.pairs) + of_one.more == 19
 
 
-def test_an_assumed_duration_is_told():
+def test_an_assumed_duration_is_marked_as_assumed():
     planned = {1: plan.expected(1, [NOON], None), 2: plan.expected(2, [NOON + minutes(4)], minutes(1))}
     (pair,) = collisions(planned, {1: {2}, 2: {1}}, NOON, NOON + minutes(9)).pairs
     assert not pair.known and planned[1].takes == plan.ASSUMED
 
 
 @pytest.mark.parametrize(("most", "expected"), [(1, [(5, 3), (0, 2)]), (2, [(5, 3)]), (3, [])])
-def test_a_minute_with_too_many_starts_is_told_the_fullest_first(most, expected):
+def test_minutes_with_too_many_starts_are_listed_the_fullest_first(most, expected):
     planned = plans((1, 0), (2, 0), (1, 5), (2, 5.5), (3, 5.9), (3, 5.95), (3, 6))
     found = plan.crowds(planned.values(), most)
     assert [((each.at - NOON) // minutes(1), len(each.flows)) for each in found] == expected
@@ -163,7 +163,7 @@ def test_the_hours_of_the_axis_are_those_of_its_zone():
     ("zone", "start"),
     [("UTC", NOON), ("Europe/Berlin", NOON), ("Europe/Berlin", datetime(2026, 3, 26, 3, 7, 11, 5, tzinfo=UTC))],
 )
-def test_what_is_drawn_is_what_fires(zone, start):
+def test_the_calendar_shows_exactly_the_starts_that_happen(zone, start):
     chosen = random.Random(zone)
     fields = (
         ["*", "*/5", "0", "7", "0,30", "10-40/7"],
@@ -229,7 +229,7 @@ def test_starts_are_those_that_the_schedules_fire_with_their_delay(shop):
         assert (made[flow.pk].at if flow.pk in made else []) == [due_time + flow.delay for due_time in due_times]
 
 
-def test_a_start_planned_for_one_time_is_there_and_stands_for_that_of_the_schedule(shop):
+def test_a_start_planned_for_a_due_time_is_shown_and_replaces_that_of_the_schedule(shop):
     scheduled, alone = flow_of(shop, "Nightly"), flow_of(shop, "Now and then", cron="")
     for flow, hours in ((scheduled, 14), (scheduled, 3), (alone, 5), (alone, 30)):
         Tick.objects.create(flow=flow, due_at=NOON + timedelta(hours=hours), cause="once", outcome="planned")
@@ -277,7 +277,7 @@ def test_models_are_shared_within_an_environment_and_by_what_builds_them(shop):
     assert shared.models(one.pk, two.pk) == ["marts.b"]
 
 
-def test_two_flows_that_build_the_same_at_the_same_time_are_told_in_words(shop, monkeypatch):
+def test_two_flows_that_build_the_same_models_at_the_same_time_are_described_in_words(shop, monkeypatch):
     flow_of(shop, "Daily shop", models=["a", "b", "c", "d"], took=[12])
     flow_of(shop, "Hourly orders", "5 * * * *", models=["a", "b", "c", "d"], took=[2])
     flow_of(shop, "Beside", models=["z"], took=[12])
@@ -294,7 +294,7 @@ def test_two_flows_that_build_the_same_at_the_same_time_are_told_in_words(shop, 
     assert len(shown(days=7, query="beside").trouble.clashes) == 0
 
 
-def test_too_many_at_one_minute_and_running_into_itself_are_told(shop, settings):
+def test_crowded_minutes_and_flows_that_overlap_with_themselves_are_reported(shop, settings):
     settings.CALENDAR_CROWD = 3
     for number in range(4):
         flow_of(shop, f"flow {number}", took=[1])
@@ -397,5 +397,5 @@ def test_many_flows_come_on_pages(shop):
     assert shown().trouble.crowds[0].count == len(flows)
 
 
-def test_who_may_not_see_flows_does_not_see_the_calendar(shop):
+def test_people_who_cannot_see_flows_do_not_see_the_calendar(shop):
     assert Person("eve", "runs.view_run").open("/calendar/").status == 403

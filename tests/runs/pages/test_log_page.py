@@ -157,7 +157,7 @@ def test_searching_lists_the_lines_and_leads_to_them(attempt):
     assert '<span class="ansi-red">Database Error &lt;b&gt;</span>' in page.html
 
 
-def test_only_who_may_downloads_the_whole(attempt):
+def test_only_people_with_permission_can_download_all_of_it(attempt):
     reader = Person("ann", "runs.view_run", "runs.view_log", staff=False)
     assert reader.client.get(address(attempt, "text/")).status_code == 403
     answer = Person("bob", "everything").client.get(address(attempt, "text/"))
@@ -270,7 +270,7 @@ def test_the_end_of_the_log_beside_an_error_has_one_line_for_a_bar(attempt):
     assert shown == "begins\n100 % of it\nends\n"
 
 
-def test_what_has_no_newline_yet_is_on_the_page_and_in_the_tail_and_changes_there(attempt):
+def test_a_line_without_its_newline_yet_is_on_the_page_and_in_the_tail_and_is_updated_there(attempt):
     Attempt.objects.filter(pk=attempt.pk).update(ended_at=None)
     TaskRun.objects.filter(pk=attempt.task_run_id).update(state="running", owner="w")
     ann = Person("ann", "everything")

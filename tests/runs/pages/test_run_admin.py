@@ -105,14 +105,14 @@ def test_a_flow_with_parameters_asks_for_their_values(ada):
     assert Run.objects.get().parameters == {"day": "2026-01-31", "limit": 3, "dry": False}
 
 
-def test_a_required_value_left_empty_is_told(ada):
+def test_an_empty_required_value_is_an_error(ada):
     page = run_now(ada, plain_flow(parameters=[DAY]))
     (form,) = [form for form in page.forms if "values-day" in form.fields]
     assert "This field is required" in ada.post(page, form, {"start": "1"}).html
     assert not Run.objects.exists()
 
 
-def test_of_several_flows_those_start_that_need_no_value(ada):
+def test_when_several_flows_are_started_those_start_that_need_no_value(ada):
     first = plain_flow()
     second = Flow.objects.create(name="Asks", environment=first.environment, parameters=[DAY])
     page = send(ada, "/flows/bulk/", action="run", flow=[first.pk, second.pk], key="k")
@@ -159,7 +159,7 @@ def test_a_failed_run_is_repeated_from_its_failure(ada):
     assert (again.retry_of, again.trigger, again.triggered_by) == (run, "rerun", ada.user)
 
 
-def test_what_cannot_be_repeated_says_why(ada):
+def test_a_run_that_cannot_be_rerun_says_why(ada):
     done, busy = open_graph({"a": ()}), open_graph({"a": ()})
     drain(done)
     assert "Everything in this run succeeded" in rerun_from_failure(ada, done).html
@@ -216,7 +216,7 @@ def test_one_task_is_cancelled_and_one_is_repeated(ada):
 
 
 # --- who may -------------------------------------------------------------------------------------------------
-def test_who_may_only_look_can_neither_start_cancel_nor_repeat(eve):
+def test_viewers_can_neither_start_cancel_nor_rerun(eve):
     active, failed = open_graph({"a": ()}), open_graph({"a": ()}, {"a": {"end": "fail"}})
     drain(failed)
     before = states(active)
@@ -265,7 +265,7 @@ def test_history_is_never_edited_not_even_by_an_administrator(db):
     assert (task.state, task.fence) == ("queued", 0)
 
 
-def test_who_may_not_see_runs_sees_no_log(db):
+def test_people_who_cannot_see_runs_see_no_log(db):
     run = open_graph({"a": ()})
     drain(run)
     nosy = Person("nosy", "flows.view_flow")

@@ -57,7 +57,7 @@ DONE = {"a": "succeeded in run 1", "c": "succeeded in run 1"}
         (Scope(), {}, (), "abcd"),
     ],
 )
-def test_what_a_rerun_runs_again_and_what_it_takes_over(scope, done, changed, runs):
+def test_a_rerun_repeats_some_tasks_and_reuses_others(scope, done, changed, runs):
     found = decisions(KEYS, EDGES, done, scope, changed)
     assert "".join(key for key in KEYS if found[key].runs) == runs
     assert all(decision.why for decision in found.values())
@@ -231,7 +231,7 @@ def test_the_bar_fills_from_the_left_and_says_first_what_is_wrong():
 
 
 @pytest.mark.django_db
-def test_who_cancelled_is_said_at_the_run_at_the_task_and_in_the_list():
+def test_the_run_the_task_and_the_list_name_who_cancelled():
     run = open_graph()
     cancel_run(run.pk, actor="bob")
     task = run.task_runs.get(identifier="a")
@@ -425,7 +425,7 @@ def test_the_form_starts_one_rerun_however_often_it_is_sent(failed):
     assert again.scope == {"mode": "failed", "keys": [], "revision": "same"}
 
 
-def test_a_run_is_repeated_by_one_rerun_at_a_time_and_the_second_is_told(failed):
+def test_a_run_has_one_rerun_at_a_time_and_the_second_request_is_refused(failed):
     first = rerun(failed, actor="ann")
     with pytest.raises(RunError, match=f"Run {first.pk} repeats this run already"):
         rerun(failed, actor="bob")

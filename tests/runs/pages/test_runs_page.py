@@ -79,7 +79,7 @@ def test_without_runs_it_says_what_to_do():
     assert "No runs yet" in shown.html and "/flows/" in shown.links and 'hx-trigger="every' not in shown.html
 
 
-def test_who_may_not_operate_gets_no_boxes_and_no_buttons():
+def test_people_who_cannot_operate_see_no_checkboxes_and_no_buttons():
     ran()
     assert 'name="run"' not in member("viewer").open("/runs/").html
     assert 'name="run"' in member("operator").open("/runs/").html
@@ -260,7 +260,7 @@ def test_the_code_of_many_reruns_is_chosen_and_the_choice_of_runs_stays():
     assert not Run.objects.filter(retry_of=other).exists()
 
 
-def test_nothing_starts_on_code_whose_plan_nobody_has_seen():
+def test_no_rerun_starts_on_code_whose_plan_nobody_has_seen():
     ada, one = member("operator"), ran("Orders", FAIL)
     shown = plan(ada, [one], listed=[one.pk], planned="same", revision="newest", start="1")
     assert "nothing has started yet" in shown.html and ticked(shown) == {one.pk}
@@ -269,7 +269,7 @@ def test_nothing_starts_on_code_whose_plan_nobody_has_seen():
     assert Run.objects.filter(retry_of=one).exists()
 
 
-def test_what_was_mended_meanwhile_is_named_and_not_repeated_unless_somebody_insists():
+def test_runs_that_a_later_run_fixed_are_named_and_not_repeated_unless_somebody_insists():
     ada = member("operator")
     fixed, broken = ran("Orders", FAIL), ran("Customers", FAIL)
     by = ran("Orders")
@@ -282,7 +282,7 @@ def test_what_was_mended_meanwhile_is_named_and_not_repeated_unless_somebody_ins
     assert Run.objects.filter(retry_of=fixed).exists()
 
 
-def test_what_succeeded_for_other_parameters_or_failed_again_mends_nothing():
+def test_a_later_run_with_other_parameters_or_a_failure_fixes_nothing():
     ada = member("operator")
     graph = {"a": (), "b": ()}
     first = ran("Orders", FAIL | {"b": {"end": "fail"}}, graph=graph)
@@ -296,7 +296,7 @@ def test_what_succeeded_for_other_parameters_or_failed_again_mends_nothing():
     assert ticked(plan(ada, [first])) == {first.pk}
 
 
-def test_what_goes_on_is_cancelled_and_what_is_over_stays():
+def test_running_tasks_are_cancelled_and_finished_ones_stay():
     ada = member("operator")
     going, over = ran(finish=False), ran("Customers")
     assert "1 run is being cancelled; 1 run left out: over." in bulk(ada, [going, over], "cancel")[0]
@@ -350,7 +350,7 @@ def test_a_whole_filter_repeats_only_what_nobody_mended():
     assert Run.objects.filter(retry_of=broken).count() == 1 and Run.objects.filter(retry_of=fixed).count() == 1
 
 
-def test_nothing_chosen_and_nonsense_change_nothing():
+def test_an_empty_or_invalid_choice_changes_nothing():
     ada = member("operator")
     ran(specs=FAIL)
     assert "Choose runs first" in bulk(ada, [], "rerun")[0]

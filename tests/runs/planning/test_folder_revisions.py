@@ -62,7 +62,7 @@ def changed(work_tree, tmp_path):
     return asked
 
 
-def test_what_dbt_does_not_read_is_no_change(work_tree, changed):
+def test_a_file_that_dbt_does_not_read_is_no_change(work_tree, changed):
     assert not changed()
     (work_tree / "README.md").write_text("another")
     for path in ("target/manifest.json", "logs/dbt.log", "models/__pycache__/x.pyc", "local.duckdb"):
@@ -75,7 +75,7 @@ def test_what_dbt_does_not_read_is_no_change(work_tree, changed):
 
 
 @pytest.mark.parametrize("change", ["edited", "staged", "untracked", "gone", "ignored"])
-def test_what_dbt_reads_and_the_commit_has_not_is_a_change(work_tree, changed, change):
+def test_a_file_that_dbt_reads_and_the_commit_lacks_is_a_change(work_tree, changed, change):
     models = work_tree / "transform" / "models"
     match change:
         case "edited":
@@ -93,7 +93,7 @@ def test_what_dbt_reads_and_the_commit_has_not_is_a_change(work_tree, changed, c
     assert changed()
 
 
-def test_where_nobody_can_say_the_content_is_named_beside_the_commit(work_tree, tmp_path, monkeypatch):
+def test_when_changes_cannot_be_detected_the_content_is_named_beside_the_commit(work_tree, tmp_path, monkeypatch):
     sha = git(work_tree, "rev-parse", "HEAD")
     assert files_of_commit(work_tree, "0" * 40, tmp_path / "home") is None
     monkeypatch.setenv("PATH", "/nowhere")

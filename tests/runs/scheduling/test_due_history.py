@@ -68,7 +68,7 @@ def test_a_lost_due_time_an_invented_one_and_a_start_without_a_run_are_found(pas
     assert "there is none" in said[2]
 
 
-def test_what_was_pruned_on_purpose_is_not_missed(past):
+def test_the_checker_does_not_miss_due_times_that_were_pruned(past):
     cut = past.ticks.order_by("due_at")[6].due_at
     past.ticks.filter(due_at__lte=cut).delete()
     assert found()

@@ -82,7 +82,7 @@ def test_a_flow_after_two_waits_for_both(pair):
     assert follow_all() == 1
 
 
-def test_what_succeeded_before_starts_nothing_when_the_link_is_made_or_kept():
+def test_runs_that_succeeded_before_a_flow_follows_start_nothing():
     load, build = sample_flow("Load"), sample_flow("Build")
     succeeds(load)
     save_flow(build, after=[load])
@@ -211,7 +211,7 @@ def test_a_planned_start_comes_at_its_time_with_its_values_and_is_recorded():
     assert tick.outcome == "run"
 
 
-def test_a_planned_start_stands_for_the_due_time_of_the_schedule_it_falls_on():
+def test_a_planned_start_replaces_the_due_time_of_the_schedule_it_falls_on():
     start = timezone.now().replace(minute=30, second=0, microsecond=0)
     flow = sample_flow("Hourly", cron="0 * * * *", decided_until=start)
     at = start.astimezone(UTC) + timedelta(hours=1, minutes=30)

@@ -70,7 +70,7 @@ def test_a_schedule_counts_from_when_it_is_set_and_no_edit_starts_a_run():
     assert tick_all() == 0 and not Run.objects.exists()
 
 
-def test_what_was_due_while_nobody_looked_and_the_schedule_was_changed_is_recorded_as_missed():
+def test_due_times_during_an_outage_are_recorded_as_missed_even_if_the_schedule_changed():
     flow = flow_of()
     flow.cron = "30 * * * *"
     save_flow(flow)
@@ -223,7 +223,7 @@ def beat_tasks():
     return [(row.name, row.args, str(row.crontab.timezone), row.enabled) for row in rows]
 
 
-def test_rows_that_two_processes_made_at_once_stop_neither_workers_nor_editors():
+def test_rows_that_two_processes_created_at_once_stop_neither_workers_nor_editors():
     """django-celery-beat lets two equal schedules be; with get_or_create no worker would start after that."""
     flow = sample_flow("Nightly")
     flow.cron = "0 2 * * *"

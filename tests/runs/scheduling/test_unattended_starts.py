@@ -92,7 +92,7 @@ def test_the_settings_and_an_import_refuse_it_as_well(ada):
     assert flow.parameters == []
 
 
-def test_flows_that_are_so_already_are_told_of_on_home_and_in_the_calendar(ada):
+def test_flows_without_a_needed_value_are_listed_on_home_and_in_the_calendar(ada):
     flow = sample_flow("Daily", cron="0 2 * * *", decided_until=timezone.now())
     assert SAID not in ada.open("/").html
     Flow.objects.update(parameters=DECLARED)

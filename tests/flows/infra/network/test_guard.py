@@ -25,7 +25,7 @@ def test_names_and_networks_that_are_allowed_anyway():
 
 
 @pytest.mark.parametrize("host", ["", " ", ".", "a b", "[::1]", "127.0.0.1:80", "a,127.0.0.1", "/run/postgresql"])
-def test_what_is_no_name_of_a_host_is_not_found(host):
+def test_an_invalid_host_name_is_not_found(host):
     with pytest.raises(HostNotFound):
         Guard(Policy(private=True)).resolve(host)
 

@@ -91,7 +91,7 @@ def test_alerts_and_openlineage_reach_no_metadata_where_private_networks_are_all
         *("http://example.org/a b", "http://example.org/\r\nX: y", "gopher://127.0.0.1:25/", "http://[fe80::1%251]/"),
     ],
 )
-def test_what_two_readers_of_a_url_may_understand_differently_is_refused_as_such(url, settings):
+def test_a_url_that_two_parsers_may_read_differently_is_refused(url, settings):
     settings.NOTIFY_PRIVATE = True
     assert "The URL" in from_form(url) and "The URL" in from_sending(url)
     assert "The URL" in from_openlineage(url, settings)

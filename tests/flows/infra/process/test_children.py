@@ -111,7 +111,7 @@ def test_files_of_a_child_are_private(tmp_path):
     assert (tmp_path / "made").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_child_may_not_take_more_memory_than_its_limit():
+def test_a_child_cannot_take_more_memory_than_its_limit():
     answer = process.run(
         [sys.executable, "-c", "bytearray(1 << 30)"],
         env=process.clean_environment(),
@@ -306,7 +306,7 @@ def test_a_leftover_of_a_dead_worker_is_killed_only_if_it_is_the_same_process(ma
     assert not process.kill_leftover(child.pid, child.pid_start, process.boot_id())
 
 
-def test_a_program_that_does_not_exist_is_told_from_one_that_fails():
+def test_a_missing_program_is_distinguished_from_one_that_fails():
     answer = process.run(["no-such-program"], env=process.clean_environment(), cwd="/", timeout=patience(10))
     assert answer.exit_code == 127
     assert b"no-such-program" in answer.errors

@@ -66,7 +66,7 @@ def said(modules, code: str, *arguments: str, **options):
     return json.loads(output or b"null"), code
 
 
-def test_what_is_slow_to_import_is_imported_once_for_many_children(modules):
+def test_a_slow_import_is_done_once_for_many_children(modules):
     code = "import json, os, sys\nprint(json.dumps(['slow_to_import' in sys.modules, os.getpid()]))"
     answers = [said(modules, code) for _ in range(3)]
     assert [answer[0][0] for answer in answers] == [True] * 3
@@ -101,7 +101,7 @@ def test_it_ends_with_the_exit_code_that_python_would_give(modules, ending, expe
     assert child.signal == (expected - 128 if expected > 128 else None)
 
 
-def test_arguments_variables_folder_and_pipes_are_its_own(modules, tmp_path):
+def test_a_child_has_its_own_arguments_variables_folder_and_pipes(modules, tmp_path):
     code = """
 import json, os, sys, tempfile
 print(json.dumps({"argv": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd(), "name": __name__,

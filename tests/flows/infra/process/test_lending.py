@@ -49,7 +49,7 @@ def test_a_warehouse_is_lent_to_one_user_alone_and_given_back_with_it(warehouse)
     assert (warehouse.parent.stat().st_gid, mode(warehouse.parent)) == (os.getgid(), 0o700)
 
 
-def test_a_file_with_a_second_name_or_a_link_is_not_lent(warehouse, tmp_path):
+def test_a_file_with_a_hard_link_or_a_symlink_is_not_lent(warehouse, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("x")
     secret.chmod(0o600)
@@ -61,7 +61,7 @@ def test_a_file_with_a_second_name_or_a_link_is_not_lent(warehouse, tmp_path):
     assert (secret.stat().st_gid, mode(secret)) == (os.getgid(), 0o600)
 
 
-def test_what_a_dead_worker_left_with_a_user_is_gone_before_the_next_has_it(home, warehouse):
+def test_files_of_a_dead_worker_are_gone_before_its_user_is_given_out_again(home, warehouse):
     work = home / "work" / "7.1"
     work.mkdir(parents=True)
     (work / "token").write_text("of another attempt")
@@ -73,7 +73,7 @@ def test_what_a_dead_worker_left_with_a_user_is_gone_before_the_next_has_it(home
     assert warehouse.stat().st_gid == os.getgid() and mode(warehouse.parent) == 0o700
 
 
-def test_the_end_of_a_lost_child_takes_back_what_was_lent_to_it(warehouse):
+def test_when_a_lost_child_ends_the_files_lent_to_it_are_taken_back(warehouse):
     lend(warehouse.parent, (warehouse,), UID)
     users.kill_leftover_of(UID, None, None)
     assert mode(warehouse) == 0o600 and warehouse.stat().st_gid == os.getgid()

@@ -58,7 +58,7 @@ def test_two_workers_of_one_machine_never_have_the_same_user_and_one_that_died_h
     users.give_uid_back(again)
 
 
-def test_what_a_lost_child_left_is_ended_but_not_a_later_child_with_its_user(somebody, taken):
+def test_processes_of_a_lost_child_are_ended_but_not_a_later_child_with_its_user(somebody, taken):
     child = somebody(taken)
     users.name_child(taken, child.pid, start_time(child.pid))
     users.kill_leftover_of(taken, child.pid, start_time(child.pid) - 1)  # another, longer ago
@@ -77,7 +77,7 @@ def test_a_user_with_a_process_of_a_dead_worker_is_free_when_that_was_ended(some
     users.give_uid_back(users.take_uid([uid]))
 
 
-def test_a_folder_of_locks_that_others_may_open_is_refused(monkeypatch, tmp_path):
+def test_a_folder_of_locks_that_other_users_can_open_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(users.os, "access", lambda *_: False)
     monkeypatch.setattr(users.tempfile, "gettempdir", lambda: str(tmp_path))
     users.give_uid_back(users.take_uid(UIDS))

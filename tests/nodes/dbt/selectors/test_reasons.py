@@ -98,7 +98,7 @@ def test_every_selected_resource_has_a_reason_and_no_other_has(lab: Manifest) ->
         (["tga:mart"], [], "mart_orders", "error", "Did you mean"),
     ],
 )
-def test_what_keeps_a_resource_out_is_said(
+def test_the_reason_why_a_resource_is_not_selected_is_shown(
     include: list[str], exclude: list[str], name: str, what: str, said: str, lab: Manifest
 ) -> None:
     found = obstacles(select(lab, include, exclude, resource_types=MODELS), name)
@@ -117,7 +117,7 @@ def test_a_resource_is_found_by_id_identifier_or_name(lab: Manifest) -> None:
     assert resolve(lab, "nobody") is None
 
 
-def test_reasons_can_be_said_in_words(lab: Manifest) -> None:
+def test_reasons_can_be_shown_in_words(lab: Manifest) -> None:
     selection = select(lab, ["+mart_margin"], resource_types=MODELS)
     assert explained(selection, "mart_revenue") == [
         "+mart_margin matches marts.finance.mart_margin; it is upstream: "
