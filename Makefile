@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.installed
 
-.PHONY: setup demo test test-fast test-levels test-stress check format bench chaos screens lock clean
+.PHONY: setup demo test test-fast test-levels test-stress coverage check format bench chaos screens lock clean
 
 setup: $(MARK)
 
@@ -28,6 +28,10 @@ test-levels: setup
 # What depends on real processes and a browser, five times in a row, beside four busy processes.
 test-stress: setup
 	bin/test-stress $(ARGS)
+
+# Branch coverage of the pure core and of the engine; fails below 95 %. In: ARGS for pytest, or --report for the last one.
+coverage: setup
+	bin/coverage $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -68,4 +72,4 @@ lock:
 	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -c requirements-dev.lock -o requirements.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,8 +10,8 @@ from django.db.models.signals import post_migrate
 
 from flows.roles import seed_roles
 from runs.engine.leases import keeper
-from tests import parses
-from tests.chaos.servers import Postgres, postgres_programs, require
+from tests.helpers import parses
+from tests.helpers.servers import Postgres, postgres_programs, require
 
 if settings.DATABASE_FILE is not None:  # a test's database need not survive the machine
     options = settings.DATABASES["default"]["OPTIONS"]
@@ -45,6 +45,7 @@ def leases_without_a_thread(request: pytest.FixtureRequest, monkeypatch: pytest.
         monkeypatch.setattr(keeper, "renew", lambda: None)
 
 
+TESTS = Path(__file__).parent
 #: Fixtures that start processes, or need them.
 PROCESSES = {"engine", "postgres", "postgres_profile", "redis", "distributed", "embedded", "live_server", "machine"}
 DATABASES = {"db", "transactional_db"}
@@ -57,10 +58,10 @@ def is_slow(item: Any) -> bool:
 
 def tier_of(item: Any) -> str:
     """Which of the tiers a test belongs to: chaos, browser, process, database or unit; see CONTRIBUTING.md."""
-    folder, fixtures = item.path.parent.name, set(item.fixturenames)
-    if folder in ("chaos", "journeys"):
-        return "chaos" if folder == "chaos" else "browser"
-    if folder == "connectors" or PROCESSES & fixtures or item.get_closest_marker("process"):
+    room, fixtures = item.path.relative_to(TESTS).parts, set(item.fixturenames)
+    if room[0] in ("chaos", "journeys"):
+        return "chaos" if room[0] == "chaos" else "browser"
+    if room[:2] == ("nodes", "connections") or PROCESSES & fixtures or item.get_closest_marker("process"):
         return "process"
     return "database" if item.get_closest_marker("django_db") or DATABASES & fixtures else "unit"
 

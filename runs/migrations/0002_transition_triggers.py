@@ -2,7 +2,7 @@
 
 A trigger cannot be forgotten by a bulk update, a shell session or a bug in the engine, and the checker reads
 only what the triggers wrote. A later migration that rebuilds runs_run or runs_taskrun on SQLite drops their
-triggers: end it with `migrations.RunPython(install, remove)`; tests/test_shape.py fails until it does.
+triggers: end it with `migrations.RunPython(install, remove)`; tests/repository/test_shape.py fails until it does.
 """
 
 from django.db import migrations

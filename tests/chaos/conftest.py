@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.servers import Installation, Postgres, Redis, postgres_programs, require
+from tests.helpers.servers import Installation, Postgres, Redis, postgres_programs, require
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 

@@ -28,8 +28,8 @@ from typing import Any
 
 import psycopg
 
-from tests.chaos.servers import Installation, Postgres, Redis, postgres_programs, require
-from tests.waiting import until
+from tests.helpers.servers import Installation, Postgres, Redis, postgres_programs, require
+from tests.helpers.waiting import until
 
 #: What the installation's own defaults are, instead of the short times of the other chaos tests.
 DEFAULTS = {
@@ -169,7 +169,7 @@ def _flow(folder: Path, name: str, port: int, witness: Path) -> Any:
     from nodes.models import Node
     from nodes.services import link, save_node
     from nodes.services.sync import sync
-    from tests.runs.engines import write_project
+    from tests.helpers.engines import write_project
 
     sql = "select public.build('{model}', {seconds}) as built_at"
     ups = {"base": (), "left": ("base",), "right": ("base",), "top": ("left", "right")}

@@ -6,7 +6,7 @@ import signal
 import time
 from contextlib import suppress
 
-from tests.waiting import patience
+from tests.helpers.waiting import patience
 
 FLOW = """
 from runs.management.demo import shop_flow

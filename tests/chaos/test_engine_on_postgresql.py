@@ -4,21 +4,21 @@ import subprocess
 import sys
 import threading
 
-from tests.chaos.servers import REPOSITORY
-from tests.waiting import patience
+from tests.helpers.paths import ROOT
+from tests.helpers.waiting import patience
 
 SUITES = ["test_release", "test_retry_and_loss", "test_cancel", "test_state_machine", "test_claims"]
 
 
 def test_the_engine_keeps_its_invariants_on_postgresql_too(distributed, tmp_path):
-    files = [f"tests/runs/{name}.py" for name in SUITES]
+    files = [f"tests/runs/engine/{name}.py" for name in SUITES]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}"),
             *("--reuse-db", "-k", "not checker_finds", *files),
         ],
         env=distributed.environment,
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=patience(300),
@@ -43,7 +43,7 @@ print(len(won))
 """
 
 
-def test_of_all_who_hear_a_doorbell_at_once_one_starts(distributed):
+def test_of_many_workers_that_get_a_task_at_once_one_starts_it(distributed):
     """Two processes of four threads each claim the same task runs in the same order."""
     distributed.workload("open", "40", "0")
     answers: list[int] = []

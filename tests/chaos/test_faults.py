@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from tests.waiting import patience
+from tests.helpers.waiting import patience
 
 
 def all_succeeded(dex, seconds=90):
@@ -74,7 +74,7 @@ def test_a_worker_that_is_asked_to_stop_hands_over_what_it_has_not_finished(dist
     all_succeeded(dex)
 
 
-def test_an_embedded_engine_that_is_killed_goes_on_where_it_stopped(embedded):
+def test_an_embedded_engine_that_is_killed_continues_where_it_stopped(embedded):
     dex = embedded
     dex.workload("open", "30", "0.3")
     for _ in range(3):

@@ -3,15 +3,16 @@
 import subprocess
 import sys
 
-from tests.chaos.servers import REPOSITORY, postgres_programs, require
-from tests.waiting import patience
+from tests.helpers.paths import ROOT
+from tests.helpers.servers import postgres_programs, require
+from tests.helpers.waiting import patience
 
 
 def test_nothing_runs_twice_at_once_while_workers_are_killed_and_stopped_at_random():
     require(PostgreSQL=postgres_programs())
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos.killing", "--fast", "--seconds", "30", "--workers", "3", "--seed", "5"],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=patience(400),

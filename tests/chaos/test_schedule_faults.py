@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 
-from tests.waiting import patience
+from tests.helpers.waiting import patience
 
 AHEAD = 12  # seconds that the processes live before the due time, which comes once: the next is a day later
 SETTING_UP = 15

@@ -17,9 +17,9 @@ from flows.models import Tick  # noqa: E402
 from nodes.services import save_flow  # noqa: E402
 from runs.models import Attempt, Run  # noqa: E402
 from runs.states import RUN_OVER  # noqa: E402
-from tests.pages import sample_flow  # noqa: E402
-from tests.runs.graphs import DIAMOND, open_graph  # noqa: E402
-from tests.waiting import patience  # noqa: E402
+from tests.helpers.graphs import DIAMOND, open_graph  # noqa: E402
+from tests.helpers.pages import sample_flow  # noqa: E402
+from tests.helpers.waiting import patience  # noqa: E402
 
 
 def open_runs(number: int, longest: float) -> None:

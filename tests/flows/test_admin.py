@@ -17,9 +17,10 @@ from flows.projects import checks
 from nodes.models import Node
 from nodes.services import save_node
 from runs.operations.syncing import sync_if_requested
-from tests.pages import SAMPLE, Page, Person, sample_flow
-from tests.runs.engines import write_project
-from tests.runs.graphs import drain, open_graph
+from tests.helpers.engines import write_project
+from tests.helpers.graphs import drain, open_graph
+from tests.helpers.pages import Page, Person, sample_flow
+from tests.helpers.paths import SAMPLE
 
 pytestmark = pytest.mark.django_db
 PROJECTS, ENVIRONMENTS, FLOWS = "/admin/flows/project/", "/admin/flows/environment/", "/admin/flows/flow/"
@@ -53,7 +54,7 @@ def test_a_project_is_a_folder_with_a_dbt_project(ada):
         ("<img src=x onerror=alert(1)>", "is not an absolute path"),
     ],
 )
-def test_a_folder_that_cannot_be_a_project_is_told_at_its_field(ada, path, says):
+def test_a_folder_that_is_no_project_is_an_error_at_its_field(ada, path, says):
     page = ada.fill(f"{PROJECTS}add/", name="shop", path=path)
     assert page.status == 200 and not Project.objects.exists()
     assert says in page.errors("path")[0]
@@ -150,7 +151,7 @@ def test_a_flow_needs_no_parameters(ada, environment):
         ('"<script>alert(1)</script>"', "are a list of objects"),
     ],
 )
-def test_parameters_that_cannot_be_are_told_at_their_field_and_nothing_typed_is_lost(ada, environment, typed, says):
+def test_invalid_parameters_are_errors_at_their_field_and_nothing_typed_is_lost(ada, environment, typed, says):
     page = add_flow(ada, environment, parameters=typed, description="for the morning")
     assert page.status == 422 and not Flow.objects.exists()
     assert says in page.errors("parameters")[0]
@@ -165,7 +166,7 @@ def test_parameters_that_cannot_be_are_told_at_their_field_and_nothing_typed_is_
     ("fields", "at"),
     [({"retries": "21"}, "retries"), ({"retry_delay": "-1"}, "retry_delay"), ({"timeout": "9" * 30}, "timeout")],
 )
-def test_numbers_out_of_range_are_told_at_their_field(ada, environment, fields, at):
+def test_numbers_out_of_range_are_errors_at_their_field(ada, environment, fields, at):
     page = add_flow(ada, environment, **fields)
     assert page.status == 422 and page.errors(at) and not Flow.objects.exists()
 
@@ -289,7 +290,7 @@ def test_an_environment_whose_project_is_gone_is_named_by_the_system_check(envir
         call_command("check", databases=["default"])
 
 
-def test_a_project_that_is_gone_keeps_no_other_command_from_starting(environment, tmp_path):
+def test_a_deleted_project_does_not_keep_other_commands_from_starting(environment, tmp_path):
     (tmp_path / "small" / "dbt_project.yml").unlink()
     assert run_checks() == []
 

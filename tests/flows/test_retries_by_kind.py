@@ -12,7 +12,7 @@ from nodes.services import import_flow, restore_flow, save_flow, save_node
 from runs.models import Trigger
 from runs.planning.planner import plan_run
 from runs.services import start_run
-from tests.pages import Person, sample_flow
+from tests.helpers.pages import Person, sample_flow
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_every_task_is_of_one_kind_or_of_none(node, resource, kind):
         ({"test": {"retry_on": "sometimes"}}, "retry_on is one of"),
     ],
 )
-def test_what_is_wrong_with_a_policy_is_said_with_what_there_is(given, said):
+def test_an_error_in_retries_by_kind_names_what_is_possible(given, said):
     found = problem_of_kinds(given)
     assert said in found if said else found == ""
 
 
 @pytest.mark.django_db
-def test_each_kind_is_tried_and_timed_its_own_way_and_a_node_has_the_last_word():
+def test_each_kind_has_its_own_retries_and_time_limit_and_a_node_overrides_them():
     flow = sample_flow()
     flow.retries, flow.retry_delay, flow.timeout = 1, 10, 900
     flow.by_kind = {"seed": {"retries": 5, "timeout": 60}, "test": {"retries": 0}, "model": {"retry_on": "transient"}}

@@ -8,7 +8,7 @@ from flows.retry_policy import is_transient, is_worth_a_try, matches, problem_of
 from nodes.document import document_of, from_yaml, to_yaml
 from nodes.models import Node
 from nodes.services import import_flow, restore_flow, save_flow, save_node
-from tests.pages import sample_flow
+from tests.helpers.pages import sample_flow
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from tests.pages import sample_flow
         "FATAL: sorry, too many connections already",
     ],
 )
-def test_what_usually_passes_by_itself_is_known(message):
+def test_temporary_failures_are_recognized(message):
     assert is_transient(message)
 
 
@@ -48,7 +48,7 @@ def test_what_usually_passes_by_itself_is_known(message):
         "",
     ],
 )
-def test_what_would_fail_again_is_not_taken_for_it(message):
+def test_permanent_failures_are_not_taken_for_temporary_ones(message):
     assert not is_transient(message)
 
 

@@ -31,8 +31,8 @@ from playwright.sync_api import (
 )
 from pytest_django.live_server_helper import LiveServer
 
-from tests.chaos.servers import require
-from tests.waiting import patience
+from tests.helpers.servers import require
+from tests.helpers.waiting import patience
 
 # Playwright's own loop runs in this thread, which is what Django warns of; queries are made between its steps.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"

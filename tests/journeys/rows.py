@@ -16,8 +16,9 @@ from nodes.services.sync import sync
 from runs.alerts.watching import announce
 from runs.engine.executor import execute_task_run
 from runs.models import Channel, Delivery, FailureGroup, Pool, Run, TaskRun
-from tests.pages import SAMPLE, Person
-from tests.runs.graphs import drain, open_graph
+from tests.helpers.graphs import drain, open_graph
+from tests.helpers.pages import Person
+from tests.helpers.paths import SAMPLE
 
 LONG = "a_name_that_goes_on_and_on_because_somebody_described_all_of_it_in_the_identifier_and_then_some_more"
 PASSWORD = "correct horse battery staple"

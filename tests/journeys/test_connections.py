@@ -8,12 +8,12 @@ from playwright.sync_api import expect
 from flows.models import Environment, Flow, Project
 from nodes.models import Connection
 from nodes.services.sync import sync
+from tests.helpers.engines import write_project
+from tests.helpers.pages import Person
+from tests.helpers.waiting import patience
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
-from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
-from tests.runs.engines import write_project
-from tests.runs.shop_loads import MODELS, SOURCES
-from tests.waiting import patience
+from tests.runs.kinds.shop_loads import MODELS, SOURCES
 
 
 @pytest.fixture

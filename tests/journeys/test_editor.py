@@ -9,9 +9,9 @@ from playwright.sync_api import Page, expect
 from flows.models import Flow
 from nodes.models import Node
 from nodes.services import link, save_node
+from tests.helpers.pages import Person
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.journeys.rows import parsed_shop
-from tests.pages import Person
 
 LINKS = ".react-flow__edge:not(.implied, .preview)"
 

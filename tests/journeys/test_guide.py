@@ -8,9 +8,9 @@ from playwright.sync_api import Page, expect
 
 from flows.models import Flow
 from nodes.models import Connection
+from tests.helpers.pages import Person
 from tests.journeys.conftest import axe
 from tests.journeys.rows import parsed_shop
-from tests.pages import Person
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import pytest
 from django.contrib.auth.models import Group
 from playwright.sync_api import Page, expect
 
+from tests.helpers.pages import Person
+from tests.helpers.waiting import until
 from tests.journeys.conftest import CONTRAST, axe, look_like
 from tests.journeys.rows import parsed_shop
-from tests.pages import Person
-from tests.waiting import until
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
+from tests.helpers.pages import Person
+from tests.helpers.paths import SAMPLE
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
 from tests.journeys.rows import PASSWORD, everything
-from tests.pages import SAMPLE, Person
 
 
 @pytest.fixture

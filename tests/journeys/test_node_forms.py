@@ -11,10 +11,10 @@ from playwright.sync_api import expect
 from flows.models import Flow
 from nodes.models import Node
 from nodes.services import save_node
+from tests.helpers.pages import Person
 from tests.journeys.conftest import log_in
 from tests.journeys.rows import parsed_shop
 from tests.journeys.test_editor import drag, drag_by
-from tests.pages import Person
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from flows.models import Flow
 from nodes.models import Node
 from nodes.services import arrange, save_node
 from runs.management.demo import git_flow
+from tests.helpers.pages import Person
+from tests.helpers.waiting import patience
 from tests.journeys.conftest import look_like, unfinished, wait_until_ready
 from tests.journeys.rows import parsed_shop
-from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
-from tests.waiting import patience
 
 
 @pytest.fixture

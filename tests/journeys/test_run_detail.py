@@ -10,13 +10,13 @@ from runs.models import Run
 from runs.planning.planner import plan_run
 from runs.services import cancel_run
 from runs.states import RunState
+from tests.helpers.engines import finished, make_flow, start, write_project
+from tests.helpers.pages import Person
+from tests.helpers.waiting import patience, until
 from tests.journeys.conftest import axe
-from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
-from tests.runs.engines import finished, make_flow, start, write_project
-from tests.runs.test_dbt_runs import SLOW
-from tests.runs.test_microbatch import project
-from tests.waiting import patience, until
+from tests.runs.kinds.test_dbt_models import SLOW
+from tests.runs.kinds.test_microbatch import project
 
 MODELS = {
     "stg_a": "select 1 as id",

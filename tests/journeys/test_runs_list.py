@@ -3,8 +3,8 @@
 from playwright.sync_api import expect
 
 from runs.engine.executor import execute_task_run
+from tests.helpers.waiting import patience
 from tests.journeys.rows import everything
-from tests.waiting import patience
 
 
 def test_the_list_follows_a_run_and_keeps_what_was_chosen_and_typed(window):

@@ -8,15 +8,15 @@ from playwright.sync_api import expect
 from flows.models import Environment
 from nodes.models import Node
 from runs.operations.syncing import sync_if_requested
-from tests.flows.git_hosts import Clone
+from tests.helpers.engines import finished, run_to_end, start
+from tests.helpers.git_hosts import Clone
+from tests.helpers.pages import Person
+from tests.helpers.waiting import patience, until
+from tests.helpers.wheels import publish
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
-from tests.pages import Person
 from tests.runs.conftest import engine  # noqa: F401 - a fixture
-from tests.runs.engines import finished, run_to_end, start
-from tests.runs.scripts import project, script_flow  # noqa: F401 - fixtures
-from tests.runs.test_scripts_in_runs import GUIDE, let_past, shelf  # noqa: F401 - shelf is a fixture
-from tests.runs.wheels import publish
-from tests.waiting import patience, until
+from tests.runs.kinds.scripts import project, script_flow  # noqa: F401 - fixtures
+from tests.runs.kinds.test_scripts import GUIDE, let_past, shelf  # noqa: F401 - shelf is a fixture
 
 README = "# data_transfer\n\nMoves what it is told to move.\n"
 

@@ -13,10 +13,10 @@ from nodes.services.sync import sync
 from runs.models import Heartbeat, Run
 from runs.operations import heartbeats
 from runs.services import cancel_run
+from tests.helpers.engines import make_flow, write_project
+from tests.helpers.graphs import drain, open_graph
+from tests.helpers.pages import Person
 from tests.journeys.rows import parsed_shop
-from tests.pages import Person
-from tests.runs.engines import make_flow, write_project
-from tests.runs.graphs import drain, open_graph
 
 FAILS = {"a": {"end": "fail", "print": "Catalog Error: Table raw_orders does not exist"}}
 

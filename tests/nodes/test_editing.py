@@ -18,7 +18,7 @@ from nodes.expansion import refresh_flow
 from nodes.kinds import transformation
 from nodes.models import Change, Expansion, Link, Node, Task
 from nodes.services import check_node, delete_node
-from tests.pages import Person, sample_flow
+from tests.helpers.pages import Person, sample_flow
 
 pytestmark = pytest.mark.django_db
 ANN, BOB = Actor("ann"), Actor("bob")
@@ -131,7 +131,7 @@ def test_edits_of_different_nodes_both_stand(flow, staging, marts):
     assert Node.objects.get(name="Marts").retries == 3
 
 
-def test_the_second_save_of_one_node_is_told_what_changed_and_overwrites_nothing(flow, staging):
+def test_the_second_of_two_saves_of_a_node_shows_what_changed_and_overwrites_nothing(flow, staging):
     version = seen(flow)
     with acting_as(ANN):
         services.save_node(Node.objects.get(), after=[], base=Base(version, {staging.pk}))
@@ -300,7 +300,7 @@ def test_arrange_lays_out_by_links_and_by_refs(ada, flow, staging, marts):
         '{"version": 99999999999999999999, "operations": [{"op": "arrange"}]}',
     ],
 )
-def test_what_no_canvas_sends_is_a_bad_request(ada, flow, body):
+def test_a_request_that_no_canvas_sends_is_a_bad_request(ada, flow, body):
     ada.open(f"/flows/{flow.pk}/")
     token = ada.client.cookies["csrftoken"].value
     answer = ada.client.post(
@@ -345,7 +345,7 @@ def test_saving_a_node_expands_each_node_once_and_orders_the_flow_once(ada, flow
     assert list(staging.tasks.values_list("identifier", flat=True)) == ["staging.stg_orders"]
 
 
-def test_a_plan_is_made_anew_when_somebody_else_edited_the_flow_since(flow, staging, marts):
+def test_a_plan_is_computed_again_when_somebody_else_has_edited_the_flow(flow, staging, marts):
     staging.include = ["stg_orders"]
     staging.flow = flow
     plan = check_node(staging)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from nodes import graph
-from tests.waiting import within
+from tests.helpers.waiting import within
 
 DIAMOND = {"a": ("b", "c"), "b": ("d",), "c": ("d",), "d": ()}
 DIAMOND_UP = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
@@ -79,7 +79,7 @@ def test_no_cycle_is_none() -> None:
     assert graph.find_cycle([]) is None
 
 
-def test_what_needs_an_order_names_the_cycle_that_forbids_one() -> None:
+def test_an_order_of_a_graph_with_a_cycle_names_the_cycle() -> None:
     with pytest.raises(graph.CycleError, match="a -> b -> a"):
         graph.layers(["a"], [("a", "b"), ("b", "a")])
     with pytest.raises(graph.CycleError):
@@ -114,7 +114,7 @@ def test_the_cards_of_a_chain_stand_in_one_line_from_left_to_right() -> None:
     }
 
 
-def test_a_card_stands_in_the_middle_of_those_it_waits_for() -> None:
+def test_a_card_is_placed_in_the_middle_of_its_upstream_cards() -> None:
     drawn = graph.positions("abcd", [("a", "c"), ("b", "c"), ("c", "d")], 240, 100, (96, 32))
     assert drawn == {"a": (0, 0), "b": (0, 132), "c": (336, 66), "d": (672, 66)}
 

@@ -2,7 +2,7 @@ import pytest
 
 from nodes.ordering import ON_RUN_END, ON_RUN_START, CycleError, ExpandedNode, order
 from nodes.tasks import TaskSpec
-from tests.nodes.small_manifests import small_manifest
+from tests.helpers.small_manifests import small_manifest
 
 
 def node(number, names, *, tests=(), runs=True, builds=True, unit_tests=()):
@@ -151,7 +151,7 @@ def test_hooks_stand_at_both_ends():
     assert [row.waits_for for row in result.rows] == ["success", "success", "success", "end"]
 
 
-def test_what_the_command_does_not_run_is_no_task():
+def test_resources_that_the_command_does_not_run_are_no_tasks():
     assert order([node(1, "ab", runs=False)], [], small_manifest(CHAIN)).rows == []
 
 
@@ -174,7 +174,7 @@ def test_models_wait_for_the_one_task_that_loads_what_they_read():
     assert result.implied == result.edges
 
 
-def test_of_two_tasks_that_load_one_table_the_first_does_and_models_wait_for_it():
+def test_when_two_tasks_load_one_table_the_first_loads_it_and_models_wait_for_it():
     manifest = small_manifest(READERS, sources=["x", "y"])
     result = order([load_node(1, "x"), load_node(2, "x", "y"), node(3, "ab")], [], manifest)
     assert edges(result) == {("load 1", "a"), ("load 2", "b")}

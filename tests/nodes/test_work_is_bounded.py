@@ -14,7 +14,7 @@ from nodes.document.lines import compare, with_context
 from nodes.models import Node
 from nodes.services import save_node
 from runs.pages.run_detail.comparing import sql_difference
-from tests.pages import Person, sample_flow
+from tests.helpers.pages import Person, sample_flow
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", ""]), max_size=15)
 
@@ -39,7 +39,7 @@ def _longest(before, after):
 
 
 @given(LINES, LINES)
-def test_what_is_shown_of_a_comparison_is_every_change_and_three_lines_around(before, after):
+def test_a_comparison_shows_every_change_and_three_lines_around(before, after):
     whole = compare(before, after)
     shown = [line for line in with_context(whole) if line is not None]
     assert [line for line in shown if line[0] != " "] == [line for line in whole if line[0] != " "]
@@ -108,7 +108,7 @@ def test_a_file_of_eighty_mebibytes_is_refused_at_its_field_and_not_sent_back(ad
     assert 'id="import-file-error"' in text and "dex: 1" in text and not Flow.objects.exists()
 
 
-def test_a_text_that_is_too_long_for_a_flow_is_told_so(ada):
+def test_a_text_that_is_too_long_for_a_flow_is_refused_with_that_reason(ada):
     page = ada.open("/flows/import/")
     answer = ada.post(page, page.forms[-1], {"text": "# " + "x" * (1024 * 1024)})
     assert answer.status == 422 and "A flow has at most 1,024 KiB of YAML" in answer.html

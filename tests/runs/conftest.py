@@ -5,8 +5,8 @@ from pytest_django.fixtures import Settings
 
 from runs.engine.shutdown import draining
 from runs.operations.embedded import Engine
-from tests.chaos.servers import Postgres
-from tests.runs.scripts import project, script_flow  # noqa: F401 - fixtures
+from tests.helpers.servers import Postgres
+from tests.runs.kinds.scripts import project, script_flow  # noqa: F401 - fixtures
 
 
 @pytest.fixture

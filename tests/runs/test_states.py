@@ -28,7 +28,7 @@ def test_a_run_ends_as_its_tasks_did(states, cancelled, end):
     assert outcome(states, cancel_requested=cancelled) == end
 
 
-def test_what_is_over_never_moves_again():
+def test_finished_runs_and_tasks_never_change_their_state():
     assert not [move for move in MOVES if move[0] in OVER]
     assert ACTIVE | OVER == set(TaskState)
     assert DONE <= OVER

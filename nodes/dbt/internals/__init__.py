@@ -1,4 +1,4 @@
-"""The one package that touches dbt's undocumented parts; tests/nodes/test_dbt_internals.py pins them.
+"""The one package that touches dbt's undocumented parts; tests/nodes/dbt/test_internals.py pins them.
 
 dbt executes a project as one command. Here the same runners execute single resources, as often as wanted,
 in a process that has parsed the project once. One `Project` per process: dbt keeps flags, adapters, its

@@ -1,0 +1,166 @@
+"""A small dbt project with one of everything that a session has to cope with, and a session to try it with."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from nodes.dbt.client import DbtClient, Event
+from nodes.dbt.parse import ParsedProject, parse_project
+from tests.helpers.waiting import patience
+
+ENDLESS = "select sum(a.range * b.range) as s from range(3000000) a, range(200000) b"
+SLOW = "{{ config(materialized='table') }} " + ENDLESS
+
+FILES = {
+    "dbt_project.yml": """
+name: lab
+version: "1.0"
+config-version: 2
+profile: lab
+on-run-start: "create table if not exists {{ target.schema }}.starts (begun varchar, invocation varchar)"
+on-run-end: "insert into {{ target.schema }}.starts values ('{{ run_started_at }}', '{{ results | length }}')"
+vars: {factor: 1}
+""",
+    "models/one.sql": "select 1 as id",
+    "models/printing.sql": "{{ log('hello from ' ~ this.name, info=true) }} select {{ var('factor') }} as factor",
+    "models/printing_too.sql": "{{ log('hello from ' ~ this.name, info=true) }} select 1 as id",
+    "models/ghost.sql": "{{ config(materialized='ephemeral') }}\n"
+    "select id, '{{ run_started_at }}' as seen from {{ ref('one') }}",
+    "models/haunted.sql": "{{ config(materialized='table') }} select * from {{ ref('ghost') }}",
+    "models/bad_ghost.sql": "{{ config(materialized='ephemeral') }} select {{ (1 / 0) if execute else 1 }} as id",
+    "models/haunted_badly.sql": "select * from {{ ref('bad_ghost') }}",
+    "models/broken.sql": "select nonsense from {{ ref('one') }}",
+    "models/growing.sql": """{{ config(materialized='incremental') }}
+select {{ "2" if is_incremental() else "1" }} as run""",
+    "models/never_refreshed.sql": """{{ config(materialized='incremental', full_refresh=false) }}
+select {{ "2" if is_incremental() else "1" }} as run""",
+    "models/slow.sql": SLOW,
+    "models/slow_too.sql": "{{ config(materialized='table') }}\n"
+    "select sum(a.range) as s from range(30000) a, range(20000) b",
+    "models/events.sql": """{{ config(materialized='table', event_time='happened') }}
+select timestamp '2026-01-01 10:00' + to_days(cast(i as integer)) as happened, i from range(4) t(i)""",
+    "models/by_day.sql": """{{ config(materialized='incremental', incremental_strategy='microbatch',
+  event_time='happened',
+  batch_size='year', begin='2025-01-01', lookback=1) }}
+select * from {{ ref('events') }}""",
+    "models/in_python.py": """
+def model(dbt, session):
+    print("python speaks")
+    return session.sql("select 42 as answer")
+""",
+    "models/checked.sql": "select * from (values (1), (1), (null)) t(id)",
+    "models/unit.sql": "select id * 2 as twice from {{ ref('one') }}",
+    "models/v.yml": """
+models:
+  - name: checked
+    columns:
+      - name: id
+        data_tests:
+          - unique
+          - not_null: {config: {severity: warn}}
+          - accepted_values: {arguments: {values: [1]}}
+  - name: versioned
+    latest_version: 2
+    versions: [{v: 1}, {v: 2}]
+  - name: contracted
+    config: {materialized: table, contract: {enforced: true}}
+    columns:
+      - {name: id, data_type: integer, constraints: [{type: not_null}]}
+unit_tests:
+  - name: doubles
+    model: unit
+    given: [{input: ref('one'), rows: [{id: 4}]}]
+    expect: {rows: [{twice: 8}]}
+  - name: wrong
+    model: unit
+    given: [{input: ref('one'), rows: [{id: 4}]}]
+    expect: {rows: [{twice: 9}]}
+""",
+    "models/versioned_v1.sql": "select 1 as v",
+    "models/versioned_v2.sql": "select 2 as v",
+    "models/contracted.sql": "select cast(1 as integer) as id",
+    "tests/slow_test.sql": f"select * from ({ENDLESS}) where s < 0",
+    "seeds/colours.csv": "id,name\n1,red\n2,green\n",
+    "snapshots/snap.yml": """
+snapshots:
+  - name: snap
+    relation: ref('one')
+    config: {unique_key: id, strategy: check, check_cols: all}
+""",
+}  # fmt: skip
+
+
+def write_lab(folder: Path) -> Path:
+    """Write the project; it has no profiles.yml, so dex makes one on DuckDB."""
+    for name, text in FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.lstrip("\n"))
+    return folder
+
+
+class Talk:
+    """A session with somebody who waits for its answers."""
+
+    def __init__(self, parsed: ParsedProject, work_dir: Path, **options: Any) -> None:
+        self.parsed, self.events = parsed, []  # type: ignore[var-annotated]
+        env = options.pop("env", {})
+        self.output = bytearray()
+        self.client = DbtClient(env=env, on_output=self.output.extend)
+        self.client.open(parsed, work_dir=work_dir, **options)
+        self.until("ready")
+
+    def until(self, name: str, count: int = 1, seconds: float = 60) -> list[Event]:
+        """Wait for so many events of that name; everything seen on the way is kept."""
+        found: list[Event] = []
+        while len(found) < count:
+            event = self.client.next_event(patience(seconds))
+            assert event is not None, f"no {name} in {seconds} s; {bytes(self.output[-2000:])!r}"
+            self.events.append(event)
+            if event["event"] == name:
+                found.append(event)
+            else:
+                assert event["event"] not in ("fatal", "died"), (event, bytes(self.output[-2000:]))
+        return found
+
+    def begin(self, ids: Iterable[str] | None = None) -> Event:
+        manifest = json.loads(self.parsed.manifest_path.read_text())
+        self.client.begin(ids or [*manifest["nodes"], *manifest["unit_tests"]])
+        return self.until("begun")[0]
+
+    def execute(self, unique_id: str, **options: Any) -> Event:
+        self.client.execute(unique_id, unique_id, **options)
+        return self.until("result")[0]
+
+    def end(self) -> Event:
+        self.client.end()
+        return self.until("ended")[0]
+
+    def log_of(self, task: str | None) -> str:
+        return "\n".join(e["text"] for e in self.events if e["event"] == "log" and e["task"] == task)
+
+    def close(self) -> None:
+        self.client.close()
+        if self.client.child.wait(patience(10)) is None:
+            self.client.kill(0)
+
+
+def checks_of(parsed: ParsedProject, unique_id: str) -> list[str]:
+    """The data tests that belong to one model alone."""
+    nodes = json.loads(parsed.manifest_path.read_text())["nodes"]
+    return sorted(
+        key
+        for key, node in nodes.items()
+        if node["resource_type"] == "test" and node["depends_on"]["nodes"] == [unique_id]
+    )
+
+
+def environment() -> dict[str, str]:
+    """What the sample project's profiles.yml may ask for."""
+    return {key: value for key, value in os.environ.items() if key.startswith(("DBT_", "DEX_POSTGRES_"))}
+
+
+def parsed_lab(folder: Path, home: Path) -> ParsedProject:
+    return parse_project(write_lab(folder), home=home, database_dir=home / "db", vars={"factor": 3})
