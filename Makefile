@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.installed
 
-.PHONY: setup demo test test-fast test-levels test-stress coverage check format bench chaos screens lock clean
+.PHONY: setup demo test test-fast test-levels test-matrix test-stress coverage check format bench chaos screens lock clean
 
 setup: $(MARK)
 
@@ -24,6 +24,10 @@ test-fast: setup
 # Scripts, the demo and `up` at the levels of isolation below this machine's own.
 test-levels: setup
 	bin/test-levels $(ARGS)
+
+# Sessions on every line of dbt that they support; builds a virtualenv for each below .runtimes/.
+test-matrix: setup
+	$(BIN)/python bin/test-matrix $(ARGS)
 
 # What depends on real processes and a browser, five times in a row, beside four busy processes.
 test-stress: setup

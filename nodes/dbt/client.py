@@ -3,7 +3,6 @@
 import json
 import os
 import queue
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.infra import process
-from nodes.dbt.parse import CODE, PRELOAD, ParsedProject
+from nodes.dbt.parse import ParsedProject
+from nodes.dbt.runtime import CODE, Runtime, built_in
 
 Event = dict[str, Any]
 # An address space, not memory in use: DuckDB reserves a lot of it.
@@ -38,19 +38,21 @@ class DbtClient:
         on_output: Callable[[bytes], None] | None = None,
         limits: process.Limits | None = None,
         spawn: Callable[..., process.Child] = process.start,
+        runtime: Runtime | None = None,
     ) -> None:
+        runtime = runtime or built_in()
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._deliver = on_event or self._queue.put
         self._lock = threading.Lock()
         self._closing = False
         self.child = spawn(
-            [sys.executable, "-m", "nodes.dbt.session"],
+            [runtime.python, "-m", "nodes.dbt.session"],
             env=process.clean_environment({**(env or {}), "PYTHONPATH": str(CODE)}, home=home),
             cwd=CODE,
             limits=limits or _LIMITS,
             stdin=process.PIPE,
             stdout=process.PIPE,
-            preload=PRELOAD,
+            preload=runtime.preload,
             on_output=on_output or _to_nobody,
         )
         threading.Thread(target=self._listen, name=f"dbt-session-{self.pid}", daemon=True).start()

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from nodes.dbt.internals import HookReport, Outcome, Project, Ticket, skipped
+from nodes.dbt.internals.versions import UTC
 
 MOST_CODE = 256 * 1024  # characters of compiled code that are worth sending
 

@@ -6,28 +6,20 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from flows.infra import process
 from nodes.dbt import profiles, working_copy
+from nodes.dbt.runtime import CODE, Runtime, built_in
 
-CODE = Path(__file__).resolve().parents[2]
 # Beside DuckDB's own, threads reserve address space; this stops a runaway, not a large project.
 LIMITS = process.Limits(memory=16 * 1024**3)
-# Importing dbt and its adapters takes 3 s of CPU; sessions and parses share one process that has done it.
-PRELOAD = process.Preload(
-    ("nodes.dbt.internals", "dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres", "nodes.dbt.warm.opening"),
-    later=("nodes.dbt.warm.parsing",),
-)
 _KEPT_DAYS = 14
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -66,11 +58,13 @@ def parse_project(
     timeout: float = 600,
     beside: Sequence[Path] = (),
     commit: str = "",
+    runtime: Runtime | None = None,
 ) -> ParsedProject:
     """Parse the folder as it is now, or take what an earlier parse of the same content left.
 
     In: `beside`, folders that belong to the project but are not in it, taken along under their names unless it has
-    some of its own; `commit`, so that two commits are two parses even where they hold the same.
+    some of its own; `commit`, so that two commits are two parses even where they hold the same; `runtime`, whose dbt
+    parses (default: the one that dex ships).
     `env` is what the project's env_var() sees. Without profiles.yml in the project or in `profiles_dir`
     one on DuckDB is made, with its file in `database_dir`. The folder itself is only read.
     """
@@ -83,7 +77,8 @@ def parse_project(
         raise ParseError(f"{project_dir} has no dbt_project.yml")
     try:
         beside = [folder for folder in beside if folder.is_dir() and not (project_dir / folder.name).exists()]
-        order = _Order(project_dir, profiles_dir, target, vars, env, home, timeout, tuple(beside), commit)
+        runtime = runtime or built_in()
+        order = _Order(project_dir, profiles_dir, target, vars, env, home, timeout, tuple(beside), commit, runtime)
         found = " ".join(working_copy.fingerprint(folder) for folder in (project_dir, *beside))
         found = found if not beside else hashlib.sha256(found.encode()).hexdigest()
         links = working_copy.outside_links(project_dir)
@@ -131,13 +126,14 @@ class _Order:
     timeout: float
     beside: tuple[Path, ...]
     commit: str
+    runtime: Runtime
 
     def key(self, found: str) -> str:
         """Names the result: the same for everything that cannot change it."""
         own = b""
         if self.profiles_dir and (self.profiles_dir / "profiles.yml").is_file():
             own = (self.profiles_dir / "profiles.yml").read_bytes()
-        parts = [found, own.hex(), self.target, self.vars, self.env, _versions()]
+        parts = [found, own.hex(), self.target, self.vars, self.env, self.runtime.lock]
         parts += [self.commit] if self.commit else []
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -170,7 +166,7 @@ def _parse(order: _Order, entry: Path) -> list[str]:
     log = bytearray()
     child = process.start(
         [
-            sys.executable,
+            order.runtime.python,
             "-m",
             "nodes.dbt.parse_child",
             json.dumps({"commands": commands, "result": str(result)}),
@@ -178,7 +174,7 @@ def _parse(order: _Order, entry: Path) -> list[str]:
         env=process.clean_environment({**order.env, "PYTHONPATH": str(CODE)}, home=order.home / "parse-home"),
         cwd=copy,
         limits=LIMITS,
-        preload=PRELOAD,
+        preload=order.runtime.preload,
         on_output=lambda data: log.extend(data[: max(0, 1_000_000 - len(log))]),
     )
     code = child.wait(order.timeout)
@@ -254,13 +250,6 @@ def _alone(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-@cache
-def _versions() -> list[str]:
-    """Another dbt or adapter may parse differently."""
-    named = {(each.metadata["Name"] or "").lower(): each.version for each in distributions()}
-    return sorted(f"{name}={version}" for name, version in named.items() if name.startswith("dbt"))
 
 
 def _readable(text: str, entry: Path) -> str:

@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dbt_common.invocation
 from dbt import tracking
 from dbt.cli.flags import Flags, args_to_context
 from dbt.flags import set_flags
+
+from nodes.dbt.internals.versions import UTC
 
 
 @dataclass(frozen=True)

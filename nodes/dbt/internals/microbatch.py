@@ -11,11 +11,8 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
-from dbt.artifacts.schemas.batch_results import BatchResults
-from dbt.materializations.incremental.microbatch import MicrobatchBuilder
-from dbt.task.run import MicrobatchBatchRunner, MicrobatchModelRunner
-
 from nodes.dbt.internals.records import Batch, batches
+from nodes.dbt.internals.versions import BatchResults, MicrobatchBatchRunner, MicrobatchBuilder, MicrobatchModelRunner
 
 Tell = Callable[[dict[str, Any]], None]
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,17 @@ from dbt.cli import requires
 from dbt.cli.flags import Flags
 from dbt.cli.types import Command as CliCommand
 from dbt.config import RuntimeConfig
-from dbt.config.catalogs import get_active_write_integration, load_catalogs
 from dbt.config.runtime import load_profile, load_project
 from dbt.events.logging import setup_event_logger
 from dbt.flags import get_flags
 from dbt.node_types import RunHookType
-from dbt.parser.manifest import parse_manifest
 from dbt.plugins import set_up_plugin_manager
 from dbt.task.build import BuildTask
-from dbt.task.run import MicrobatchModelRunner
 from dbt_common.context import _INVOCATION_CONTEXT_VAR, get_invocation_context, set_invocation_context
 from dbt_common.events.contextvars import task_contextvars
 from dbt_common.events.event_manager_client import ctx_set_event_manager, get_event_manager
 
+from nodes.dbt.internals import versions
 from nodes.dbt.internals.invocation import Commands, Invocation
 from nodes.dbt.internals.microbatch import Tell, own_config, prepare, window_at
 from nodes.dbt.internals.records import record_of, result_of, skipped
@@ -78,19 +76,19 @@ class Project:
         self.flags = Flags.from_dict(CliCommand.BUILD, options)
         place = {"project_dir": project_dir, "profiles_dir": profiles_dir, "target": target, "threads": threads}
         self._commands = Commands(self.flags, {**place, "vars": vars})
-        get_event_manager().require_warn_or_error_handling = self.flags.require_all_warnings_handled_by_warn_error
+        get_event_manager().require_warn_or_error_handling = versions.flag(
+            self.flags, "require_all_warnings_handled_by_warn_error", False
+        )
         self._invocation = Invocation()
         self._invocation.begin(profiles_dir)
         setup_event_logger(self.flags, callbacks=[lambda event: log(event.info.level, event.info.msg)])
         profile = load_profile(project_dir, self.flags.VARS, self.flags.PROFILE, target, threads)
         get_invocation_context().uses_adapter(profile.credentials.type)
-        project = load_project(project_dir, False, profile, self.flags.VARS, validate=True)
+        project = versions.call(load_project, project_dir, False, profile, self.flags.VARS, validate=True)
         set_up_plugin_manager(project_name=project.project_name)
         self.config = RuntimeConfig.from_parts(project, profile, self.flags)
-        catalogs = load_catalogs(project_dir, project.project_name, self.flags.VARS)
-        integrations = [get_active_write_integration(catalog) for catalog in catalogs]
         spare_processes()
-        self.manifest = parse_manifest(self.config, False, False, False, integrations)
+        self.manifest = versions.parse_manifest(self.config, project.project_name, self.flags.VARS)
         _anchor(self.config.credentials, database_dir)  # not before: the parse compares what it was made with
         self.adapter = get_adapter(self.config)
         self.threads: int = self.config.threads
@@ -136,10 +134,10 @@ class Project:
             task_contextvars(project_root=self.config.project_root),
             self._commands.active(made.hooks, self.config) if hooks else nullcontext(),
         ):
-            status = task.before_run(self.adapter, chosen)
-        ran = _hooks(task)
+            status = versions.before_run(task, self.adapter, chosen)
+        ran = versions.hooks_since(task, (0, 0))
         failed = [hook["message"] for hook in ran if hook["status"] not in ("success", "pass")]
-        proceed = str(status) == "success" or not get_flags().skip_nodes_if_on_run_start_fails
+        proceed = status == "success" or not get_flags().skip_nodes_if_on_run_start_fails
         return HookReport(proceed, "\n".join(failed), ran)
 
     def execute(
@@ -175,7 +173,7 @@ class Project:
                     )
             task.job_queue.in_progress.add(unique_id)
             try:
-                window_at.set(datetime.fromisoformat(since).astimezone(UTC) if since else None)
+                window_at.set(datetime.fromisoformat(since).astimezone(versions.UTC) if since else None)
                 return self._run(task, fresh(node), ticket, keep=True, known=known, tell=tell)
             finally:
                 window_at.set(None)
@@ -200,7 +198,7 @@ class Project:
         """
         self._enter()
         task = self._running()
-        before = len(task.node_results)
+        before = versions.mark(task)
         message, aborted = "", False
         task.with_hooks = True
         try:
@@ -219,9 +217,9 @@ class Project:
             message, aborted = str(error), True
         finally:
             task.with_hooks = False
-        hooks = _hooks(task, before)
+        hooks = versions.hooks_since(task, before)
         failed = [hook["message"] for hook in hooks if hook["status"] not in ("success", "pass")]
-        records = {result.node.unique_id: record_of(result) for result in task.node_results[before:]}
+        records = {result.node.unique_id: record_of(result) for result in versions.hook_results_since(task, before)}
         return HookReport(not failed and not message, message or "\n".join(failed), hooks, records, aborted)
 
     @property
@@ -248,7 +246,7 @@ class Project:
 
     def _nothing_done(self, node: Any, results: Mapping[str, Any]) -> Any:
         """The result of an exposure or a saved query, which dbt lets pass or skips, and dex has no task for."""
-        began = datetime.now(UTC)
+        began = datetime.now(versions.UTC)
         above, wave = set(), set(node.depends_on_nodes)
         while wave:
             above |= wave
@@ -263,7 +261,7 @@ class Project:
             return result_of(skipped(), node)
         now = began.replace(tzinfo=None).isoformat()
         timing = [{"name": name, "started_at": now, "completed_at": now} for name in ("compile", "execute")]
-        took = (datetime.now(UTC) - began).total_seconds()
+        took = (datetime.now(versions.UTC) - began).total_seconds()
         made = {"status": "no-op", "message": "NO-OP", "failures": 0, "timing": timing, "execution_time": took}
         return result_of(made, node)
 
@@ -291,7 +289,7 @@ class Project:
         task, self._task = self._task, None
         if task is None:
             return HookReport(True)
-        before = len(task.node_results)
+        before = versions.mark(task)
         message = ""
         try:
             with (
@@ -304,7 +302,7 @@ class Project:
         finally:
             self._results = {}
             self.release()
-        hooks = _hooks(task, before)
+        hooks = versions.hooks_since(task, before)
         failed = [hook["message"] for hook in hooks if hook["status"] not in ("success", "pass")]
         return HookReport(not failed and not message, message or "\n".join(failed), hooks)
 
@@ -351,7 +349,7 @@ class Project:
         tell: Tell | None = None,
     ) -> Outcome:
         runner = task.get_runner(node)
-        if isinstance(runner, MicrobatchModelRunner):
+        if isinstance(runner, versions.MicrobatchModelRunner):
             own_config(node)
             prepare(runner, known, tell)
             runner.set_parent_task(task)
@@ -452,10 +450,3 @@ def _anchor(credentials: Any, database_dir: str | None) -> None:
     path = str(credentials.path or "")
     if path and ":" not in path:
         credentials.path = str(Path(database_dir) / Path(path).expanduser())
-
-
-def _hooks(task: Supplier, start: int = 0) -> tuple[dict[str, str], ...]:
-    return tuple(
-        {"name": result.node.name, "status": str(result.status), "message": str(result.message or "")}
-        for result in task.node_results[start:]
-    )

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from dbt.artifacts.schemas.batch_results import BatchResults
 from dbt.artifacts.schemas.results import NodeStatus, RunStatus, TestStatus, TimingInfo
 from dbt.artifacts.schemas.run import RunResult
+
+from nodes.dbt.internals.versions import BatchResults
 
 LONGEST_MESSAGE = 4000
 COMPILED = ("test", "unit_test", "operation")  # whose code is kept with the record; that of models is beside their log
@@ -17,7 +18,7 @@ Batch = tuple[datetime, datetime]
 
 def record_of(result: RunResult) -> dict[str, Any]:
     """A result as plain data."""
-    found = result.batch_results
+    found = getattr(result, "batch_results", None)
     code = getattr(result.node, "compiled_code", None) if result.node.resource_type in COMPILED else None
     return {
         "status": str(result.status),
@@ -55,7 +56,7 @@ def result_of(record: Mapping[str, Any], node: Any) -> RunResult:
         node=node,
         adapter_response=dict(record.get("adapter_response") or {}),
         failures=record.get("failures"),
-        batch_results=BatchResults(batches(found["successful"]), batches(found["failed"])) if found else None,
+        **({"batch_results": BatchResults(batches(found["successful"]), batches(found["failed"]))} if found else {}),
     )
 
 

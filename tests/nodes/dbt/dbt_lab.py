@@ -2,12 +2,17 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from nodes.dbt.client import DbtClient, Event
 from nodes.dbt.parse import ParsedProject, parse_project
+from nodes.dbt.runtime import Runtime, built_in, runtime_at
+from tests.helpers.paths import SAMPLE
 from tests.helpers.waiting import patience
 
 ENDLESS = "select sum(a.range * b.range) as s from range(3000000) a, range(200000) b"
@@ -92,13 +97,55 @@ snapshots:
 }  # fmt: skip
 
 
+OLD_SNAPSHOT = """{% snapshot snap %}
+{{ config(unique_key='id', strategy='check', check_cols='all', target_schema=target.schema) }}
+select * from {{ ref('one') }}
+{% endsnapshot %}"""
+
+
+def files_for(version: tuple[int, int]) -> dict[str, str]:
+    """The project as this line of dbt can read it: what a line does not have is left out."""
+    files = dict(FILES)
+    if version < (1, 10):
+        files["models/v.yml"] = files["models/v.yml"].replace("{arguments: {values: [1]}}", "{values: [1]}")
+    if version < (1, 9):
+        del files["models/by_day.sql"], files["snapshots/snap.yml"]
+        files["snapshots/snap.sql"] = OLD_SNAPSHOT
+    return files
+
+
 def write_lab(folder: Path) -> Path:
     """Write the project; it has no profiles.yml, so dex makes one on DuckDB."""
-    for name, text in FILES.items():
+    for name, text in files_for(runtime_under_test().version).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.lstrip("\n"))
     return folder
+
+
+def sample_project(folder: Path) -> Path:
+    """The sample project as the dbt under test reads it: before 1.10, arguments of tests stand beside their names."""
+    if runtime_under_test().version >= (1, 10):
+        return SAMPLE
+    copy = Path(shutil.copytree(SAMPLE, folder / "sample"))
+    for path in copy.glob("models/**/*.yml"):
+        path.write_text(yaml.safe_dump(_arguments_beside(yaml.safe_load(path.read_text())), sort_keys=False))
+    return copy
+
+
+def _arguments_beside(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_arguments_beside(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    beside = value.get("arguments") if isinstance(value.get("arguments"), dict) else {}
+    return {**{key: _arguments_beside(each) for key, each in value.items() if key != "arguments"}, **(beside or {})}
+
+
+def runtime_under_test() -> Runtime:
+    """The dbt that the tests of sessions run on: the one that dex ships, or that of DEX_TEST_RUNTIME, a virtualenv."""
+    folder = os.environ.get("DEX_TEST_RUNTIME")
+    return runtime_at(Path(folder)) if folder else built_in()
 
 
 class Talk:
@@ -108,7 +155,7 @@ class Talk:
         self.parsed, self.events = parsed, []  # type: ignore[var-annotated]
         env = options.pop("env", {})
         self.output = bytearray()
-        self.client = DbtClient(env=env, on_output=self.output.extend)
+        self.client = DbtClient(env=env, on_output=self.output.extend, runtime=runtime_under_test())
         self.client.open(parsed, work_dir=work_dir, **options)
         self.until("ready")
 
@@ -163,4 +210,6 @@ def environment() -> dict[str, str]:
 
 
 def parsed_lab(folder: Path, home: Path) -> ParsedProject:
-    return parse_project(write_lab(folder), home=home, database_dir=home / "db", vars={"factor": 3})
+    return parse_project(
+        write_lab(folder), home=home, database_dir=home / "db", vars={"factor": 3}, runtime=runtime_under_test()
+    )

@@ -21,7 +21,7 @@ from dbt_common.exceptions import base as exceptions
 from flows.infra import process
 from nodes.dbt.execution import Execution
 from nodes.dbt.internals import project, task
-from nodes.dbt.parse import CODE
+from nodes.dbt.runtime import CODE
 from tests.helpers.paths import SAMPLE
 from tests.helpers.waiting import patience
 

@@ -8,9 +8,8 @@ import psycopg2
 import pytest
 
 from nodes.dbt.parse import parse_project
-from tests.helpers.paths import SAMPLE
 from tests.helpers.waiting import until
-from tests.nodes.dbt.dbt_lab import Talk, environment
+from tests.nodes.dbt.dbt_lab import Talk, environment, runtime_under_test, sample_project
 
 pytestmark = pytest.mark.process
 
@@ -38,7 +37,7 @@ def build(talk: Talk) -> dict[str, dict]:
 
 
 def test_the_sample_builds_on_an_empty_duckdb_and_staging_alone_after_that(tmp_path):
-    parsed = parse_project(SAMPLE, home=tmp_path)
+    parsed = parse_project(sample_project(tmp_path), home=tmp_path, runtime=runtime_under_test())
     talk = Talk(parsed, tmp_path / "work", database_dir=tmp_path / "databases")
     try:
         assert talk.begin()["ok"]
@@ -78,7 +77,9 @@ def schema(postgres, monkeypatch):
 def test_the_sample_builds_on_postgres_and_a_cancel_ends_its_query_there(tmp_path, schema):
     name, connection = schema
     env = {**environment(), "DEX_POSTGRES_SCHEMA": name}
-    parsed = parse_project(SAMPLE, home=tmp_path, target="postgres", env=env)
+    parsed = parse_project(
+        sample_project(tmp_path), home=tmp_path, target="postgres", env=env, runtime=runtime_under_test()
+    )
     assert parsed.profile.type == "postgres"
     talk = Talk(parsed, tmp_path / "work", target="postgres", env=env)
 

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from tests.helpers.waiting import patience, within
-from tests.nodes.dbt.dbt_lab import Talk, checks_of, parsed_lab
+from tests.nodes.dbt.dbt_lab import Talk, checks_of, parsed_lab, runtime_under_test
 
 pytestmark = pytest.mark.process
 
@@ -118,6 +118,7 @@ def test_an_incremental_model_grows_and_starts_over_when_asked(session, parsed):
     assert ask(parsed, "select run from main.never_refreshed order by 1") == [(1,), (2,)]  # its own setting wins
 
 
+@pytest.mark.skipif(runtime_under_test().version < (1, 9), reason="dbt has microbatch since 1.9")
 def test_a_microbatch_model_is_built_batch_by_batch(session, parsed):
     session.begin()
     session.execute(f"{MODEL}events")

@@ -17,7 +17,7 @@ from dbt.flags import get_flag_dict
 from django.conf import settings
 
 from flows.infra import process
-from nodes.dbt.parse import PRELOAD
+from nodes.dbt.runtime import built_in
 from runs.logs import store
 from runs.models import Attempt, Run
 from tests.helpers.engines import write_project
@@ -117,7 +117,7 @@ def dbt(folder: Path, *arguments: str) -> str:
     argv = [sys.executable, "-m", "dbt.cli.main", *arguments]
     env = {**clean, **settings.DBT_ENVIRONMENT}
     said = bytearray()
-    process.start(argv, cwd=folder, env=env, on_output=said.extend, preload=PRELOAD).wait()
+    process.start(argv, cwd=folder, env=env, on_output=said.extend, preload=built_in().preload).wait()
     return said.decode()
 
 

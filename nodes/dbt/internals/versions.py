@@ -1,0 +1,77 @@
+"""Where the versions of dbt differ that a session runs on (1.8 to 1.12), and how."""
+
+import inspect
+from datetime import timezone
+from typing import Any
+
+from dbt.parser import manifest
+
+UTC = timezone.utc  # noqa: UP017 - Python 3.10 has no datetime.UTC
+
+try:
+    from dbt.config.catalogs import get_active_write_integration, load_catalogs
+except ImportError:  # before 1.10 there were no catalogs
+    load_catalogs = None
+
+try:
+    from dbt.artifacts.schemas.batch_results import BatchResults
+    from dbt.materializations.incremental.microbatch import MicrobatchBuilder
+    from dbt.task.run import MicrobatchBatchRunner, MicrobatchModelRunner
+except ImportError:  # before 1.9 there was no microbatch
+
+    class _Absent:
+        """Nothing is one of these."""
+
+    BatchResults = MicrobatchBuilder = MicrobatchBatchRunner = MicrobatchModelRunner = _Absent
+
+__all__ = ["UTC", "BatchResults", "MicrobatchBatchRunner", "MicrobatchBuilder", "MicrobatchModelRunner"]
+
+_TAKES_INTEGRATIONS = "active_integrations" in inspect.signature(manifest.parse_manifest).parameters
+
+
+def parse_manifest(config: Any, project_name: str, variables: dict[str, Any]) -> Any:
+    """The manifest of a project, parsed or read as it was parsed before; nothing is written beside it."""
+    if not _TAKES_INTEGRATIONS:
+        return manifest.parse_manifest(config, False, False, False)
+    catalogs = load_catalogs(config.project_root, project_name, variables)
+    return manifest.parse_manifest(
+        config, False, False, False, [get_active_write_integration(each) for each in catalogs]
+    )
+
+
+def call(function: Any, *arguments: Any, **options: Any) -> Any:
+    """Call a function of dbt with those of the options that it takes in this version."""
+    taken = inspect.signature(function).parameters
+    return function(*arguments, **{name: value for name, value in options.items() if name in taken})
+
+
+def flag(flags: Any, name: str, default: Any) -> Any:
+    """A flag of dbt, or what stands for it in a dbt that does not know it."""
+    return getattr(flags, name, default)
+
+
+def mark(task: Any) -> tuple[int, int]:
+    """Where the results of hooks end that have run so far; for hooks_since and hook_results_since."""
+    return len(task.node_results), len(getattr(task, "ran_hooks", ()))
+
+
+def hook_results_since(task: Any, start: tuple[int, int]) -> list[Any]:
+    """The results of the hooks that ran since a mark; dbt 1.8 keeps none of those that went well."""
+    return [result for result in task.node_results[start[0] :] if hasattr(result, "node")]
+
+
+def hooks_since(task: Any, start: tuple[int, int]) -> tuple[dict[str, str], ...]:
+    """{"name", "status", "message"} of each hook that ran since a mark."""
+    hooks = [
+        {"name": hook.name, "status": "success", "message": ""} for hook in getattr(task, "ran_hooks", ())[start[1] :]
+    ]
+    for result in task.node_results[start[0] :]:
+        name = result.node.name if hasattr(result, "node") else str(result.message).split(" ", 1)[0]
+        hooks.append({"name": name, "status": str(result.status), "message": str(result.message or "")})
+    return tuple(hooks)
+
+
+def before_run(task: Any, adapter: Any, selected: frozenset[str]) -> str:
+    """How the hooks before a run ended: "success", or dbt's word for what went wrong. dbt 1.8 raises instead."""
+    status = task.before_run(adapter, selected)
+    return "success" if status is None else str(status)
