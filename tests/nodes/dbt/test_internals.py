@@ -188,3 +188,20 @@ print("opened")
         timeout=patience(60),
     )
     assert answer.output == b"opened\n", answer.errors[-2000:]
+
+
+def test_what_is_done_before_sessions_are_forked_remembers_nothing_of_its_environment():
+    code = """
+import nodes.dbt.warm.opening
+import nodes.dbt.warm.parsing
+from dbt_common.events import functions
+
+print(functions.metadata_vars)
+"""
+    answer = process.run(
+        [sys.executable, "-c", code],
+        env=process.clean_environment({"PYTHONPATH": str(CODE), "DBT_ENV_CUSTOM_ENV_TEAM": "finance"}),
+        cwd="/",
+        timeout=patience(60),
+    )
+    assert answer.output == b"None\n", answer.errors[-2000:]
