@@ -14,7 +14,7 @@ from tests.pages import SAMPLE, Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STALE = "Not tested since the last change"
-WRONG = "The source cannot be used"
+WRONG = "Connection failed"
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_a_database_is_connected_asked_loaded_and_declared(engine, window, tmp_p
 
     # Source
     page.goto("/connections/")
-    page.get_by_role("link", name="Make the first connection").click()
+    page.get_by_role("link", name="Create a connection").click()
     judge("connection-source")
     page.get_by_role("link", name="SQL database").click()
 
@@ -55,7 +55,9 @@ def test_a_database_is_connected_asked_loaded_and_declared(engine, window, tmp_p
     expect(page.get_by_label("Host")).to_be_hidden()
     page.get_by_label("File").fill(str(tmp_path / "gone.sqlite"))
     page.get_by_role("button", name="Continue").click()
-    expect(page.get_by_text("A schema has small letters, digits and underscores: shop_raw.")).to_be_visible()
+    expect(
+        page.get_by_text("A schema name can have lower-case letters, digits and underscores, such as shop_raw.")
+    ).to_be_visible()
     page.get_by_label("Schema").first.fill("shop_raw")
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("Shop is kept.")).to_be_visible()
@@ -72,7 +74,7 @@ def test_a_database_is_connected_asked_loaded_and_declared(engine, window, tmp_p
 
     # Tables
     page.get_by_role("link", name="Tables").click()
-    page.get_by_role("button", name="Read which tables there are").click()
+    page.get_by_role("button", name="Find tables").click()
     expect(page.get_by_label("orders")).to_be_visible(timeout=patience(30_000))
     page.get_by_label("orders").check()
     orders = page.locator(".table-choice", has_text="orders")
@@ -101,7 +103,7 @@ def test_a_database_is_connected_asked_loaded_and_declared(engine, window, tmp_p
     expect(page.get_by_role("button", name="Test")).to_be_hidden()
     page.get_by_label("Connection").select_option(label="Shop")
     page.get_by_role("button", name="Test").click()
-    expect(page.get_by_text("Signed in; the schema has 2 tables.")).to_be_visible()
+    expect(page.get_by_text("Connected; the schema has 2 tables.")).to_be_visible()
     judge("connection-step")
     page.get_by_role("button", name="Save").click()
     page.goto(f"/flows/{flow.pk}/")

@@ -156,9 +156,9 @@ def test_every_page_is_accessible_in_light_and_dark_and_fits_a_phone(window, see
             problems.append(f"{name}: answered {response.status}")
         judge(page, name)
     page.goto("/runs/?state=failed")  # what many reruns would do is the answer to a form
-    page.get_by_label(f"Choose run {rows.failed.pk}").check()
+    page.get_by_label(f"Select run {rows.failed.pk}").check()
     page.get_by_role("button", name="Rerun from failure").first.click()
-    expect(page.get_by_role("heading", name="Which code")).to_be_visible()
+    expect(page.get_by_role("heading", name="Code version")).to_be_visible()
     judge(page, "runs-repeating")
     page.get_by_label("Account of ada").click()
     page.get_by_role("button", name="Log out").click()
@@ -173,7 +173,7 @@ def test_every_page_is_accessible_in_light_and_dark_and_fits_a_phone(window, see
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Log in").click()
     judge(page, "login-refused")
-    said = page.get_by_text("Too many failed log-ins")
+    said = page.get_by_text("Too many failed logins")
     for _ in range(10):
         if said.count():
             break
