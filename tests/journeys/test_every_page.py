@@ -108,7 +108,7 @@ PAGES: list[tuple[str, Callable[[Rows], str]]] = [
     ("user-new", lambda rows: f"{ADMIN}auth/user/add/"),
     ("user", lambda rows: f"{ADMIN}auth/user/{rows.viewer.pk}/change/"),
     ("user-delete", lambda rows: f"{ADMIN}auth/user/{rows.viewer.pk}/delete/"),
-    ("log-ins", lambda rows: f"{ADMIN}flows/login/"),
+    ("logins", lambda rows: f"{ADMIN}flows/login/"),
     ("groups", lambda rows: f"{ADMIN}auth/group/"),
     ("group-new", lambda rows: f"{ADMIN}auth/group/add/"),
     ("group", lambda rows: f"{ADMIN}auth/group/{rows.group.pk}/change/"),
@@ -123,6 +123,8 @@ GALLERY = {
     *("home", "login", "runs", "environment", "flows", "flow-new", "flow-settings", "flow-history", "flow-due"),
     *("calendar", "run", "run-graph", "run-timeline", "run-rerun", "log", "alerts"),
     *("flow-import", "editor", "node", "models", "model", "audit"),
+    *("failures", "failure", "variables", "tokens", "status", "users", "connection-new"),
+    *("flow-version", "run-going-on", "run-compare"),
 }
 BOARDS = {"editor", "model", "run-graph"}
 FORBIDDEN = f"{ADMIN}auth/user/"
