@@ -62,7 +62,7 @@ def test_many_reruns_show_their_plan_for_the_chosen_code_before_anything_starts(
     judge(page, "runs-repeating-newest")
     assert Run.objects.count() == 3
     page.get_by_role("button", name="Rerun selected").click()
-    expect(page.get_by_text("1 run is rerun from failure")).to_be_visible()
+    expect(page.get_by_text("1 run is being rerun from failure")).to_be_visible()
     assert [run.scope["revision"] for run in Run.objects.filter(retry_of=broken)] == ["newest"]
     assert not Run.objects.filter(retry_of=fixed).exists()
 

@@ -221,7 +221,7 @@ def test_failed_runs_are_repeated_once_however_often_the_form_is_sent():
     broken, fine = ran(specs=FAIL), ran("Customers")
     for _ in range(2):
         (said,) = bulk(ada, [broken, fine], "rerun", start="1")
-        assert "1 run is rerun from failure; 1 run left out: succeeded." in said
+        assert "1 run is being rerun from failure; 1 run skipped: succeeded." in said
     (again,) = Run.objects.filter(retry_of=broken)
     assert again.triggered_by == ada.user and not Run.objects.filter(retry_of=fine).exists()
     assert "already being rerun" in bulk(ada, [broken], "rerun", key="another", start="1")[0]
@@ -276,7 +276,7 @@ def test_what_was_mended_meanwhile_is_named_and_not_repeated_unless_somebody_ins
     assert f"have succeeded since, in run #{by.pk}" in shown.html and ticked(shown) == {broken.pk}
     assert f"#{by.pk}" in ada.open(f"/runs/{fixed.pk}/rerun/").html
     said = bulk(ada, [fixed], "rerun", start="1")[0]
-    assert "1 run left out: fixed since" in said and not Run.objects.filter(retry_of=fixed).exists()
+    assert "1 run skipped: fixed since" in said and not Run.objects.filter(retry_of=fixed).exists()
     bulk(ada, [fixed], "rerun", start="1", known=str(fixed.pk))
     assert Run.objects.filter(retry_of=fixed).exists()
 
@@ -298,8 +298,8 @@ def test_what_succeeded_for_other_parameters_or_failed_again_mends_nothing():
 def test_what_goes_on_is_cancelled_and_what_is_over_stays():
     ada = member("operator")
     going, over = ran(finish=False), ran("Customers")
-    assert "1 run is being cancelled; 1 run left out: over." in bulk(ada, [going, over], "cancel")[0]
-    assert "left out" in bulk(ada, [going], "cancel")[0]
+    assert "1 run is being cancelled; 1 run skipped: already finished." in bulk(ada, [going, over], "cancel")[0]
+    assert "skipped" in bulk(ada, [going], "cancel")[0]
     states = dict(Run.objects.values_list("pk", "state"))
     assert states == {going.pk: "cancelled", over.pk: "succeeded"}
 
@@ -309,9 +309,7 @@ def test_a_handled_failure_leaves_home_and_says_who_did_what():
     broken, fine = ran(specs=FAIL), ran("Customers")
     assert 'id="failing"' in ada.open("/").html
     note = "reloaded the <source>"
-    assert (
-        "1 run is acknowledged; 1 run left out: not failed." in bulk(ada, [broken, fine], "acknowledge", note=note)[0]
-    )
+    assert "1 run is acknowledged; 1 run skipped: not failed." in bulk(ada, [broken, fine], "acknowledge", note=note)[0]
     assert "already acknowledged" in bulk(ada, [broken], "acknowledge", note="other")[0]
     row = Acknowledgement.objects.get()
     assert (row.run, row.by, row.note) == (broken, "operator", note)
@@ -345,7 +343,7 @@ def test_a_whole_filter_repeats_only_what_nobody_mended():
     assert ticked(shown) == {broken.pk} and f"#{fixed.pk}" not in shown.html
     for _ in range(2):
         answer = send(ada, {"action": "rerun", "filter": "", "key": "k", "run": [broken.pk], "start": "1"})
-        assert "1 run is rerun from failure." in ada.open(answer["Location"]).messages[0]
+        assert "1 run is being rerun from failure." in ada.open(answer["Location"]).messages[0]
     assert Run.objects.filter(retry_of=broken).count() == 1 and Run.objects.filter(retry_of=fixed).count() == 1
 
 
