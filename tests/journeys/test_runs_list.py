@@ -22,7 +22,7 @@ def test_the_list_follows_a_run_and_keeps_what_was_chosen_and_typed(window):
     expect(going).to_contain_text("4 / 5", timeout=patience(15_000))
     expect(box).to_be_checked()
     expect(note).to_have_value("The source was loaded again")
-    expect(page.locator("[data-chosen]")).to_have_text("1 chosen")
+    expect(page.locator("[data-chosen]")).to_have_text("1 selected")
     page.get_by_role("button", name="Acknowledge", exact=True).click()
     expect(page.get_by_text("1 run is acknowledged.")).to_be_visible()
     page.get_by_label("Failed, not acknowledged").check()

@@ -66,7 +66,7 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
         if name == "ANOTHER_VAR":
             page.get_by_label("Mark as secret").check()
         page.get_by_role("button", name="Create variable").click()
-        expect(page.get_by_text(f"{name} is kept.")).to_be_visible()
+        expect(page.get_by_text(f"{name} was saved.")).to_be_visible()
 
     # Creating a Custom Script Node
     page.goto("/flows/new/")

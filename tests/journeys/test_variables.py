@@ -29,7 +29,7 @@ def test_an_administrator_makes_a_secret_and_deletes_what_is_used_knowingly(wind
     page.get_by_label("Name").fill("TOKEN")
     page.get_by_label("Value").fill(CANARY)
     page.get_by_role("button", name="Create variable").click()
-    expect(page.get_by_text("TOKEN is kept.")).to_be_visible()
+    expect(page.get_by_text("TOKEN was saved.")).to_be_visible()
     assert decrypt(Variable.objects.get()) == CANARY and CANARY not in page.content()
 
     some_variables(rows.environment)
