@@ -119,7 +119,7 @@ def test_the_guide_step_by_step(editor, seen):
         "marts.mart_customers",
         "marts.mart_orders",
     ]
-    page.get_by_label("Why is a model included or not?").fill("mart_revenue")
+    page.get_by_label("Why is a model selected or not?").fill("mart_revenue")
     expect(page.locator("#preview")).to_contain_text("exclude list removes it")
     save(page)
     seen(page, "guide-editor", gallery=False)
