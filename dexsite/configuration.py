@@ -33,7 +33,7 @@ class Reader:
         if not raw:
             return default
         if raw not in TRUE | FALSE:
-            self.complain(f"{name}={raw!r} is neither yes nor no; use 1 or 0")
+            self.complain(f"{name}={raw!r} must be 1 or 0")
         return raw in TRUE
 
     def one_of(self, name: str, default: str, known: Sequence[str]) -> str:
@@ -72,9 +72,9 @@ class Reader:
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-                self.complain(f"{name} names {path}, which this user may not write to")
+                self.complain(f"{name} names {path}, which this user cannot write to")
         except OSError as error:
-            self.complain(f"{name} names {path}, which cannot be made a folder: {error.strerror}")
+            self.complain(f"{name} names {path}, which cannot be created: {error.strerror}")
         return path
 
     def complain(self, sentence: str) -> None:

@@ -73,7 +73,7 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Pools", "layers", "admin:runs_pool_changelist", "runs.view_pool"),
             Entry("Users", "user", "admin:auth_user_changelist", "auth.view_user"),
             Entry("Groups", "users", "admin:auth_group_changelist", "auth.view_group"),
-            Entry("Log-ins", "lock", "admin:flows_login_changelist", "flows.view_login"),
+            Entry("Logins", "lock", "admin:flows_login_changelist", "flows.view_login"),
             Entry("Audit", "history", "admin:nodes_change_changelist", "nodes.view_change"),
         ),
     ),

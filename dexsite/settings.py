@@ -26,16 +26,18 @@ if PRODUCTION:
     _is_default = SECRET_KEY.lower().startswith(("django-insecure", "change"))
     if len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 10 or _is_default:
         _read.complain(
-            "DEX_SECRET_KEY must be set to a random text of 50 characters or more in production; make one with "
+            "DEX_SECRET_KEY must be set to a random text of 50 characters or more in production; create one with "
             "python -c 'import secrets; print(secrets.token_urlsafe(50))'"
         )
     if not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS:
-        _read.complain("DEX_ALLOWED_HOSTS must name the hosts that dex answers to, separated by commas; not *")
+        _read.complain(
+            "DEX_ALLOWED_HOSTS must list the host names that dex serves, separated by commas; * is not allowed"
+        )
 elif not SECRET_KEY and DEX_HOME.is_dir():
     try:
         SECRET_KEY = key_file(DEX_HOME / "keys" / "secret_key")
     except OSError as error:
-        _read.complain(f"DEX_HOME: the key file {error.filename} can be neither read nor made: {error.strerror}")
+        _read.complain(f"DEX_HOME: the key file {error.filename} cannot be read or created: {error.strerror}")
     if not SECRET_KEY and not _read.complaints:
         _read.complain(f"DEX_HOME: the key file {DEX_HOME / 'keys' / 'secret_key'} is empty; remove it for a new one")
 if not ALLOWED_HOSTS:
@@ -108,7 +110,7 @@ try:
     _database: Any = dj_database_url.parse(DATABASE_URL)
 except (ValueError, KeyError):  # what it says may hold the password
     _database = {"ENGINE": ""}
-    _read.complain("DATABASE_URL is not understood; use postgresql://user:password@host:5432/name")
+    _read.complain("DATABASE_URL is not valid; use postgresql://user:password@host:5432/name")
 if _database["ENGINE"].endswith("sqlite3"):
     _database["OPTIONS"] = {
         "timeout": 20,
@@ -252,13 +254,15 @@ if SITE_URL and not SITE_URL.startswith(("http://", "https://")):
     _read.complain("DEX_SITE_URL must begin with https:// or http://, such as https://dex.example.org")
 _mail = mail_server(_read.text("DEX_EMAIL_URL"))
 if _mail is None:  # what it says may hold the password
-    _read.complain("DEX_EMAIL_URL is not understood; use smtp://user:password@host:587?tls=1 or smtps://...:465")
+    _read.complain("DEX_EMAIL_URL is not valid; use smtp://user:password@host:587?tls=1 or smtps://...:465")
 else:
     EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = _mail
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = _read.text("DEX_EMAIL_FROM", "dex@localhost")
 if not HEARTBEAT_S < SELF_FENCE_S < LEASE_S:
-    _read.complain("DEX_HEARTBEAT_S < DEX_SELF_FENCE_S < DEX_LEASE_S must hold, or two workers run one task")
+    _read.complain(
+        "DEX_HEARTBEAT_S < DEX_SELF_FENCE_S < DEX_LEASE_S must be true, or two workers could run the same task"
+    )
 # dbt's own convention: DBT_* reach the project's env_var(), values of DBT_ENV_SECRET_* are masked in logs.
 DBT_ENVIRONMENT = {k: v for k, v in os.environ.items() if k.startswith(("DBT_", "DEX_DUCKDB_", "DEX_POSTGRES_"))}
 SECRET_ENVIRONMENT = {k: v for k, v in DBT_ENVIRONMENT.items() if k.startswith("DBT_ENV_SECRET_")}

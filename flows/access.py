@@ -77,7 +77,7 @@ def require(*permissions: str) -> Actor:
     actor = acting()
     missing = [permission for permission in permissions if not actor.may(permission)]
     if missing:
-        raise PermissionDenied(f"{actor.name} may not do this; the permission {', '.join(missing)} is missing.")
+        raise PermissionDenied(f"{actor.name} does not have permission to do this. Missing: {', '.join(missing)}.")
     return actor
 
 

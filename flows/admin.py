@@ -26,7 +26,7 @@ def _forget_what_was_wrong(environments: QuerySet[Environment]) -> None:
 
 
 def _say_to_sync(model_admin: admin.ModelAdmin, request: HttpRequest, who: str) -> None:
-    message = f"{who}: until then, nodes show the models of what was parsed last."
+    message = f"{who}: until then, nodes show the models of the last sync."
     model_admin.message_user(request, message, messages.WARNING)
 
 
@@ -58,7 +58,7 @@ class ProjectAdmin(admin.ModelAdmin):
     def kept(self, project: Project) -> str:
         """Which credentials there are; never what they are."""
         names = [said for said, there in (("token", project.token), ("private key", project.private_key)) if there]
-        return f"A {' and a '.join(names)}." if names else "Neither a token nor a key."
+        return f"A {' and a '.join(names)}." if names else "None."
 
     @admin.display(description="pushes")
     def pushes(self, project: Project) -> SafeString | str:
@@ -66,7 +66,7 @@ class ProjectAdmin(admin.ModelAdmin):
         if project.pk is None:
             return "Save the project first."
         address = reverse("flows:pushes", args=[project.pk])
-        label = "Syncs at every push" if project.push_secret else "Sync at every push"
+        label = "Syncs on push" if project.push_secret else "Sync on push"
         return format_html('<a href="{}">{}</a>', address, label)
 
     def save_model(self, request: HttpRequest, obj: Project, form: forms.ModelForm, change: bool) -> None:
@@ -75,7 +75,7 @@ class ProjectAdmin(admin.ModelAdmin):
         try:
             form.keep_secrets(obj)  # type: ignore[attr-defined]
         except Unreadable as error:
-            self.message_user(request, f"Token and key were not kept: {error}.", messages.ERROR)
+            self.message_user(request, f"Token and key were not saved: {error}.", messages.ERROR)
         if change and set(form.changed_data) - {"name"}:
             _forget_what_was_wrong(obj.environments.all())
         if change and {"path", "url", "subfolder"} & set(form.changed_data):
@@ -142,8 +142,8 @@ class LogInAdmin(ReadOnly):
 
     @admin.display(description="user", ordering="name")
     def who(self, row: LogIn) -> str:
-        """The user; a name that nobody has is not kept."""
-        return row.name or "a name that nobody has"
+        """The user; unknown name is not kept."""
+        return row.name or "unknown name"
 
 
 @admin.register(Revision)
@@ -164,9 +164,9 @@ class RevisionAdmin(admin.ModelAdmin):
         if not revision.commit:
             return "-"
         return {
-            True: "Yes: the folder held something else than this commit",
+            True: "Yes: the folder differed from this commit",
             False: "No",
-            None: "Not known: the folder could not be compared with this commit",
+            None: "Unknown: the folder could not be compared with this commit",
         }[revision.local_changes]
 
     @admin.display(description="resources")

@@ -48,7 +48,7 @@ class ByKindWidget(forms.Widget):
         "retries": "Retries",
         "retry_delay": "Seconds before a retry",
         "retry_on": "Retries after",
-        "timeout": "Seconds a task may take",
+        "timeout": "Time limit per task, in seconds",
     }
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> dict[str, dict[str, str]]:
@@ -68,7 +68,7 @@ class ByKindWidget(forms.Widget):
         context = super().get_context(name, None, attrs)
         given = value if isinstance(value, dict) else {}
         context["headings"] = list(self.settings.values())
-        context["choices"] = [("", "As above"), ("any", "Any failure"), ("transient", "What passes by itself")]
+        context["choices"] = [("", "Same as above"), ("any", "Any failure"), ("transient", "Temporary failures")]
         context["choices"] += [("matching", "The messages above")]
         context["rows"] = [
             (
@@ -185,12 +185,12 @@ class SettingsForm(FlowForm):
     """
 
     version = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
-    tags = TagsField(required=False, help_text="Words to find it by, separated by commas, such as a team's name.")
+    tags = TagsField(required=False, help_text="Words to find it by, separated by commas, such as a team name.")
     write_cron = forms.BooleanField(label="Write cron expression", required=False)
     frequency = forms.ChoiceField(
         label="Runs every",
         required=False,
-        choices=[("", "No schedule: started by hand"), *((name, name.capitalize()) for name in ("minute", "hour"))]
+        choices=[("", "No schedule (manual)"), *((name, name.capitalize()) for name in ("minute", "hour"))]
         + [(name, name.capitalize()) for name in ("day", "week", "month")],
     )
     every_minutes = forms.TypedChoiceField(
@@ -212,7 +212,7 @@ class SettingsForm(FlowForm):
         label="Time",
         required=False,
         widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
-        error_messages={"invalid": "A time of day looks like 02:00."},
+        error_messages={"invalid": "Enter a time such as 02:00."},
     )
     weekdays = forms.TypedMultipleChoiceField(
         label="On", coerce=int, required=False, choices=list(enumerate(WEEKDAYS)), widget=forms.CheckboxSelectMultiple
@@ -245,15 +245,15 @@ class SettingsForm(FlowForm):
         empty_value=None,
         required=False,
         choices=[(0, "At once"), *((n, f"{n} minutes after") for n in (2, 5, 10, 15, 30, 60))],
-        help_text="Of the due time. Each flow has its own fixed moment in it: flows that share a minute do not start "
-        "all at once.",
+        help_text="After the due time. Each flow gets its own fixed delay, so that flows due at the same minute do "
+        "not all start at once.",
     )
     after = forms.ModelMultipleChoiceField(
         Flow.objects.none(),
         label="Start after other flows",
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="It starts when each of these has succeeded since its last start, with or without a schedule.",
+        help_text="This flow starts when each of these has succeeded since its last start, with or without a schedule.",
     )
 
     class Meta(FlowForm.Meta):
@@ -347,7 +347,7 @@ class SettingsForm(FlowForm):
         at = cleaned.get("time")
         if frequency in ("day", "week", "month") and at is None:
             if "time" not in self.errors:
-                self.add_error("time", "Choose the time of day at which it runs.")
+                self.add_error("time", "Choose the time of day.")
             return ""
         if frequency == "week" and not cleaned.get("weekdays"):
             if "weekdays" not in self.errors:
@@ -370,11 +370,13 @@ class TokenForm(forms.Form):
 
     name = forms.CharField(
         max_length=100,
-        help_text="What uses it, such as the name of a script or a server",
-        error_messages={"required": "Say what will use the token."},
+        help_text="What uses it, such as a script or a server",
+        error_messages={"required": "Enter what will use the token."},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    days = forms.TypedChoiceField(label="Expires", coerce=int, help_text="It also ends when you change your password.")
+    days = forms.TypedChoiceField(
+        label="Expires", coerce=int, help_text="It is also revoked when you change your password."
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -46,5 +46,5 @@ class ObjectActions(ModelAdmin):
         """The list; an action on what cannot be a row is a bad request, not an error of the site."""
         for row in request.POST.getlist(ACTION_CHECKBOX_NAME):
             if id_of(row) is None:
-                raise BadRequest("There is no such row.")
+                raise BadRequest("Not found.")
         return super().changelist_view(request, extra_context)

@@ -35,11 +35,11 @@ class Project(models.Model):
         "folder", max_length=1000, blank=True, help_text="Or the absolute path of a folder on this machine"
     )
     subfolder = models.CharField(
-        max_length=500, blank=True, help_text="Where dbt_project.yml is, if not at the top: transform/shop"
+        max_length=500, blank=True, help_text="The folder with dbt_project.yml, if it is not at the top: transform/shop"
     )
-    username = models.CharField("user", max_length=200, blank=True, help_text="For HTTPS; most hosts take any name")
+    username = models.CharField("user", max_length=200, blank=True, help_text="For HTTPS. Most hosts accept any name")
     known_hosts = models.TextField(
-        max_length=20_000, blank=True, help_text="For SSH: the host's line as ssh-keyscan prints it"
+        max_length=20_000, blank=True, help_text="For SSH: the line of the host as printed by ssh-keyscan"
     )
     # See flows.projects.credentials.
     token = SealedField(binding=lambda row: {"project": row.pk, "field": "token"})
@@ -60,34 +60,37 @@ class Environment(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="environments")
     name = models.CharField(max_length=200)
     branch = models.CharField(
-        max_length=200, blank=True, help_text="Of the repository; empty for a folder that is taken as it is"
+        max_length=200, blank=True, help_text="Branch of the repository. Leave empty to use a folder as it is"
     )
     sync_every = models.PositiveIntegerField(
         "minutes between syncs",
         default=0,
         validators=[MaxValueValidator(7 * 24 * 60)],
-        help_text="0: at the start of a run, by hand and when the repository tells of a push",
+        help_text="0: sync only at the start of a run, manually, and when the repository reports a push",
     )
     warehouse = models.JSONField(
-        default=dict, blank=True, editable=False, help_text="Fields of a dbt target; none: the project's profiles.yml"
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text="Fields of a dbt target. Empty: use profiles.yml of the project",
     )
     target = models.CharField(
-        "dbt target", max_length=100, blank=True, help_text="A target of profiles.yml; empty for its default"
+        "dbt target", max_length=100, blank=True, help_text="A target in profiles.yml. Empty: its default"
     )
     threads = models.PositiveSmallIntegerField(
         default=4,
         validators=[MinValueValidator(1), MaxValueValidator(64)],
-        help_text="How many models are built at the same time",
+        help_text="Number of models built at the same time",
     )
     current_revision = models.ForeignKey(
         "Revision", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
     sync_error = models.TextField(blank=True, editable=False)
     sync_notes = models.JSONField(
-        default=list, blank=True, editable=False, help_text="What a commit has that is left out"
+        default=list, blank=True, editable=False, help_text="Parts of a commit that are left out"
     )
     sync_requested_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Since when a sync is wanted"
+        null=True, blank=True, editable=False, help_text="When the sync was requested"
     )
     synced_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -115,7 +118,7 @@ class Revision(models.Model):
     local_changes = models.BooleanField(
         null=True,
         default=False,
-        help_text="Whether the folder held something else than its commit; unknown where nobody could say",
+        help_text="Whether the folder differed from its commit; empty if unknown",
     )
     subject = models.CharField(max_length=200, blank=True, help_text="The first line of the commit's message")
     author = models.CharField(max_length=200, blank=True)
@@ -126,7 +129,7 @@ class Revision(models.Model):
     compact_path = models.CharField(max_length=1000)
     warehouse = models.JSONField(default=dict)
     variables = models.JSONField(default=dict)
-    resources = models.JSONField(default=dict, help_text="How many resources of each type")
+    resources = models.JSONField(default=dict, help_text="Number of resources by type")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -150,7 +153,7 @@ class Revision(models.Model):
             return f"content {self.fingerprint}"
         if self.local_changes is False:
             return f"commit {self.commit}"
-        changes = "with local changes" if self.local_changes else "perhaps with local changes"
+        changes = "with local changes" if self.local_changes else "possibly with local changes"
         return f"commit {self.commit} {changes}: content {self.fingerprint}"
 
     @property
@@ -163,8 +166,8 @@ class RetryOn(models.TextChoices):
     """Which failures are tried again; see flows.retry_policy."""
 
     ANY = "any", "Any failure"
-    TRANSIENT = "transient", "What usually passes by itself: lost connections, locks, 429, 502, 503, 504"
-    MATCHING = "matching", "Failures whose message fits"
+    TRANSIENT = "transient", "Temporary failures: lost connections, locks, 429, 502, 503, 504"
+    MATCHING = "matching", "Failures with a matching message"
 
 
 def check_retries(retry_on: str, patterns: str) -> dict[str, str]:
@@ -172,7 +175,7 @@ def check_retries(retry_on: str, patterns: str) -> dict[str, str]:
     if wrong := problem_of(patterns):
         return {"retry_patterns": wrong}
     if retry_on == RetryOn.MATCHING and not lines_of(patterns):
-        return {"retry_patterns": "Write the messages after which it is tried again, one on a line."}
+        return {"retry_patterns": "Enter the messages to retry on, one per line."}
     return {}
 
 
@@ -184,12 +187,12 @@ class Flow(models.Model):
 
         LATEST = "latest", "Run once, for the latest"
         ALL = "all", "Run once for each"
-        SKIP = "skip", "Leave them out"
+        SKIP = "skip", "Skip them"
 
     class Overlap(models.TextChoices):
         """What happens at a due time while an earlier run goes on."""
 
-        SKIP = "skip", "Leave the new run out"
+        SKIP = "skip", "Skip the new run"
         QUEUE = "queue", "Start the new run afterwards"
         ALLOW = "allow", "Run both"
         CANCEL = "cancel", "Cancel the earlier run"
@@ -198,50 +201,51 @@ class Flow(models.Model):
     description = models.TextField(max_length=10_000, blank=True)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="flows")
     retries = models.PositiveSmallIntegerField(
-        default=0, validators=[MaxValueValidator(20)], help_text="How often a failed task is tried again"
+        default=0, validators=[MaxValueValidator(20)], help_text="How often a failed task is retried"
     )
     retry_delay = models.PositiveIntegerField(
-        "seconds before a retry", default=30, help_text="Doubles with every further retry, up to one hour"
+        "seconds before a retry", default=30, help_text="Doubles with each retry, up to one hour"
     )
     retry_on = models.CharField("retries after", max_length=10, choices=RetryOn, default=RetryOn.ANY)
     retry_patterns = models.TextField(
         "messages",
         max_length=10_000,
         blank=True,
-        help_text="One on a line, found anywhere in the message of a failure, whatever the case: *lock timeout*",
+        help_text="One per line. Matches anywhere in the failure message, ignoring case: *lock timeout*",
     )
     timeout = models.PositiveIntegerField(
-        "seconds a task may take", null=True, blank=True, help_text="Empty for the installation's limit"
+        "time limit per task, in seconds", null=True, blank=True, help_text="Empty: the limit of the installation"
     )
     by_kind = models.JSONField(
-        "otherwise for some kinds of tasks",
+        "different values for some types of task",
         default=dict,
         blank=True,
-        help_text="What is left empty is as above; a node's own settings come first. Tests of one model belong to it.",
+        help_text="Empty fields use the values above. Settings of a node take precedence. Tests of a single model "
+        "count as part of that model.",
     )
-    allow_empty = models.BooleanField(default=False, help_text="A run without any task succeeds instead of failing")
+    allow_empty = models.BooleanField(default=False, help_text="A run without tasks succeeds instead of failing")
     parameters = models.JSONField(
         default=list,
         blank=True,
         help_text='Declared parameters: [{"name": "day", "type": "text", "default": "", "required": false}]',
     )
-    tags = models.JSONField(default=list, blank=True, help_text="Words to find flows by, such as a team's name")
-    cron = models.CharField("schedule", max_length=200, blank=True, help_text="A cron expression; empty: by hand alone")
+    tags = models.JSONField(default=list, blank=True, help_text="Words to find flows by, such as a team name")
+    cron = models.CharField("schedule", max_length=200, blank=True, help_text="A cron expression. Empty: manual only")
     time_zone = models.CharField(max_length=60, default="UTC", help_text="Of the schedule, such as Europe/Berlin")
-    paused = models.BooleanField(default=False, help_text="The schedule starts no run")
+    paused = models.BooleanField(default=False, help_text="The schedule starts no runs")
     missed = models.CharField("missed runs", max_length=10, choices=Missed, default=Missed.LATEST)
     overlap = models.CharField("overlapping runs", max_length=10, choices=Overlap, default=Overlap.SKIP)
     spread = models.PositiveSmallIntegerField(
         "start within",
         default=0,
         validators=[MaxValueValidator(24 * 60)],
-        help_text="Minutes after the due time. Each flow has its own fixed moment in them, so that flows that are due "
-        "at the same minute do not start all at once",
+        help_text="Minutes after the due time. Each flow gets its own fixed delay, so that flows due at the same "
+        "minute do not all start at once",
     )
     decided_until = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Every due time up to here has its Tick"
     )
-    version = models.PositiveIntegerField(default=0, editable=False, help_text="Grows with every edit; see Change")
+    version = models.PositiveIntegerField(default=0, editable=False, help_text="Increases with every edit; see Change")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -288,7 +292,7 @@ class Flow(models.Model):
             return wrong
         matching = any(policy.get("retry_on") == RetryOn.MATCHING for policy in self.by_kind.values())
         if matching and not lines_of(self.retry_patterns):
-            return "Write the messages above after which it is tried again."
+            return "Enter the messages to retry on above."
         return ""
 
 
@@ -323,7 +327,7 @@ class Tick(models.Model):
         PLANNED = "planned", "is planned"
         RUN = "run", "a run was started"
         WAITS = "waits", "waits for an earlier run"
-        SKIPPED = "skipped", "left out, an earlier run was going on"
+        SKIPPED = "skipped", "skipped because an earlier run was still running"
         MISSED = "missed", "missed"
         PAUSED = "paused", "the schedule was paused"
         REFUSED = "refused", "the run could not be started"
@@ -332,7 +336,7 @@ class Tick(models.Model):
     due_at = models.DateTimeField()
     cause = models.CharField(max_length=10, choices=Cause, default=Cause.SCHEDULE)
     outcome = models.CharField(max_length=10, choices=Outcome)
-    planned_by = models.CharField(max_length=200, blank=True, help_text="Who planned a start at this time")
+    planned_by = models.CharField(max_length=200, blank=True, help_text="Who planned the start")
     parameters = models.JSONField(default=dict, blank=True)
     reason = models.CharField(max_length=1000, blank=True)
     decided_at = models.DateTimeField(auto_now=True)
@@ -355,7 +359,7 @@ class Token(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the secret, in hex")
-    hint = models.CharField(max_length=20, help_text="How the secret begins")
+    hint = models.CharField(max_length=20, help_text="The first characters of the secret")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Never later than its greatest age; see ends_at")
     last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute")

@@ -48,7 +48,7 @@ def _number(value: Any) -> float:
 
 
 TYPES: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "text": (_text, "a text of at most 32 KiB"),
+    "text": (_text, "text of at most 32 KiB"),
     "integer": (_integer, "a whole number"),
     "number": (_number, "a number"),
     "flag": (_flag, "true or false"),
@@ -92,7 +92,7 @@ def check_values(declared: Sequence[Mapping[str, Any]], given: Mapping[str, Any]
     """
     by_name = {entry["name"]: entry for entry in declared}
     if unknown := sorted(set(given) - set(by_name)):
-        has = f"It declares {', '.join(by_name)}." if by_name else "It declares none."
+        has = f"Its parameters: {', '.join(by_name)}." if by_name else "It has no parameters."
         raise ParameterError(f"The flow has no parameter {', '.join(map(repr, unknown))}. {has}")
     values = {}
     for name, entry in by_name.items():

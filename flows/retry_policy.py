@@ -57,7 +57,7 @@ def problem_of(text: str) -> str:
         if len(pattern) > LONGEST_PATTERN:
             return f"A pattern has at most {LONGEST_PATTERN} characters: {pattern[:40]}…"
         if not pattern.strip("*? "):
-            return f"The pattern {pattern} fits every message; choose “any failure” for that."
+            return f"The pattern {pattern} matches every message; choose “any failure” instead."
     return ""
 
 
@@ -102,10 +102,10 @@ def kind_of(node_kind: str, resource_type: str) -> str:
 def problem_of_kinds(by_kind: object) -> str:
     """What is wrong with policies by kind, {"seed": {"retries": 2, "timeout": 60}}; empty when nothing is."""
     if not isinstance(by_kind, Mapping):
-        return 'It is a mapping of kinds, such as {"seed": {"retries": 2}}.'
+        return 'Must be a mapping of types, such as {"seed": {"retries": 2}}.'
     for kind, policy in by_kind.items():
         if kind not in KINDS:
-            return f"There is no kind {str(kind)[:40]}; there are {', '.join(KINDS)}."
+            return f"Unknown type {str(kind)[:40]}; use one of {', '.join(KINDS)}."
         if not isinstance(policy, Mapping):
             return f"{kind}: must be a mapping, such as retries: 2."
         for name, value in policy.items():
@@ -116,11 +116,11 @@ def problem_of_kinds(by_kind: object) -> str:
 
 def _problem_of_setting(name: str, value: Any) -> str:
     if name == "retry_on":
-        return "" if value in get_args(When) else f"retry_on is one of {', '.join(get_args(When))}."
+        return "" if value in get_args(When) else f"retry_on must be one of {', '.join(get_args(When))}."
     bounds = {"retries": (0, MOST_RETRIES), "retry_delay": (0, LONGEST_S), "timeout": (1, LONGEST_S)}
     if name not in bounds:
-        return f"{name[:40]} is not known; there are {', '.join(bounds)} and retry_on."
+        return f"{name[:40]} is unknown; use {', '.join(bounds)} or retry_on."
     least, most = bounds[name]
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        return f"{name} is a whole number from {least} to {most}."
+        return f"{name} must be a whole number from {least} to {most}."
     return ""

@@ -55,9 +55,9 @@ def revoke_token(request: HttpRequest, token_id: int) -> HttpResponse:
     """Revoke a token, one's own or that of somebody whom one may see."""
     token = get_object_or_404(tokens_to_see(), pk=token_id)
     if revoke(token):
-        messages.success(request, f"The token {token.name} is revoked: nobody gets in with it any more.")
+        messages.success(request, f"The token {token.name} was revoked.")
     else:
-        messages.warning(request, f"The token {token.name} was revoked before.")
+        messages.warning(request, f"The token {token.name} was already revoked.")
     return redirect("flows:tokens")
 
 
@@ -70,13 +70,13 @@ def pushes(request: HttpRequest, project_id: int) -> HttpResponse:
     secret = ""
     if request.method == "POST" and "stop" in request.POST:
         credentials.keep(project, "push_secret", "")
-        messages.success(request, f"Pushes to {project} are not listened to any more.")
+        messages.success(request, f"dex now ignores pushes to {project}.")
         return redirect("flows:pushes", project.pk)
     if request.method == "POST":
         try:
             secret = credentials.new_push_secret(project)
         except Unreadable as error:
-            messages.error(request, f"No key was made: {error}.")
+            messages.error(request, f"No key was created: {error}.")
     context = {
         "project": project,
         "secret": secret,

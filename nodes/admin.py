@@ -1,5 +1,6 @@
 """Admin pages of flows, nodes, links and of the record of changes: to look at. Flows are edited on their own pages."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -58,11 +59,22 @@ class LinkAdmin(ReadOnly):
 class ChangeAdmin(ReadOnly):
     """Who changed which flow, and how."""
 
-    list_display = ("at", "actor", "flow_name", "said")
+    list_display = ("when", "actor", "flow", "said")
     list_filter = ("actor", "flow_name")
     search_fields = ("flow_name", "said", "actor")
     date_hierarchy = "at"
-    fields = ("flow_name", "version", "at", "actor", "said", "details", "document")
+    fields = ("flow", "version", "when", "actor", "said", "details", "document")
+    readonly_fields = ("flow", "when")
+
+    @admin.display(description="when", ordering="at")
+    def when(self, change: Change) -> datetime:
+        """The moment of the change."""
+        return change.at
+
+    @admin.display(description="flow", ordering="flow_name")
+    def flow(self, change: Change) -> str:
+        """The flow by the name that it had."""
+        return change.flow_name
 
 
 # flows cannot import nodes, so what knows warehouses is added to its page from here.
@@ -72,6 +84,6 @@ _parts: list[Any] = [
     (None, {"fields": ["project", "name", "branch", "sync_every", "threads"]}),
     ("Warehouse", {"fields": ["warehouse_type", "target"]}),
     *((NAMES[kind], {"classes": [f"when-warehouse_type-{kind}"], "fields": field_names(kind)}) for kind in NAMES),
-    ("What flows run on", {"fields": ["commit", "synced_at", "progress", "sync_error", "left_out"]}),
+    ("Current revision", {"fields": ["commit", "synced_at", "progress", "sync_error", "left_out"]}),
 ]
 _environments.get_fieldsets = lambda request, obj=None: _parts  # type: ignore[method-assign]

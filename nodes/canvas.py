@@ -123,7 +123,7 @@ def perform(flow: Flow, version: int, operations: Sequence[Mapping[str, Any]], *
     OperationError, EditConflict (somebody changed the same thing) and ValidationError (a circle, a node that is gone).
     """
     if not isinstance(operations, list) or not operations or len(operations) > MOST_OPERATIONS:
-        raise OperationError(f"operations is a list of 1 to {MOST_OPERATIONS} operations.")
+        raise OperationError(f"operations must be a list of 1 to {MOST_OPERATIONS} operations.")
     done = [_read(flow, operation) for operation in operations]
     base = None if mine_wins else _base(version, operations)
     only_places = all(operation["op"] in ("move", "arrange") for operation in operations)
@@ -151,7 +151,7 @@ def _base(version: int, operations: Sequence[Mapping[str, Any]]) -> Base:
 def _read(flow: Flow, operation: Any) -> Callable[[], object]:
     """What an operation will do. Everything in it is looked at before anything is done."""
     if not isinstance(operation, dict):
-        raise OperationError("An operation is an object with op.")
+        raise OperationError("Each operation must be an object with op.")
     match operation.get("op"):
         case "move":
             pk, place = _id(operation, "node"), _place(operation)
@@ -173,7 +173,7 @@ def _read(flow: Flow, operation: Any) -> Callable[[], object]:
         case "restore":
             to = _id(operation, "version")
             return lambda: services.restore_flow(flow, to)
-    raise OperationError("op is one of move, link, unlink, delete, duplicate, arrange, restore.")
+    raise OperationError("op must be one of move, link, unlink, delete, duplicate, arrange, restore.")
 
 
 def _unlink(flow: Flow, up: int, down: int) -> None:
@@ -184,14 +184,14 @@ def _unlink(flow: Flow, up: int, down: int) -> None:
 def _node(flow: Flow, pk: int) -> Node:
     node = flow.nodes.select_related("flow").filter(pk=pk).first()
     if node is None:
-        raise ValidationError("This node is not there any more; somebody deleted it.")
+        raise ValidationError("This node no longer exists; someone deleted it.")
     return node
 
 
 def _id(operation: Mapping[str, Any], name: str) -> int:
     value = operation.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= ids.LARGEST:
-        raise OperationError(f"{name} is a whole number.")
+        raise OperationError(f"{name} must be a whole number.")
     return value
 
 
@@ -201,6 +201,6 @@ def _place(operation: Mapping[str, Any]) -> tuple[float, float]:
         value = operation.get(name)
         usual = isinstance(value, int | float) and not isinstance(value, bool)
         if not usual or not math.isfinite(value) or abs(value) > FARTHEST:  # type: ignore[arg-type]
-            raise OperationError(f"{name} is a number of pixels.")
+            raise OperationError(f"{name} must be a number of pixels.")
         made.append(float(value))  # type: ignore[arg-type]
     return made[0], made[1]

@@ -123,7 +123,7 @@ def _begin_history(flow: Flow, document: Document) -> None:
     """A flow made before there was a history, or past it, begins with what it was before this edit."""
     if not flow.changes.filter(version=flow.version - 1).exists():
         earlier = Flow(pk=flow.pk, name=flow.name, version=flow.version - 1)
-        _add(earlier, document, "The flow as it was found", [], False, actor="system")
+        _add(earlier, document, "The flow when its history began", [], False, actor="system")
 
 
 def _check(flow: Flow, now: Document, base: Base) -> None:

@@ -110,7 +110,7 @@ def refresh_flow(
     except FlowError as error:
         return error.problems
     except FileNotFoundError as error:
-        return [f"Revision {revision} is gone from the disk ({error.filename}); sync {flow.environment} again"]
+        return [f"Revision {revision} is no longer on disk ({error.filename}); sync {flow.environment} again"]
     write_tasks(plan, reason=reason)
     return plan.problems
 

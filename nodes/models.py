@@ -21,18 +21,18 @@ class Connection(models.Model):
     name = models.CharField(max_length=200)
     description = models.TextField(max_length=10_000, blank=True)
     connector = models.CharField(max_length=50, blank=True, help_text="A key of nodes.connections.connectors.catalogue")
-    config = models.JSONField(default=dict, blank=True, help_text="Its settings; may hold {{ NAME }}, never a secret")
+    config = models.JSONField(default=dict, blank=True, help_text="Settings; can contain {{ NAME }}, never a secret")
     sealed = SealedField(
         binding=lambda row: {"connection": row.pk}, help_text="Its secret settings, encrypted and bound to the row"
     )
-    dataset = models.CharField(max_length=200, help_text="The schema of the warehouse that its tables land in")
+    dataset = models.CharField(max_length=200, help_text="The warehouse schema for its tables")
     streams = models.JSONField("tables", default=list, blank=True, help_text="Names of the tables that it loads")
     settings = models.JSONField(default=dict, blank=True, help_text="Table -> how it is loaded; see StreamSettings")
     offered = models.JSONField(
-        default=list, blank=True, editable=False, help_text="What the source had when it was asked"
+        default=list, blank=True, editable=False, help_text="The tables of the source when last read"
     )
     accepted = models.JSONField(
-        default=list, blank=True, editable=False, help_text="Tables whose changed columns the next load takes"
+        default=list, blank=True, editable=False, help_text="Tables whose changed columns the next load accepts"
     )
     parallel = models.PositiveSmallIntegerField(
         "tables at the same time", default=2, validators=[MinValueValidator(1), MaxValueValidator(32)]
@@ -56,8 +56,8 @@ class Load(models.Model):
     table = models.CharField(max_length=200)
     at = models.DateTimeField()
     rows = models.BigIntegerField(null=True, blank=True)
-    result = models.JSONField(default=dict, help_text="What the load told: rows, bytes, cursor, changed columns")
-    loaded_by = models.BigIntegerField(null=True, blank=True, help_text="Id of the task run that did it")
+    result = models.JSONField(default=dict, help_text="Result of the load: rows, bytes, cursor, changed columns")
+    loaded_by = models.BigIntegerField(null=True, blank=True, help_text="Id of the task run")
 
     class Meta:
         ordering: ClassVar = ["connection", "table"]
@@ -88,7 +88,7 @@ class ConnectionCheck(models.Model):
     taken_at = models.DateTimeField(null=True, blank=True)
     done_at = models.DateTimeField(null=True, blank=True)
     ok = models.BooleanField(default=False)
-    kind = models.CharField(max_length=20, blank=True, help_text="Of what is wrong: name, port, auth, permission ...")
+    kind = models.CharField(max_length=20, blank=True, help_text="Type of problem: name, port, auth, permission ...")
     message = models.CharField(max_length=2000, blank=True)
     settings_digest = models.CharField(
         max_length=64, blank=True, editable=False, help_text="A keyed digest of the settings that were used"
@@ -109,7 +109,7 @@ class Virtualenv(models.Model):
 
     digest = models.CharField(max_length=64, unique=True, help_text="Of the requirements")
     requirements = models.JSONField(default=list)
-    lock = models.JSONField(default=list, help_text="name==version of all that is installed")
+    lock = models.JSONField(default=list, help_text="name==version of each installed package")
     built_at = models.DateTimeField(null=True, blank=True)
     host = models.CharField(max_length=200, blank=True)
     requested_at = models.DateTimeField(null=True, blank=True, help_text="When a renewal was requested last")
@@ -138,7 +138,7 @@ class Node(models.Model):
     class Command(models.TextChoices):
         """What happens to the selected models."""
 
-        BUILD = "build", "Run models and test (dbt build)"
+        BUILD = "build", "Run models and tests (dbt build)"
         RUN = "run", "Run models (dbt run)"
         TEST = "test", "Test only (dbt test)"
 
@@ -148,47 +148,51 @@ class Node(models.Model):
         BUILDABLE = "buildable", "Buildable: tests whose other models are upstream"
         EAGER = "eager", "Eager: every test that touches a selected model"
         CAUTIOUS = "cautious", "Cautious: only tests whose models are all selected"
-        EMPTY = "empty", "Empty: no tests but those named"
+        EMPTY = "empty", "Empty: only tests that you name"
 
     flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="nodes")
     name = models.CharField(max_length=200)
-    kind = models.CharField(max_length=20, default="transformation", help_text="What it does: a name of nodes.kinds")
-    position = models.PositiveIntegerField(default=0, help_text="Of two nodes with the same model, the first builds it")
+    kind = models.CharField(max_length=20, default="transformation", help_text="Type of node")
+    position = models.PositiveIntegerField(
+        default=0, help_text="If two nodes select the same model, the first one builds it"
+    )
     x = models.FloatField(default=0, editable=False)
     y = models.FloatField(default=0, editable=False)
 
     include = models.JSONField(default=list, blank=True, help_text="Selectors; empty means all models")
-    exclude = models.JSONField(default=list, blank=True, help_text="Selectors of what is left out; exclude wins")
+    exclude = models.JSONField(
+        default=list, blank=True, help_text="Selectors of models to leave out. Exclude takes precedence"
+    )
     command = models.CharField(max_length=10, choices=Command, default=Command.BUILD)
     indirect_selection = models.CharField(
         "tests", max_length=10, choices=IndirectSelection, default=IndirectSelection.BUILDABLE
     )
-    full_refresh = models.BooleanField(default=False, help_text="Rebuild incremental models and seeds from nothing")
-    allow_empty = models.BooleanField(default=False, help_text="A selection without any model is not an error")
+    full_refresh = models.BooleanField(default=False, help_text="Rebuild incremental models and seeds from scratch")
+    allow_empty = models.BooleanField(default=False, help_text="Do not fail if no model is selected")
     threads = models.PositiveSmallIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(64)],
-        help_text="Models of this node at the same time; empty for the environment's number",
+        help_text="Models of this node built at the same time. Empty: the number of the environment",
     )
     retries = models.PositiveSmallIntegerField(
-        null=True, blank=True, validators=[MaxValueValidator(20)], help_text="Empty for the flow's number"
+        null=True, blank=True, validators=[MaxValueValidator(20)], help_text="Empty: the number of the flow"
     )
     retry_delay = models.PositiveIntegerField("seconds before a retry", null=True, blank=True)
     retry_on = models.CharField(
-        "retries after", max_length=10, choices=RetryOn, blank=True, help_text="Empty for what the flow says"
+        "retries after", max_length=10, choices=RetryOn, blank=True, help_text="Empty: the setting of the flow"
     )
     retry_patterns = models.TextField(
-        "messages", max_length=10_000, blank=True, help_text="One on a line, found anywhere in the message of a failure"
+        "messages", max_length=10_000, blank=True, help_text="One per line. Matches anywhere in the failure message"
     )
-    timeout = models.PositiveIntegerField("seconds a task may take", null=True, blank=True)
+    timeout = models.PositiveIntegerField("time limit per task, in seconds", null=True, blank=True)
     connection = models.ForeignKey(Connection, on_delete=models.PROTECT, null=True, blank=True, related_name="nodes")
-    streams = models.JSONField("tables", default=list, blank=True, help_text="Tables to load; empty means all")
+    streams = models.JSONField("tables", default=list, blank=True, help_text="Tables to load. Empty: all")
     one_task = models.BooleanField(
         "all tables in one task",
         default=False,
-        help_text="One after the other, in one process; what reads any of them waits for all. "
-        "Otherwise each table is a task of its own",
+        help_text="Loads tables one after another in one process. Models that read any of them wait for all. "
+        "Otherwise each table is a separate task",
     )
     package = models.CharField(
         max_length=200, blank=True, help_text="The folder below dex-custom-scripts/ that holds __main__.py"
@@ -199,15 +203,18 @@ class Node(models.Model):
         blank=True,
         help_text='In order: [{"key": "day", "value": "2026-01-31"}]; the values become sys.argv[1], sys.argv[2] ...',
     )
-    network = models.BooleanField("may use the network", default=True)
+    network = models.BooleanField("allow network access", default=True)
     uses_warehouse = models.BooleanField(
         default=True,
-        help_text="The script gets DEX_WAREHOUSE_*. While it runs, a DuckDB file is its own: models wait meanwhile",
+        help_text=(
+            "The script gets DEX_WAREHOUSE_* variables. While it runs, it has exclusive access to a DuckDB "
+            "file, and models wait"
+        ),
     )
     pool = models.CharField(
-        max_length=100, blank=True, help_text="Name of a pool of which every task of this node takes one slot"
+        max_length=100, blank=True, help_text="Name of a pool. Each task of this node uses one slot of it"
     )
-    options = models.JSONField(default=dict, blank=True, help_text="Settings that its kind alone has, by their names")
+    options = models.JSONField(default=dict, blank=True, help_text="Settings of this type of node, by name")
 
     class Meta:
         ordering: ClassVar = ["flow", "position", "id"]
@@ -256,10 +263,8 @@ class Task(models.Model):
     depends_on = models.JSONField(default=list)
     needed_by = models.JSONField(default=list)
     tests = models.JSONField(default=list)
-    makes = models.JSONField(
-        default=dict, help_text="Unique id -> identifier of what it makes, where one task makes several: tables"
-    )
-    runs = models.BooleanField(default=True, help_text="False: selected, but not run by the node's command")
+    makes = models.JSONField(default=dict, help_text="Unique id -> identifier of each table, if one task loads several")
+    runs = models.BooleanField(default=True, help_text="False: selected, but not run by the command of the node")
     built_by = models.CharField(max_length=200, blank=True, help_text="The earlier node that builds this model")
     position = models.PositiveIntegerField(default=0)
 
@@ -303,8 +308,8 @@ class Change(models.Model):
     at = models.DateTimeField(auto_now_add=True)
     actor = models.CharField(max_length=200)
     said = models.CharField("what", max_length=1000)
-    details = models.JSONField(default=list, help_text="One line for everything that is different")
-    arranged = models.BooleanField(default=False, help_text="Only places on the canvas changed")
+    details = models.JSONField(default=list, help_text="One line per difference")
+    arranged = models.BooleanField(default=False, help_text="Only positions on the canvas changed")
     document = models.JSONField(help_text="The flow after the change; see nodes.document")
 
     class Meta:

@@ -64,7 +64,7 @@ class RunAdmin(History):
 
     def no_log_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """An address below log/ that has no ids."""
-        raise Http404("There is no such log.")
+        raise Http404("Log not found.")
 
     def log_view(self, request: HttpRequest, task_run_id: int, fence: int) -> HttpResponse:
         """A log as plain text, by byte range: ?start= (negative from the end) and ?length=."""
@@ -72,7 +72,7 @@ class RunAdmin(History):
             raise PermissionDenied
         attempt = Attempt.objects.filter(task_run_id=task_run_id, fence=fence).first()
         if attempt is None:
-            raise Http404("There is no such attempt.")
+            raise Http404("Attempt not found.")
         try:
             start, length = (
                 int(request.GET.get(name, default)) for name, default in (("start", 0), ("length", store.READ_LIMIT))
@@ -80,12 +80,12 @@ class RunAdmin(History):
             if length < 0:
                 raise ValueError
         except ValueError:
-            message = "start and length are whole numbers, and length is not negative"
+            message = "start and length must be whole numbers, and length must not be negative"
             return HttpResponse(message, status=400, content_type="text/plain")
         try:
             piece = store.read(attempt.log_path, start, length)
         except ValueError as error:
-            raise Http404("There is no such log.") from error
+            raise Http404("Log not found.") from error
         response = HttpResponse(piece.text, content_type="text/plain; charset=utf-8")
         response["X-Log-End"], response["X-Log-Size"] = str(piece.end), str(piece.size)
         return response

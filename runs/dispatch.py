@@ -128,7 +128,7 @@ def _send(job: str, arguments: list[Any]) -> None:
         current_app.send_task(f"dex.{job}", arguments, retry=False, ignore_result=True)
     except Exception as error:  # any broker error: the next round of repairs sends it again
         lost_messages += 1
-        log.warning("could not send %s%s (%s); the next round of repairs will", job, arguments, error)
+        log.warning("could not send %s%s (%s); the next repair pass sends it", job, arguments, error)
         _forget_dispatch(job, arguments)
 
 

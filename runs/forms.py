@@ -59,7 +59,10 @@ class WhenForm(forms.Form):
         label="Start at",
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"],
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        error_messages={"required": "Choose the day and the time.", "invalid": "A time looks like 2026-01-31 14:30."},
+        error_messages={
+            "required": "Choose the day and the time.",
+            "invalid": "Enter a time such as 2026-01-31 14:30.",
+        },
     )
     zone = forms.CharField(
         label="Time zone", max_length=60, widget=forms.TextInput(attrs={"list": "zones", "spellcheck": "false"})
@@ -84,6 +87,6 @@ class WhenForm(forms.Form):
         typed = at.replace(tzinfo=None)
         aware = typed.replace(tzinfo=zone)
         if aware.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != typed:
-            self.add_error("at", f"This time does not exist in {zone}: the clocks jump over it.")
+            self.add_error("at", f"This time does not exist in {zone}, because clocks go forward then.")
         cleaned["at"] = aware
         return cleaned

@@ -24,14 +24,14 @@ def _choices(states: type[RunState] | type[TaskState]) -> list[tuple[str, str]]:
 class Trigger(models.TextChoices):
     """What started a run."""
 
-    MANUAL = "manual", "by hand"
-    COMMAND = "command", "by command"
+    MANUAL = "manual", "manually"
+    COMMAND = "command", "from the command line"
     RERUN = "rerun", "as a rerun"
     SCHEDULE = "schedule", "by schedule"
     FLOW = "flow", "after another flow"
     ONCE = "once", "as planned"
-    API = "api", "by the API"
-    TEST = "test", "as a test of a script"
+    API = "api", "through the API"
+    TEST = "test", "as a script test"
 
 
 class Run(models.Model):
@@ -49,13 +49,13 @@ class Run(models.Model):
     parameters = models.JSONField(default=dict, blank=True)
     retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="reruns")
     scope = models.JSONField(
-        default=dict, blank=True, help_text="Of a rerun: the keys that run again though they succeeded"
+        default=dict, blank=True, help_text="Of a rerun: keys that run again although they succeeded"
     )
     revision = models.ForeignKey(Revision, on_delete=models.SET_NULL, null=True, blank=True, related_name="runs")
     environment_name = models.CharField(max_length=400, blank=True)
     error = models.TextField(blank=True)
     warnings = models.JSONField(default=list, blank=True)
-    drift = models.JSONField(default=dict, blank=True, help_text="Models that came and went since the node was saved")
+    drift = models.JSONField(default=dict, blank=True, help_text="Models added and removed since the node was saved")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -122,9 +122,9 @@ class Lane(models.Model):
     pool = models.CharField(max_length=500, blank=True)
     waits_for_pool = models.BooleanField(default=False)
     invocation = models.JSONField(
-        default=dict, help_text="What the run is to dbt: its id, what is selected, and the command of each node"
+        default=dict, help_text="The run as dbt sees it: its id, selection, and the command of each node"
     )
-    crashes = models.PositiveSmallIntegerField(default=0, help_text="How often driving it broke inside dex")
+    crashes = models.PositiveSmallIntegerField(default=0, help_text="Number of internal errors while driving it")
     owner = models.CharField(max_length=200, blank=True)
     fence = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -153,23 +153,23 @@ class TaskRun(models.Model):
     identifier = models.CharField(max_length=500)
     resource_type = models.CharField(max_length=30, blank=True)
     position = models.PositiveIntegerField(default=0)
-    spec = models.JSONField(default=dict, help_text="What to execute, as it was when the run was planned")
+    spec = models.JSONField(default=dict, help_text="What to execute, as planned")
     pool = models.CharField(max_length=500, blank=True)
     warehouse_pool = models.CharField(
-        max_length=500, blank=True, help_text="Of a warehouse that one process at a time may open, as a lane has it"
+        max_length=500, blank=True, help_text="The pool of a warehouse that only one process can open at a time"
     )
     waits_for = models.CharField(
         max_length=10,
         default="success",
         choices=[
-            ("success", "every upstream to succeed"),
-            ("end", "every upstream to be over, however it ended"),
+            ("success", "all upstream tasks to succeed"),
+            ("end", "all upstream tasks to finish"),
         ],
     )
     state = models.CharField(max_length=20, choices=_choices(TaskState), default=TaskState.PENDING)
     fence = models.PositiveIntegerField(default=0)
-    attempts = models.PositiveIntegerField(default=0, help_text="Tries that the user's budget pays for")
-    infra_attempts = models.PositiveIntegerField(default=0, help_text="Tries lost with their worker")
+    attempts = models.PositiveIntegerField(default=0, help_text="Attempts that count against the retries of the task")
+    infra_attempts = models.PositiveIntegerField(default=0, help_text="Attempts lost with their worker")
     owner = models.CharField(max_length=200, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
@@ -234,14 +234,14 @@ class Attempt(models.Model):
     boot_id = models.CharField(max_length=100, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
     pid_start = models.BigIntegerField(null=True, blank=True)
-    uid = models.PositiveIntegerField(null=True, blank=True, help_text="The user of its own that it has")
+    uid = models.PositiveIntegerField(null=True, blank=True, help_text="The operating system user it runs as")
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=20, blank=True)
     reason = models.CharField(max_length=1000, blank=True)
     exit_code = models.IntegerField(null=True, blank=True)
-    log_path = models.CharField(max_length=500, blank=True, help_text="Below the folder of logs")
-    log_dropped = models.BigIntegerField(default=0, help_text="Bytes left out of the middle of the log")
+    log_path = models.CharField(max_length=500, blank=True, help_text="Path below the log folder")
+    log_dropped = models.BigIntegerField(default=0, help_text="Bytes omitted from the middle of the log")
     result = models.JSONField(default=dict, blank=True)
 
     class Meta:
@@ -249,7 +249,7 @@ class Attempt(models.Model):
         permissions: ClassVar = [
             ("view_log", "Can read logs"),
             ("download_log", "Can download whole logs"),
-            ("view_failing_rows", "Can look at rows that fail tests"),
+            ("view_failing_rows", "Can view rows that fail tests"),
         ]
         constraints: ClassVar = [models.UniqueConstraint(fields=["task_run", "fence"], name="one_attempt_per_fence")]
 

@@ -37,7 +37,7 @@ class Worker:
     @property
     def words(self) -> str:
         """How it keeps scripts apart."""
-        return WORDS.get(self.level or 0, "not told yet")
+        return WORDS.get(self.level or 0, "not reported yet")
 
 
 @require_safe

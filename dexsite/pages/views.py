@@ -89,22 +89,22 @@ def _next_step(request: HttpRequest) -> NextStep:
     chosen = chosen_environment(request)
     where = f"in {chosen}" if chosen else "yet"
     if may("flows.add_project") and not Project.objects.exists():
-        text = "dex runs the models of dbt projects. Say in which folder the first one is."
+        text = "dex runs the models of dbt projects. Add your first project to begin."
         return NextStep("folder", "Add a project", text, "Add project", reverse("admin:flows_project_add"))
     if may("flows.add_environment") and not environments(request):
         text = "An environment is a project with one of its dbt targets. Flows run on environments."
         return NextStep("server", "Add an environment", text, "Add environment", reverse("admin:flows_environment_add"))
     flows = Flow.objects.all() if chosen is None else Flow.objects.filter(environment=chosen)
     if may("flows.view_flow") and flows.exists():
-        text = "Start a flow, or give it a schedule. What it did, and what went wrong, is then shown here."
-        return NextStep("play", f"Nothing ran {where}", text, "Go to Flows", reverse("runs:flows"))
+        text = "Start a flow or give it a schedule. Its runs and any problems appear here."
+        return NextStep("play", f"No runs {where}", text, "Go to Flows", reverse("runs:flows"))
     if may("flows.add_flow") and environments(request):
-        text = "A flow is a set of nodes that run in the right order: models of dbt, scripts, data that is loaded."
-        return NextStep("workflow", f"No flow {where}", text, "New flow", reverse("nodes:new_flow"))
+        text = "A flow is a set of nodes that run in dependency order: dbt models, scripts and data loads."
+        return NextStep("workflow", f"No flows {where}", text, "New flow", reverse("nodes:new_flow"))
     if may("flows.view_flow"):
-        text = "Once an editor has made a flow, it and its runs are shown here."
+        text = "Once an editor creates a flow, the flow and its runs appear here."
         return NextStep("workflow", "Nothing here yet", text)
-    text = "Your account has no role yet. An administrator can make it a viewer, operator, editor or admin."
+    text = "Your account has no role yet. Ask an administrator to make you a viewer, operator, editor or admin."
     return NextStep("lock", "Nothing to show", text)
 
 

@@ -55,7 +55,7 @@ class PersonAdmin(UserAdmin):
     readonly_fields = ("last_login", "date_joined")
     fieldsets: ClassVar = (
         (None, {"fields": ("username", "password")}),
-        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Personal info", {"fields": ("first_name", "last_name", "email")}),
         ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )

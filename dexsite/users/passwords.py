@@ -16,7 +16,10 @@ class KeepsTokens(forms.Form):
     keep_tokens = forms.BooleanField(
         label="Keep API tokens",
         required=False,
-        help_text="Otherwise every API token of this user is revoked: whoever knew the old password may have made one.",
+        help_text=(
+            "Otherwise all API tokens of this user are revoked, because anyone who knew the old password may "
+            "have created one."
+        ),
     )
     user: Any
     said = ""

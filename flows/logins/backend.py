@@ -36,5 +36,5 @@ class ThrottledBackend(ModelBackend):
         finally:
             end(row, succeeded=user is not None)
         if user is None:
-            log.warning("a log-in failed: %s from %s", row.name or "a name that nobody has", row.address or "nowhere")
+            log.warning("login failed: %s from %s", row.name or "unknown name", row.address or "nowhere")
         return user

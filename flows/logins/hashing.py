@@ -33,7 +33,7 @@ def is_crowded() -> bool:
 
 
 class TurnHasher(PBKDF2PasswordHasher):
-    """Django's own hasher, a few at a time, whoever asks for it: a log-in, a new password, an old one typed again."""
+    """Django's own hasher, a few at a time, whoever asks for it: a login, a new password, an old one typed again."""
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
         """The hash of a password."""

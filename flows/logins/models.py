@@ -1,4 +1,4 @@
-"""The table of log-ins: every password that was tried, never the password."""
+"""The table of logins: every password that was tried, never the password."""
 
 from typing import ClassVar
 
@@ -17,20 +17,20 @@ class LogIn(models.Model):
         SUCCEEDED = "succeeded", "Succeeded"
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
-    account = models.CharField(max_length=32, editable=False, help_text="Digest of the name that was typed")
-    name = models.CharField(max_length=150, blank=True, help_text="Empty for a name that nobody has")
-    address = models.CharField(max_length=45, blank=True, help_text="Where from; of IPv6 the network")
+    account = models.CharField(max_length=32, editable=False, help_text="Digest of the name that was entered")
+    name = models.CharField(max_length=150, blank=True, help_text="Empty for an unknown name")
+    address = models.CharField(max_length=45, blank=True, help_text="Client address; for IPv6 the network")
     device = models.CharField(
-        max_length=32, blank=True, editable=False, help_text="The browser, where this account logged in with it before"
+        max_length=32, blank=True, editable=False, help_text="The browser, if this account used it before"
     )
     outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.TRYING)
     refused = models.PositiveIntegerField(
-        "refused after it", default=0, help_text="How many tries after this one came too early to be looked at"
+        "refused after it", default=0, help_text="Number of later attempts that were refused without a check"
     )
 
     class Meta:
         app_label = "flows"
-        verbose_name = "log-in"
+        verbose_name = "login"
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(fields=["account", "-id"], name="log_ins_of_account"),

@@ -36,7 +36,7 @@ _SALT = "flows.logins.device"
 class TooManyTries(Exception):
     """A password is not looked at now; `seconds` says when one is again."""
 
-    def __init__(self, seconds: int, why: str = "Too many failed log-ins.") -> None:
+    def __init__(self, seconds: int, why: str = "Too many failed logins.") -> None:
         self.seconds = seconds
         again = "in a second" if seconds == 1 else f"in {seconds} seconds"
         super().__init__(f"{why} Try again {again}.")

@@ -37,7 +37,7 @@ def issue(name: str, expires_at: datetime | None = None) -> tuple[Token, str]:
     """
     actor = require("flows.view_flow")
     if actor.user is None:
-        raise PermissionDenied(f"{actor.name} is not a person; people make tokens for themselves.")
+        raise PermissionDenied(f"{actor.name} is not a user; users create tokens for themselves.")
     secret = PREFIX + secrets.token_urlsafe(32)
     latest = timezone.now() + timedelta(days=settings.TOKEN_MAX_DAYS)
     try:

@@ -17,27 +17,27 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='flow',
             name='cron',
-            field=models.CharField(blank=True, help_text='A cron expression; empty: by hand alone', max_length=200, verbose_name='schedule'),
+            field=models.CharField(blank=True, help_text='A cron expression. Empty: manual only', max_length=200, verbose_name='schedule'),
         ),
         migrations.AddField(
             model_name='flow',
             name='missed',
-            field=models.CharField(choices=[('latest', 'Run once, for the latest'), ('all', 'Run once for each'), ('skip', 'Leave them out')], default='latest', max_length=10, verbose_name='missed runs'),
+            field=models.CharField(choices=[('latest', 'Run once, for the latest'), ('all', 'Run once for each'), ('skip', 'Skip them')], default='latest', max_length=10, verbose_name='missed runs'),
         ),
         migrations.AddField(
             model_name='flow',
             name='overlap',
-            field=models.CharField(choices=[('skip', 'Leave the new run out'), ('queue', 'Start the new run afterwards'), ('allow', 'Run both'), ('cancel', 'Cancel the earlier run')], default='skip', max_length=10, verbose_name='overlapping runs'),
+            field=models.CharField(choices=[('skip', 'Skip the new run'), ('queue', 'Start the new run afterwards'), ('allow', 'Run both'), ('cancel', 'Cancel the earlier run')], default='skip', max_length=10, verbose_name='overlapping runs'),
         ),
         migrations.AddField(
             model_name='flow',
             name='paused',
-            field=models.BooleanField(default=False, help_text='The schedule starts no run'),
+            field=models.BooleanField(default=False, help_text='The schedule starts no runs'),
         ),
         migrations.AddField(
             model_name='flow',
             name='tags',
-            field=models.JSONField(blank=True, default=list, help_text="Words to find flows by, such as a team's name"),
+            field=models.JSONField(blank=True, default=list, help_text="Words to find flows by, such as a team name"),
         ),
         migrations.AddField(
             model_name='flow',
@@ -47,6 +47,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='flow',
             name='version',
-            field=models.PositiveIntegerField(default=0, editable=False, help_text='Grows with every edit; see Change'),
+            field=models.PositiveIntegerField(default=0, editable=False, help_text='Increases with every edit; see Change'),
         ),
     ]

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('due_at', models.DateTimeField()),
-                ('outcome', models.CharField(choices=[('run', 'a run was started'), ('waits', 'waits for an earlier run'), ('skipped', 'left out, an earlier run was going on'), ('missed', 'missed'), ('paused', 'the schedule was paused'), ('refused', 'the run could not be started')], max_length=10)),
+                ('outcome', models.CharField(choices=[('run', 'a run was started'), ('waits', 'waits for an earlier run'), ('skipped', 'skipped because an earlier run was still running'), ('missed', 'missed'), ('paused', 'the schedule was paused'), ('refused', 'the run could not be started')], max_length=10)),
                 ('reason', models.CharField(blank=True, max_length=1000)),
                 ('decided_at', models.DateTimeField(auto_now=True)),
                 ('flow', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='ticks', to='flows.flow')),

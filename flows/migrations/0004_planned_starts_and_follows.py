@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='flow',
             name='spread',
-            field=models.PositiveSmallIntegerField(default=0, help_text='Minutes after the due time. Each flow has its own fixed moment in them, so that flows that are due at the same minute do not start all at once', validators=[django.core.validators.MaxValueValidator(1440)], verbose_name='start within'),
+            field=models.PositiveSmallIntegerField(default=0, help_text='Minutes after the due time. Each flow gets its own fixed delay, so that flows due at the same minute do not all start at once', validators=[django.core.validators.MaxValueValidator(1440)], verbose_name='start within'),
         ),
         migrations.AddField(
             model_name='tick',
@@ -41,12 +41,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='tick',
             name='planned_by',
-            field=models.CharField(blank=True, help_text='Who planned a start at this time', max_length=200),
+            field=models.CharField(blank=True, help_text='Who planned the start', max_length=200),
         ),
         migrations.AlterField(
             model_name='tick',
             name='outcome',
-            field=models.CharField(choices=[('planned', 'is planned'), ('run', 'a run was started'), ('waits', 'waits for an earlier run'), ('skipped', 'left out, an earlier run was going on'), ('missed', 'missed'), ('paused', 'the schedule was paused'), ('refused', 'the run could not be started')], max_length=10),
+            field=models.CharField(choices=[('planned', 'is planned'), ('run', 'a run was started'), ('waits', 'waits for an earlier run'), ('skipped', 'skipped because an earlier run was still running'), ('missed', 'missed'), ('paused', 'the schedule was paused'), ('refused', 'the run could not be started')], max_length=10),
         ),
         migrations.AddIndex(
             model_name='tick',

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=100)),
                 ('digest', models.CharField(help_text='SHA-256 of the secret, in hex', max_length=64, unique=True)),
-                ('hint', models.CharField(help_text='How the secret begins', max_length=20)),
+                ('hint', models.CharField(help_text='The first characters of the secret', max_length=20)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
                 ('last_used_at', models.DateTimeField(blank=True, help_text='To the minute', null=True)),

@@ -13,11 +13,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='flow',
             name='retry_on',
-            field=models.CharField(choices=[('any', 'Any failure'), ('transient', 'What usually passes by itself: lost connections, locks, 429, 502, 503, 504'), ('matching', 'Failures whose message fits')], default='any', max_length=10, verbose_name='retries after'),
+            field=models.CharField(choices=[('any', 'Any failure'), ('transient', 'Temporary failures: lost connections, locks, 429, 502, 503, 504'), ('matching', 'Failures with a matching message')], default='any', max_length=10, verbose_name='retries after'),
         ),
         migrations.AddField(
             model_name='flow',
             name='retry_patterns',
-            field=models.TextField(blank=True, help_text='One on a line, found anywhere in the message of a failure, whatever the case: *lock timeout*', max_length=10000, verbose_name='messages'),
+            field=models.TextField(blank=True, help_text='One per line. Matches anywhere in the failure message, ignoring case: *lock timeout*', max_length=10000, verbose_name='messages'),
         ),
     ]

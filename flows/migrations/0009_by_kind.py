@@ -13,8 +13,8 @@ class Migration(migrations.Migration):
             field=models.JSONField(
                 blank=True,
                 default=dict,
-                help_text="What is left empty is as above; a node's own settings come first. Tests of one model belong to it.",
-                verbose_name="otherwise for some kinds of tasks",
+                help_text="Empty fields use the values above. Settings of a node take precedence. Tests of a single model count as part of that model.",
+                verbose_name="different values for some types of task",
             ),
         )
     ]

@@ -14,20 +14,20 @@ class Migration(migrations.Migration):
             model_name="environment",
             name="branch",
             field=models.CharField(
-                blank=True, help_text="Of the repository; empty for a folder that is taken as it is", max_length=200
+                blank=True, help_text="Branch of the repository. Leave empty to use a folder as it is", max_length=200
             ),
         ),
         migrations.AddField(
             model_name="environment",
             name="sync_asked_at",
-            field=models.DateTimeField(blank=True, editable=False, help_text="Since when a sync is wanted", null=True),
+            field=models.DateTimeField(blank=True, editable=False, help_text="When the sync was requested", null=True),
         ),
         migrations.AddField(
             model_name="environment",
             name="sync_every",
             field=models.PositiveIntegerField(
                 default=0,
-                help_text="0: at the start of a run, by hand and when the repository tells of a push",
+                help_text="0: sync only at the start of a run, manually, and when the repository reports a push",
                 validators=[django.core.validators.MaxValueValidator(10080)],
                 verbose_name="minutes between syncs",
             ),
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
             model_name="environment",
             name="sync_notes",
             field=models.JSONField(
-                blank=True, default=list, editable=False, help_text="What a commit has that is left out"
+                blank=True, default=list, editable=False, help_text="Parts of a commit that are left out"
             ),
         ),
         migrations.AddField(
@@ -46,14 +46,14 @@ class Migration(migrations.Migration):
                 blank=True,
                 default=dict,
                 editable=False,
-                help_text="Fields of a dbt target; none: the project's profiles.yml",
+                help_text="Fields of a dbt target. Empty: use profiles.yml of the project",
             ),
         ),
         migrations.AddField(
             model_name="project",
             name="known_hosts",
             field=models.TextField(
-                blank=True, help_text="For SSH: the host's line as ssh-keyscan prints it", max_length=20000
+                blank=True, help_text="For SSH: the line of the host as printed by ssh-keyscan", max_length=20000
             ),
         ),
         migrations.AddField(
@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
             model_name="project",
             name="subfolder",
             field=models.CharField(
-                blank=True, help_text="Where dbt_project.yml is, if not at the top: transform/shop", max_length=500
+                blank=True, help_text="The folder with dbt_project.yml, if it is not at the top: transform/shop", max_length=500
             ),
         ),
         migrations.AddField(
@@ -92,7 +92,7 @@ class Migration(migrations.Migration):
             model_name="project",
             name="username",
             field=models.CharField(
-                blank=True, help_text="For HTTPS; most hosts take any name", max_length=200, verbose_name="user"
+                blank=True, help_text="For HTTPS. Most hosts accept any name", max_length=200, verbose_name="user"
             ),
         ),
         migrations.AddField(

@@ -24,22 +24,22 @@ class Migration(migrations.Migration):
                 ("at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
                 (
                     "account",
-                    models.CharField(editable=False, help_text="Digest of the name that was typed", max_length=32),
+                    models.CharField(editable=False, help_text="Digest of the name that was entered", max_length=32),
                 ),
                 (
                     "name",
-                    models.CharField(blank=True, help_text="Empty for a name that nobody has", max_length=150),
+                    models.CharField(blank=True, help_text="Empty for an unknown name", max_length=150),
                 ),
                 (
                     "address",
-                    models.CharField(blank=True, help_text="Where from; of IPv6 the network", max_length=45),
+                    models.CharField(blank=True, help_text="Client address; for IPv6 the network", max_length=45),
                 ),
                 (
                     "device",
                     models.CharField(
                         blank=True,
                         editable=False,
-                        help_text="The browser, where this account logged in with it before",
+                        help_text="The browser, if this account used it before",
                         max_length=32,
                     ),
                 ),
@@ -55,13 +55,13 @@ class Migration(migrations.Migration):
                     "refused",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="How many tries after this one came too early to be looked at",
+                        help_text="Number of later attempts that were refused without a check",
                         verbose_name="refused after it",
                     ),
                 ),
             ],
             options={
-                "verbose_name": "log-in",
+                "verbose_name": "login",
                 "ordering": ["-id"],
                 "indexes": [
                     models.Index(fields=["account", "-id"], name="log_ins_of_account"),

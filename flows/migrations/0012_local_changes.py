@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name="local_changes",
             field=models.BooleanField(
                 default=False,
-                help_text="Whether the folder held something else than its commit; unknown where nobody could say",
+                help_text="Whether the folder differed from its commit; empty if unknown",
                 null=True,
             ),
         ),

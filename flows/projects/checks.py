@@ -46,14 +46,16 @@ def _unreadable() -> list[CheckMessage]:
     if not keys_path().exists():
         if not is_anything_sealed():
             return []
-        message = f"the keys of this installation are gone: {keys_path()} is not there, and secrets need it"
+        message = (
+            f"the encryption keys of this installation are missing: {keys_path()} is not there, and secrets need it"
+        )
         return [Error(message, hint="Put the file back from a backup; see docs/variables.md.", id="flows.E002")]
     rows = [f"{field.name} of {row._meta.verbose_name} {row}" for row, field in unreadable()]
     if not rows:
         return []
     more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
-    message = f"secrets cannot be read with the keys of this installation: {', '.join(rows[:MOST_NAMED])}{more}"
-    hint = f"Put the key that they were encrypted with on a line of {keys_path()}, or type them again on their pages."
+    message = f"secrets cannot be decrypted with the keys of this installation: {', '.join(rows[:MOST_NAMED])}{more}"
+    hint = f"Add the key that encrypted them as a line of {keys_path()}, or enter the secrets again on their pages."
     return [Warning(message, hint=hint, id="flows.W001")]
 
 

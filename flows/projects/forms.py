@@ -13,7 +13,7 @@ from flows.projects.services import check_folder, check_repository
 from flows.variables.sealed import problem_of
 
 SECRET = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
-KEPT = "Kept encrypted and never shown again. Empty: it stays as it is."
+KEPT = "Stored encrypted and never shown again. Leave empty to keep the current value."
 
 
 class ProjectForm(forms.ModelForm):
@@ -25,7 +25,7 @@ class ProjectForm(forms.ModelForm):
         strip=True,
         max_length=4000,
         widget=forms.PasswordInput(attrs=SECRET),
-        help_text=f"For HTTPS: one that may read the repository. {KEPT}",
+        help_text=f"For HTTPS: a token with read access to the repository. {KEPT}",
     )
     new_private_key = forms.CharField(
         label="Private key",
@@ -35,7 +35,7 @@ class ProjectForm(forms.ModelForm):
         widget=forms.Textarea(attrs={**SECRET, "rows": 3}),
         help_text=f"For SSH, without a passphrase. {KEPT}",
     )
-    forget = forms.BooleanField(label="Forget token and private key", required=False)
+    forget = forms.BooleanField(label="Remove token and private key", required=False)
 
     class Meta:
         model = Project
@@ -46,7 +46,7 @@ class ProjectForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         for field in ("token", "private_key"):
             if self.instance.pk and (wrong := problem_of(self.instance, field)):
-                self.fields[f"new_{field}"].help_text = f"What was kept here is lost to dex: {wrong}. Type it again."
+                self.fields[f"new_{field}"].help_text = f"dex cannot read the stored value: {wrong}. Enter it again."
 
     def clean_url(self) -> str:
         """A URL that Git may be given."""
@@ -68,9 +68,9 @@ class ProjectForm(forms.ModelForm):
         if self.errors:
             return cleaned
         if cleaned["url"] and cleaned["path"]:
-            self.add_error("path", "Give a repository or a folder, not both.")
+            self.add_error("path", "Enter a repository or a folder, not both.")
         elif not cleaned["url"] and not cleaned["path"]:
-            self.add_error("path", "Give the URL of a repository, or a folder on this machine.")
+            self.add_error("path", "Enter the URL of a repository or a folder on this machine.")
         elif cleaned["path"]:
             try:
                 cleaned["path"] = str(_folder(cleaned["path"], cleaned["subfolder"]))
@@ -78,7 +78,8 @@ class ProjectForm(forms.ModelForm):
                 self.add_error("path", error)
         if cleaned["url"].startswith("ssh:") and not cleaned["known_hosts"].strip():
             self.add_error(
-                "known_hosts", "Paste the host's line, as ssh-keyscan prints it: dex connects to no unknown host."
+                "known_hosts",
+                "Paste the line of the host as printed by ssh-keyscan. dex does not connect to unknown hosts.",
             )
         return cleaned
 
@@ -120,9 +121,9 @@ class EnvironmentForm(forms.ModelForm):
         if project and project.url and not branch:
             cleaned["branch"] = "main"
         elif project and project.path and branch and not is_repository_at(project):
-            self.add_error("branch", f"{project.path} is no Git repository; leave the branch empty.")
+            self.add_error("branch", f"{project.path} is not a Git repository; leave the branch empty.")
         elif project and project.path and not branch and is_bare(project):
-            self.add_error("branch", "The repository has no work tree: name the branch to take.")
+            self.add_error("branch", "The repository has no work tree; enter a branch.")
         return cleaned
 
 

@@ -12,13 +12,11 @@ def check_folder(text: str, subfolder: str = "") -> Path:
     try:
         folder = _absolute(text)
         if folder.name == "dbt_project.yml" and folder.is_file():
-            raise ValidationError(f"{folder} is the file itself; give the folder that it is in, {folder.parent}.")
+            raise ValidationError(f"{folder} is a file; enter its folder, {folder.parent}.")
         if not folder.is_dir():
-            raise ValidationError(f"There is no folder {folder} on this machine, or dex may not read it.")
+            raise ValidationError(f"The folder {folder} does not exist on this machine, or dex cannot read it.")
         if not (folder / subfolder / "dbt_project.yml").is_file():
-            raise ValidationError(
-                f"{folder / subfolder} has no dbt_project.yml; give the folder of the dbt project itself."
-            )
+            raise ValidationError(f"{folder / subfolder} has no dbt_project.yml; enter the folder of the dbt project.")
         return folder.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # no permission, a name too long, a user that is unknown
         raise ValidationError(f"dex cannot open the folder {text[:200]}: {error}") from error
@@ -32,11 +30,11 @@ def check_repository(text: str) -> Path:
             return folder.resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise ValidationError(f"dex cannot open the folder {text[:200]}: {error}") from error
-    raise ValidationError(f"{folder} is no Git repository.")
+    raise ValidationError(f"{folder} is not a Git repository.")
 
 
 def _absolute(text: str) -> Path:
     folder = Path(text).expanduser()
     if not folder.is_absolute():
-        raise ValidationError(f"{text} is not an absolute path; give the whole path of the folder.")
+        raise ValidationError(f"{text} is not an absolute path.")
     return folder

@@ -40,7 +40,7 @@ def source_of(environment: Environment) -> Source:
         commit = Commit(head, "", "", "") if head else None
         return _source(root, subfolder, commit, is_pinned=False)
     if not project.url and not is_repository(Path(project.path)):
-        raise SourceError(f"{project.path} is no Git repository, so it has no branch {environment.branch}.")
+        raise SourceError(f"{project.path} is not a Git repository, so it has no branch {environment.branch}.")
     repository = repository_of(project)
     others = project.environments.exclude(branch="").values_list("branch", flat=True)
     commit = repository.fetch(environment.branch or "main", keep=[*others, "main"])

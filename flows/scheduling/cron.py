@@ -118,18 +118,18 @@ def normalize(text: str) -> str:
     typed = text.strip()
     if not typed:
         raise CronError(
-            "Write five fields: minute, hour, day of month, month, day of week. 0 2 * * * is daily at 02:00."
+            "Enter five fields: minute, hour, day of month, month, day of week. 0 2 * * * is daily at 02:00."
         )
     if len(typed) > LONGEST:
-        raise CronError(f"An expression has at most {LONGEST} characters, this one has {len(typed)}.")
+        raise CronError(f"An expression can have at most {LONGEST} characters; this one has {len(typed)}.")
     if typed.startswith("@"):
         if typed.lower() not in MACROS:
-            raise CronError(f"{typed} is not known here. These are: {', '.join(MACROS)}.")
+            raise CronError(f"{typed} is not supported. Use one of: {', '.join(MACROS)}.")
         return MACROS[typed.lower()]
     fields = typed.upper().split()
     if len(fields) != 5:
         raise CronError(
-            f"This has {len(fields)} field{'' if len(fields) == 1 else 's'}, and five are needed: "
+            f"This has {len(fields)} field{'' if len(fields) == 1 else 's'}, but five are needed: "
             "minute, hour, day of month, month, day of week. 0 2 * * * is daily at 02:00."
         )
     expression = " ".join(fields)
@@ -139,9 +139,9 @@ def normalize(text: str) -> str:
     except CronSimError as error:
         name = str(error).removeprefix("Bad ")
         name_of_field = _FIELDS.get(name, str(error))
-        raise CronError(f"{name_of_field}; {_typed(fields, name)} is not understood.") from error
+        raise CronError(f"{name_of_field}; {_typed(fields, name)} is not valid.") from error
     except StopIteration:
-        raise CronError("This never happens: no date of the coming fifty years fits it.") from None
+        raise CronError("This never runs: no date in the next fifty years matches.") from None
     if re.fullmatch(r"[0-7](,[0-7])*", fields[4]):
         fields[4] = ",".join(sorted({str(int(day) % 7) for day in fields[4].split(",")}))
     return " ".join(fields)
@@ -165,7 +165,7 @@ def _impossible_days(fields: Sequence[str]) -> None:
         verb = "has" if len(numbers) == 1 else "have"
         names = " and ".join(_MONTHS[number - 1].capitalize() for number in numbers)
         raise CronError(
-            f"This never happens: {names} {verb} no day {days}. L in the third field is a month's last day."
+            f"This never runs: {names} {verb} no day {days}. L in the third field means the last day of a month."
         )
 
 
@@ -214,22 +214,23 @@ def surprises(cron: str) -> list[str]:
     notes = []
     if rules.of_month and rules.of_week and not rules.both:
         notes.append(
-            "Both day fields are restricted. Cron then takes either: it runs on those days of the month, and on those "
-            "days of the week as well. For one of them alone, put * into the other."
+            "Both day fields are restricted, so cron runs on those days of the month and also on those days of the "
+            "week. To use only one, put * in the other."
         )
     elif rules.of_month and rules.of_week:
-        notes.append("A day field that begins with * counts as unrestricted to cron: both day fields must fit.")
+        notes.append("A day field that starts with * counts as unrestricted, so both day fields must match.")
     for field, whole, unit in ((fields[0], 60, "hour"), (fields[1], 24, "day")):
         step = re.fullmatch(r"\*/(\d+)", field)
         if step and whole % int(step[1]):
             notes.append(
-                f"{whole} is no multiple of {step[1]}: counting starts anew every {unit}, the last gap is shorter."
+                f"{whole} is not a multiple of {step[1]}. Counting restarts every {unit}, so the last interval is "
+                "shorter."
             )
     days = [int(number) for number in re.findall(r"\b\d+\b", fields[2])]
     if fields[3] == "*" and fields[4] == "*" and days and 28 < min(days) <= 31:
-        notes.append(f"Months without a day {min(days)} are left out. L is the last day of every month.")
+        notes.append(f"Months without a day {min(days)} are skipped. L means the last day of every month.")
     if fields[2] == "29" and fields[3] in ("2", "FEB"):
-        notes.append("There is a 29 February in leap years alone.")
+        notes.append("29 February exists only in leap years.")
     return notes
 
 
@@ -237,9 +238,7 @@ def surprises(cron: str) -> list[str]:
 def zone_of(name: str) -> ZoneInfo:
     """A time zone by its name in the IANA database. Raises CronError."""
     if name not in available_timezones():
-        raise CronError(
-            f"There is no time zone {name[:60]}. Names are those of the IANA database, such as Europe/Berlin."
-        )
+        raise CronError(f"Unknown time zone {name[:60]}. Use an IANA name such as Europe/Berlin.")
     return ZoneInfo(name)
 
 

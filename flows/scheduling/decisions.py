@@ -37,13 +37,13 @@ def decide(
     on_time = {due_time for due_time in due_times if now - due_time <= grace}
     if missed == Flow.Missed.ALL:
         starting = set(due_times[-MOST_AT_ONCE:]) | on_time if not more else set()
-        why = f"more than {MOST_AT_ONCE} due times were missed; the latest {MOST_AT_ONCE} ran"
+        why = f"more than {MOST_AT_ONCE} due times were missed; only the latest {MOST_AT_ONCE} ran"
     elif missed == Flow.Missed.SKIP:
         starting = {max(on_time)} if on_time else set()
-        why = "dex was not there, and missed runs are left out"
+        why = "dex was not running, and missed runs are skipped"
     else:
         starting = set() if more else set(due_times[-1:])
-        why = "dex was not there; a later due time ran in its place"
+        why = "dex was not running; a later due time ran instead"
     return [
         Decision(due_time, True) if due_time in starting else Decision(due_time, False, Tick.Outcome.MISSED, why)
         for due_time in due_times
@@ -60,7 +60,7 @@ def close_schedule(flow: Flow, schedule: dict[str, Any] | None) -> None:
     until = Flow.objects.values_list("decided_until", flat=True).get(pk=flow.pk)
     if schedule and schedule["cron"] and until is not None:
         outcome = Tick.Outcome.PAUSED if schedule["paused"] else Tick.Outcome.MISSED
-        reason = "the schedule was changed before this was looked at"
+        reason = "the schedule was changed before this due time was handled"
         more = True
         while more:
             try:

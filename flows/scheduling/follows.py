@@ -46,4 +46,4 @@ def follow(flow: Flow, ups: Collection[Flow]) -> None:
 
 def circle_said(circle: list[str]) -> str:
     """A circle in words; each flow starts after the one before it."""
-    return f"This would be a circle, in which nothing ever starts or nothing ever ends: {' → '.join(circle)}."
+    return f"This would create a cycle: {' → '.join(circle)}."

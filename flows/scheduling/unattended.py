@@ -19,8 +19,8 @@ def refusal(declared: Declarations, *, cron: str, follows: bool) -> str:
     by = " and ".join(["by its schedule"] * bool(cron) + ["after other flows"] * follows)
     away = " or ".join(["the schedule"] * bool(cron) + ["the flows before it"] * follows)
     return (
-        f"The flow starts {by}, where nobody gives a value to {', '.join(names)}: every start would be refused. "
-        f"Give {'it' if len(names) == 1 else 'each'} a default, or take away {away}."
+        f"The flow starts {by}, so nobody can enter a value for {', '.join(names)}. Every start would fail. "
+        f"Give {'it' if len(names) == 1 else 'each'} a default, or remove {away}."
     )
 
 
@@ -32,8 +32,8 @@ def refusal_of_planned(flow: Flow, declared: Declarations) -> str:
         try:
             check_values(declared, tick.parameters)
         except ParameterError as error:
-            message = f"A start is planned for {tick.due_at:%Y-%m-%d %H:%M} UTC, which would be refused: {error}"
-            return f"{message} Give a default, or withdraw that start first."
+            message = f"A start is planned for {tick.due_at:%Y-%m-%d %H:%M} UTC, which would fail: {error}"
+            return f"{message} Set a default, or cancel that start first."
     return ""
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from flows.infra.private_files import key_file
 
-SAID = "this secret cannot be read with the keys of this installation"
+SAID = "this secret cannot be decrypted with the keys of this installation"
 
 
 class Unreadable(Exception):
@@ -33,15 +33,15 @@ def seal(binding: Mapping[str, object], value: str, *, needed: Callable[[], bool
     """
     if not keys_path().exists() and needed():
         raise Unreadable(
-            f"the keys of this installation are gone; put {keys_path()} back from a backup; without "
-            "one, put a new key there as docs/variables.md says, and type every secret again"
+            f"the encryption keys of this installation are missing. Restore {keys_path()} from a backup. Without "
+            "one, add a new key as docs/variables.md describes, and enter every secret again"
         )
     try:
         text = key_file(keys_path(), lambda: Fernet.generate_key().decode())
     except OSError as error:
-        raise Unreadable(f"the keys at {keys_path()} can be neither read nor made: {error.strerror}") from error
+        raise Unreadable(f"the keys at {keys_path()} cannot be read or created: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Unreadable(f"{keys_path()} holds something that is no key") from error
+        raise Unreadable(f"{keys_path()} contains something that is not a key") from error
     return _fernet(text).encrypt(json.dumps({**binding, "v": value}).encode()).decode()
 
 
@@ -80,4 +80,4 @@ def _fernet(text: str) -> MultiFernet:
     try:
         return MultiFernet([Fernet(line) for line in _lines(text)])
     except ValueError as error:  # a line that is no key; no line at all
-        raise Unreadable(f"{SAID}: {keys_path()} holds something that is no key") from error
+        raise Unreadable(f"{SAID}: {keys_path()} contains something that is not a key") from error

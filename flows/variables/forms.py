@@ -28,9 +28,7 @@ class VariableForm(forms.Form):
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off", "autocapitalize": "characters"}),
         help_text="Upper-case letters, digits and underscores, such as API_KEY.",
     )
-    scope = forms.ChoiceField(
-        label="Holds for", help_text="What an environment has of its own wins over what its project has."
-    )
+    scope = forms.ChoiceField(label="Scope", help_text="Values of an environment override those of its project.")
     value = forms.CharField(
         required=False,
         strip=False,
@@ -39,7 +37,7 @@ class VariableForm(forms.Form):
     is_secret = forms.BooleanField(
         label="Mark as secret",
         required=False,
-        help_text="Encrypted, masked in logs, and never shown again to anybody.",
+        help_text="Encrypted, masked in logs, and never shown again.",
     )
 
     def __init__(
@@ -55,8 +53,8 @@ class VariableForm(forms.Form):
             if row.is_secret:
                 self.fields["value"].label = "New value"
                 wrong = problem_of(row, "token")
-                lost = f"The value that was kept is lost to dex: {wrong}. Type it again, or put the keys back."
-                self.fields["value"].help_text = lost if wrong else "Empty: it keeps the value that it has."
+                lost = f"dex cannot read the stored value: {wrong}. Enter it again, or restore the encryption keys."
+                self.fields["value"].help_text = lost if wrong else "Leave empty to keep the current value."
             return
         scope: Any = self.fields["scope"]
         scope.choices = [("", "Choose a project or an environment")]

@@ -26,10 +26,13 @@ class Variable(models.Model):
     is_secret = models.BooleanField("mark as secret", default=False)
     token = SealedField(binding=_place, rotated_at="rotated_at")
     fingerprint = models.CharField(
-        max_length=8, blank=True, editable=False, help_text="Tells two values of secrets apart; says nothing about them"
+        max_length=8,
+        blank=True,
+        editable=False,
+        help_text="Shows whether two secrets are the same, without revealing them",
     )
     created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(help_text="When the value was last typed")
+    updated_at = models.DateTimeField(help_text="When the value was last entered")
     updated_by = models.CharField(max_length=200)
     rotated_at = models.DateTimeField(null=True, blank=True, help_text="When it was last encrypted with another key")
 

@@ -18,7 +18,7 @@ TAKEN_BEGINNINGS = ("LD_", "DYLD_", "PYTHON", "PIP_", "UV_", "GIT_", "SSH_", "DE
 def problem_with(name: str) -> str | None:
     """Why a variable cannot have this name, as a sentence, or None."""
     if not SHAPE.fullmatch(name):
-        return "A name has upper-case letters, digits and underscores, at most 100, and no digit first."
+        return "A name can have up to 100 upper-case letters, digits and underscores, and must not start with a digit."
     if name in TAKEN or name.startswith(TAKEN_BEGINNINGS):
-        return f"{name} means something to the system that scripts run on. Choose another name."
+        return f"{name} is reserved by the operating system. Choose another name."
     return None

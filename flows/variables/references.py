@@ -81,7 +81,7 @@ def fill(
 
 def secret_said(name: str) -> str:
     """Why a secret cannot stand in a parameter of a script."""
-    return f'{name} is a secret, and parameters can be seen by others. The script reads it with os.getenv("{name}").'
+    return f'{name} is a secret, and other users can see parameters. Read it in the script with os.getenv("{name}").'
 
 
 def text_of(value: Any) -> str:

@@ -51,18 +51,20 @@ def save_variable(
     """
     actor = require("flows.add_variable" if row is None else "flows.change_variable")
     if row is not None and (row.project, row.environment, row.name) != (project, environment, name):
-        raise VariableError("A variable keeps its name and its scope. Delete it and make another one.", "name")
+        raise VariableError("The name and scope of a variable cannot change. Delete it and create a new one.", "name")
     if environment is not None and environment.project_id != project.pk:
-        raise VariableError(f"{environment} is no environment of {project}.", "scope")
+        raise VariableError(f"{environment} is not an environment of {project}.", "scope")
     if row is None and (problem := problem_with(name)):
         raise VariableError(problem, "name")
     if value is None:
         if row is None or not row.is_secret:
-            raise VariableError("Type the value." if secret else "This variable has no value yet.")
+            raise VariableError("Enter the value." if secret else "This variable has no value yet.")
         if not secret:
-            raise VariableError("Type the value: dex shows a secret's to nobody, whatever becomes of it.")
+            raise VariableError(
+                "Enter the value. dex never shows the value of a secret, even if it becomes a plain variable."
+            )
         if wrong := problem_of(row, "token"):
-            raise VariableError(f"Type the value: {wrong}.")
+            raise VariableError(f"Enter the value: {wrong}.")
         return row
     if problem := _problem_with_value(value, secret=secret):
         raise VariableError(problem)
@@ -161,14 +163,14 @@ def _winners(environment: Environment) -> list[Variable]:
 
 def _problem_with_value(value: str, *, secret: bool) -> str | None:
     if len(value) > LONGEST:
-        return f"A value has at most {LONGEST:,} characters; this one has {len(value):,}."
+        return f"A value can have at most {LONGEST:,} characters; this one has {len(value):,}."
     if "\0" in value:
-        return "A value cannot hold the character NUL."
+        return "A value cannot contain the NUL character."
     if not secret:
         return None
     if problem := unmaskable(value):
         return f"{problem[0].upper()}{problem[1:]}."
     word = value.strip().lower()
     if word in COMMON or word in CommonPasswordValidator().passwords:
-        return "This is a common word: masking it would hide ordinary text in logs, and anybody would guess it."
+        return "This is a common word. Masking it would hide ordinary text in logs, and it is easy to guess."
     return None

@@ -1,4 +1,4 @@
-// Icon and word of each state, as in runs/templatetags/dex.py; tests/nodes/test_graph_bundle.py keeps the two equal.
+// Icon and word of each state, as in runs/templatetags/dex.py; tests/repository/test_frontend.py keeps the two equal.
 const ICONS = {
   pending: "circle-dashed",
   queued: "clock",

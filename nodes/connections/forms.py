@@ -27,11 +27,11 @@ class ConnectionForm(forms.Form):
         max_length=200,
         label="Schema",
         widget=forms.TextInput(attrs=PLAIN),
-        help_text="Of the warehouse, where its tables land: models read them as source().",
+        help_text="The warehouse schema for its tables. Models read them with source().",
     )
     description = forms.CharField(required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2}))
     parallel = forms.IntegerField(
-        label="Tables at the same time", min_value=1, max_value=32, help_text="DuckDB takes one at a time in any case."
+        label="Tables at the same time", min_value=1, max_value=32, help_text="DuckDB always loads one at a time."
     )
 
     def __init__(self, data: Any = None, *, connector: Connector, row: Connection) -> None:
@@ -87,12 +87,11 @@ def _field(each: Field, is_kept: bool, wrong: str) -> forms.Field:
     help_text = each.help
     if each.secret and wrong:
         help_text = (
-            f"{help_text} What was kept here is lost to dex: {wrong}. Type it again, or put the keys back.".strip()
+            f"{help_text} dex cannot read the stored value: {wrong}. Enter it again, or restore the keys.".strip()
         )
     elif each.secret:
-        help_text = (
-            f"{help_text} Kept encrypted, never shown again.{' Empty: it stays as it is.' if is_kept else ''}".strip()
-        )
+        keep = " Leave empty to keep it." if is_kept else ""
+        help_text = f"{help_text} Stored encrypted and never shown again.{keep}".strip()
     common: dict[str, Any] = {"label": each.label, "required": False, "help_text": help_text}
     match each.kind:
         case "boolean":
@@ -209,7 +208,7 @@ def _pairs(text: str) -> dict[str, str]:
     for line in filter(None, map(str.strip, text.splitlines())):
         column, mark, chosen = (each.strip() for each in line.rpartition("="))
         if not (column and mark and chosen):
-            raise ValueError(f"{line[:80]}: write the column, = and what it becomes, one a line.")
+            raise ValueError(f"{line[:80]}: write the column, = and the new value, one per line.")
         pairs[column] = chosen
     return pairs
 
@@ -230,14 +229,14 @@ def _condition(line: str) -> dict[str, Any]:
 def _split_condition(text: str) -> tuple[str, str, str]:
     """Column, operator and value of a condition: the first operator that stands between blanks divides it."""
     if len(text) > LONGEST_CONDITION:
-        raise ValueError(f"A condition has at most {LONGEST_CONDITION:,} characters: {text[:80]}…")
+        raise ValueError(f"A condition can have at most {LONGEST_CONDITION:,} characters: {text[:80]}…")
     lowered = text.lower()
     for gap in re.finditer(r"\s+", text):
         for op in _OPS:
             end = gap.end() + len(op)
             if lowered.startswith(op, gap.end()) and (end == len(text) or text[end].isspace()):
                 return text[: gap.start()], op, text[end:].strip()
-    raise ValueError(f"{text[:80]} is no condition; write a column, one of {', '.join(_OPS)}, and a value.")
+    raise ValueError(f"{text[:80]} is not a condition; write a column, one of {', '.join(_OPS)}, and a value.")
 
 
 def _value(text: str) -> Any:

@@ -88,7 +88,7 @@ def save_streams(connection: Connection, chosen: Mapping[str, Mapping[str, Any]]
     tables: dict[str, str] = {}
     for name in checked:
         if other := tables.get(identifier(name)):
-            errors[f"{name}.name"] = f"{name} and {other} would land in one table, {identifier(name)}."
+            errors[f"{name}.name"] = f"{name} and {other} would both be loaded into the table {identifier(name)}."
         tables[identifier(name)] = name
     if errors:
         raise ConnectionProblem(errors)
@@ -107,7 +107,7 @@ def accept_changes(connection: Connection, stream: str) -> None:
     """Let the next load of a table take the columns that its source has now. Raises ConnectionProblem."""
     require("nodes.change_connection")
     if stream not in connection.streams:
-        raise ConnectionProblem({"": f"{connection} does not load {stream} any more."})
+        raise ConnectionProblem({"": f"{connection} no longer loads {stream}."})
     connection.accepted = sorted({*connection.accepted, stream})
     connection.save(update_fields=["accepted"])
 
@@ -215,11 +215,14 @@ def _own_errors(connection: Connection) -> dict[str, str]:
     if not connection.name.strip():
         errors["name"] = "A connection needs a name."
     if not connection.dataset.strip():
-        errors["dataset"] = "Say in which schema of the warehouse the tables land."
+        errors["dataset"] = "Enter the warehouse schema for the tables."
     elif not references_in(connection.dataset) and identifier(connection.dataset) != connection.dataset:
-        errors["dataset"] = f"A schema has small letters, digits and underscores: {identifier(connection.dataset)}."
+        errors["dataset"] = (
+            "A schema name can have lower-case letters, digits and underscores, such as "
+            f"{identifier(connection.dataset)}."
+        )
     if not 1 <= connection.parallel <= 32:
-        errors["parallel"] = "Between 1 and 32 tables at the same time."
+        errors["parallel"] = "Enter a number of tables from 1 to 32."
     return errors
 
 

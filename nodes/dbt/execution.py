@@ -112,7 +112,7 @@ class Execution:
             found = self._project.sample(outcome.name, outcome.compiled_code, most, self.ticket)
         except Exception as error:
             found = {"problem": str(error)[:500] or type(error).__name__}
-            self._emit(log_line(self.task, "warn", f"The rows that fail {outcome.name} cannot be fetched: {error}"))
+            self._emit(log_line(self.task, "warn", f"The failing rows of {outcome.name} could not be fetched: {error}"))
         with self._lock:
             self._rows[outcome.unique_id] = found
 

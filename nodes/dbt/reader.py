@@ -42,7 +42,7 @@ def read_file(path: Path, most: int = LARGEST) -> bytes:
     with path.open("rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise TooMuch(f"{path.name} is larger than {most // 1024:,} KiB, which is the most that dex reads of it")
+        raise TooMuch(f"{path.name} is larger than {most // 1024:,} KiB, the maximum that dex reads")
     return data
 
 

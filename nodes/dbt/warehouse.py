@@ -153,14 +153,14 @@ def check_warehouse(fields: Mapping[str, Any]) -> dict[str, str]:
     """Field -> what is wrong with it; nothing where the fields can be a dbt target."""
     kind = str(fields.get("type", ""))
     if kind not in FIELDS:
-        return {"type": f"{kind or 'Nothing'} is no warehouse that a form is made for; use the project's profiles.yml."}
+        return {"type": f"{kind or 'Nothing'} is not a supported warehouse type; use profiles.yml of the project."}
     wrong = {}
     for name, label, must, _ in FIELDS[kind]:
         value = str(fields.get(name, ""))
         if must and not value.strip():
-            wrong[name] = f"{label} is missing."
+            wrong[name] = f"{label} is required."
         elif name == "port" and not references_in(value) and not _INTEGER.fullmatch(value):
-            wrong[name] = "The port is a whole number, such as 5432."
+            wrong[name] = "The port must be a whole number, such as 5432."
         elif name in SECRET_FIELDS and not references_in(value):
-            wrong[name] = "Keep it as a secret on the page Variables and name it here: {{ WAREHOUSE_PASSWORD }}."
+            wrong[name] = "Add it as a secret on the Variables page and refer to it here: {{ WAREHOUSE_PASSWORD }}."
     return wrong

@@ -25,7 +25,7 @@ def fingerprint(folder: Path) -> str:
     for relative, path in sorted(_files(folder)):
         size += path.stat().st_size
         if size > MOST_BYTES:
-            raise SnapshotError(f"{folder} holds more than {MOST_BYTES // 1024**2} MiB beside its data")
+            raise SnapshotError(f"{folder} holds more than {MOST_BYTES // 1024**2} MiB besides its data")
         total.update(f"{relative}\0".encode(errors="surrogateescape"))
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
@@ -70,7 +70,7 @@ def take(folder: Path, destination: Path) -> Path:
         for relative, path in _files(folder):
             size += path.stat().st_size
             if size > MOST_BYTES:
-                raise SnapshotError(f"{folder} holds more than {MOST_BYTES // 1024**2} MiB beside its data")
+                raise SnapshotError(f"{folder} holds more than {MOST_BYTES // 1024**2} MiB besides its data")
             target = temporary / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)

@@ -22,7 +22,7 @@ class Difference:
 def differences(before: Document | None, after: Document) -> list[Difference]:
     """What is different in `after`, one line each: settings first, then node by node."""
     if before is None:
-        return [Difference(f"made the flow with {len(after['nodes'])} nodes")]
+        return [Difference(f"created the flow with {len(after['nodes'])} nodes")]
     before, after = completed(before), completed(after)
     made = [
         Difference(_changed(name, before.get(name), after[name]))
@@ -67,7 +67,7 @@ def _node_differences(key: Any, old: Document, new: Document, names: set[str]) -
     if old["name"] != new["name"]:
         yield Difference(f"renamed the node {old['name']} to {new['name']}", key)
     if old["type"] != new["type"]:
-        yield Difference(f"{new['name']}: made it a {kinds.of(new['type']).label}", key)
+        yield Difference(f"{new['name']}: changed the type to {kinds.of(new['type']).label}", key)
     for name in kinds.of(new["type"]).fields:
         if old.get(name) != new[name]:
             yield Difference(f"{new['name']}: {_changed(name, old.get(name), new[name])}", key)

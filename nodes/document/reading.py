@@ -35,7 +35,7 @@ def read(given: Any) -> Document:
     """The whole form of an exported form. Raises DocumentError with all that is wrong."""
     problems: list[str] = []
     if not isinstance(given, dict):
-        raise DocumentError(["A flow is a mapping that begins with dex: 1, name: and environment:."])
+        raise DocumentError(["A flow must be a mapping that begins with dex: 1, name: and environment:."])
     if given.get("dex") != FORMAT:
         problems.append(f"dex: must be {FORMAT}, the format that this version reads.")
     known = ("dex", "name", "environment", *FLOW_FIELDS, "schedule", "nodes")
@@ -54,7 +54,7 @@ def read(given: Any) -> Document:
     }
     for name in ("name", "environment"):
         if not isinstance(made[name], str) or not made[name].strip():
-            problems.append(f"{name}: is missing, or is no text.")
+            problems.append(f"{name}: is missing or is not text.")
     problems += _wrong_types("the flow", made | made["schedule"], Flow, (*FLOW_FIELDS, *SCHEDULE_FIELDS))
     if not _texts(made["schedule"][AFTER]):
         problems.append("schedule: after: must be a list of the names of flows.")
@@ -79,14 +79,14 @@ def _read_node(given: Any, number: int, problems: list[str]) -> Document:
         return {}
     name, type_name = given.get("name"), given.get("type", Node._meta.get_field("kind").get_default())
     if not isinstance(name, str) or not name.strip():
-        problems.append(f"{where}: name: is missing, or is no text.")
+        problems.append(f"{where}: name: is missing or is not text.")
         name = where
     where = f"node {name[:60]}"
     try:
         kind = kinds.get(type_name)
     except kinds.UnknownKind as error:
         known = ", ".join(each.name for each in kinds.all_kinds())
-        problems.append(f"{where}: type: is one of {known}, not {str(type_name)[:60]}.{error.hint}")
+        problems.append(f"{where}: type: must be one of {known}, not {str(type_name)[:60]}.{error.hint}")
         return {"name": name}
     problems += _unknown(where, given, ("name", "type", *kind.fields, "runs_after", "at"))
     made: Document = {"name": name, "type": kind.name}
@@ -113,9 +113,9 @@ def _unknown(where: str, given: Mapping[Any, Any], known: tuple[str, ...]) -> It
     unknown = [key for key in given if key not in known]
     for key in unknown[:MOST_PROBLEMS]:
         close = get_close_matches(str(key)[:60], known, n=1)
-        yield (f"{where}: {str(key)[:60]}: is not known here." + (f" Did you mean {close[0]}?" if close else ""))
+        yield (f"{where}: {str(key)[:60]}: is not a known key." + (f" Did you mean {close[0]}?" if close else ""))
     if len(unknown) > MOST_PROBLEMS:
-        yield f"{where}: {len(unknown) - MOST_PROBLEMS:,} more keys are not known here."
+        yield f"{where}: {len(unknown) - MOST_PROBLEMS:,} more unknown keys."
 
 
 def _wrong_types(where: str, made: Document, row: type[Flow] | type[Node], names: tuple[str, ...]) -> Iterator[str]:
@@ -124,10 +124,10 @@ def _wrong_types(where: str, made: Document, row: type[Flow] | type[Node], names
         kind = field.get_internal_type()
         if name == "by_kind":
             wrong = problem_of_kinds(value)
-            fits, wanted = not wrong, f"policies by kind of task: {wrong}".rstrip(".")
+            fits, wanted = not wrong, f"policies by type of task: {wrong}".rstrip(".")
         elif kind == "JSONField":
             fits = isinstance(value, list) and (name in ("arguments", "parameters") or _texts(value))
-            wanted = "a list of texts" if name not in ("arguments", "parameters") else "a list"
+            wanted = "a list of strings" if name not in ("arguments", "parameters") else "a list"
         elif kind == "BooleanField":
             fits, wanted = isinstance(value, bool), "true or false"
         elif kind in ("PositiveSmallIntegerField", "PositiveIntegerField"):
@@ -155,7 +155,7 @@ def _place(value: Any) -> bool:
 def _wrong_names(nodes: list[Document]) -> Iterator[str]:
     names = Counter(node["name"] for node in nodes if "name" in node)
     for name in sorted(name for name, count in names.items() if count > 1):
-        yield f"node {name[:60]}: there are two of this name."
+        yield f"node {name[:60]}: this name is used twice."
     told = 0
     for node in nodes:
         for up in dict.fromkeys(node.get("runs_after", ())):

@@ -50,7 +50,7 @@ class _Loader(_Fast):
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is used twice", problem_mark=key.start_mark)
             seen.add(str(key.value))
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
@@ -62,7 +62,7 @@ def _look_through(text: str) -> None:
     for event in yaml.parse(text, Loader=_Fast):
         problem = ""
         if isinstance(event, yaml.AliasEvent):
-            problem = "anchors and aliases are not used in flows"
+            problem = "anchors and aliases are not supported in flows"
         elif isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             problem = "this is nested too deeply" if depth > DEEPEST else ""
@@ -79,7 +79,7 @@ def too_large(size: int) -> str:
         return ""
     return (
         f"A flow has at most {LARGEST // 1024:,} KiB of YAML; this has {size // 1024:,} KiB. "
-        "Choose a file that Export wrote."
+        "Choose a file exported from dex."
     )
 
 
@@ -93,8 +93,8 @@ def from_yaml(text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"Line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise DocumentError([f"{where}this is not YAML that dex reads: {error.problem or error.context}."]) from error
+        raise DocumentError([f"{where}this is not valid YAML for a flow: {error.problem or error.context}."]) from error
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DocumentError([f"This is not YAML that dex reads: {said[:200]}."]) from error
+        raise DocumentError([f"This is not valid YAML for a flow: {said[:200]}."]) from error
     return read(given)

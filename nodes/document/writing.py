@@ -15,7 +15,7 @@ def environment_named(name: str) -> Environment:
     known = {str(environment): environment for environment in Environment.objects.select_related("project")}
     if name not in known:
         there = f"There are {', '.join(known)}." if known else "There is none yet."
-        raise ValidationError({"environment": f"There is no environment {name[:200]}. {there}"})
+        raise ValidationError({"environment": f"Unknown environment {name[:200]}. {there}"})
     return known[name]
 
 

@@ -8,7 +8,7 @@ from flows.projects.forms import EnvironmentForm
 from nodes.dbt.warehouse import FIELDS, check_warehouse
 
 OWN, NAMES = "", {"postgres": "PostgreSQL", "duckdb": "DuckDB"}
-PLACES = [(OWN, "As profiles.yml of the project says; without one, a DuckDB file that dex makes")]
+PLACES = [(OWN, "From profiles.yml of the project, or a DuckDB file if there is none")]
 
 
 def _declared() -> dict[str, forms.Field]:
@@ -32,7 +32,7 @@ _FieldsOfWarehouses: Any = type("_FieldsOfWarehouses", (forms.ModelForm,), _decl
 class WarehouseForm(_FieldsOfWarehouses, EnvironmentForm):
     """An environment; its warehouse as the project says, or built from fields that may name variables."""
 
-    warehouse_type = forms.ChoiceField(label="Kind of warehouse", required=False, choices=[*PLACES, *NAMES.items()])
+    warehouse_type = forms.ChoiceField(label="Warehouse type", required=False, choices=[*PLACES, *NAMES.items()])
 
     class Meta(EnvironmentForm.Meta):
         pass
@@ -59,7 +59,7 @@ class WarehouseForm(_FieldsOfWarehouses, EnvironmentForm):
         for name, said in check_warehouse(fields).items():
             self.add_error(f"{kind}_{name}" if f"{kind}_{name}" in self.fields else None, said)
         if cleaned.get("target"):
-            self.add_error("target", "A target of profiles.yml, which this warehouse does not use. Leave it empty.")
+            self.add_error("target", "This warehouse does not use profiles.yml. Leave the target empty.")
         cleaned["warehouse"] = fields
         return cleaned
 

@@ -93,7 +93,7 @@ def check_node_form(form: forms.Form | forms.ModelForm, node: Node, after: list[
             form.add_error(name if name in form.fields else None, messages)
     except FileNotFoundError:
         environment = node.flow.environment
-        form.add_error(None, f"What was parsed of {environment} is gone from the disk. Sync the environment again.")
+        form.add_error(None, f"The parsed project of {environment} is no longer on disk. Sync the environment again.")
     return None
 
 
@@ -105,7 +105,7 @@ class NodeForm(forms.ModelForm):
         Node.objects.none(),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="Nothing of this node starts before all of these succeeded. The order of refs comes by itself.",
+        help_text="This node starts after all of these succeed. dex already follows the order of refs.",
     )
     #: The flow as it would be, once the form was found valid.
     plan: FlowPlan | None = None
@@ -185,17 +185,20 @@ class TransformationForm(NodeForm):
 
     include = ChipsField(
         required=False,
-        help_text="Names, tag:staging, path:models/core, +x with what it needs, x+ with what needs it. "
-        "tag:a & tag:b for models that have both. Enter or a comma ends a value. Empty means all models.",
+        help_text="Names, tag:staging, path:models/core, +x (x and its upstream), x+ (x and its downstream), or "
+        "tag:a & tag:b (models with both tags). Press Enter or comma after each value. Empty: all models.",
     )
-    exclude = ChipsField(required=False, help_text="What is left out; exclude always wins.")
+    exclude = ChipsField(required=False, help_text="Models to leave out. Exclude takes precedence over include.")
 
 
 class ConnectionNodeForm(NodeForm):
     """Which tables of which connection."""
 
     streams = ChipsField(
-        label="Tables", required=False, at_commas=True, help_text="Enter or a comma ends a name. Empty means all."
+        label="Tables",
+        required=False,
+        at_commas=True,
+        help_text="Press Enter or comma after each name. Empty: all tables.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -205,7 +208,7 @@ class ConnectionNodeForm(NodeForm):
         field: Any = self.fields["connection"]
         field.empty_label, field.required = "Choose a connection", True
         field.error_messages["required"] = "Choose the connection to load."
-        self.fields["full_refresh"].help_text = "Load all tables from nothing, also those that go on where they were"
+        self.fields["full_refresh"].help_text = "Reload all tables from scratch, including incremental ones"
 
     @property
     def has_connections(self) -> bool:
@@ -230,8 +233,8 @@ class ScriptForm(NodeForm):
     arguments = ArgumentsField(
         label="Parameters",
         required=False,
-        help_text="The values arrive in this order, as sys.argv[1], sys.argv[2] ..., and by their keys. They may hold "
-        "{{ VARIABLE }}, {{ params.NAME }} and {{ nodes.NODE.output.KEY }}.",
+        help_text="The script gets the values in this order, as sys.argv[1], sys.argv[2] and so on, and by key. "
+        "Values can contain {{ VARIABLE }}, {{ params.NAME }} and {{ nodes.NODE.output.KEY }}.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -15,7 +15,7 @@ COMMON = ("retries", "retry_delay", "retry_on", "retry_patterns", "timeout", "po
 class Option:
     """A setting that one kind alone has. It is kept in Node.options; no migration is needed for it.
 
-    The type of `default` is the type of the setting: text, whole number, true or false, or a list of texts.
+    The type of `default` is the type of the setting: text, whole number, true or false, or a list of strings.
     """
 
     name: str  # in files and forms
@@ -27,7 +27,7 @@ class Option:
     @property
     def wanted(self) -> str:
         """What a value must be, in words."""
-        words = {bool: "true or false", int: "a whole number", str: "text", list: "a list of texts"}
+        words = {bool: "true or false", int: "a whole number", str: "text", list: "a list of strings"}
         return words[type(self.default)]
 
     def fits(self, value: Any) -> bool:
@@ -122,7 +122,7 @@ class Kind:
     def check(self, node: Node) -> list[Problem]:
         """What is wrong with the settings by themselves; a node with problems is not expanded."""
         missing = [o for o in self.options if o.required and node.options.get(o.name, o.default) in ("", [])]
-        return [Problem(option.name, f"{option.label or option.name} is empty.") for option in missing]
+        return [Problem(option.name, f"{option.label or option.name} is required.") for option in missing]
 
     def expand(self, node: Node, revision: Any, results: Mapping[str, str] | None = None) -> Expanded:
         """The tasks of a node on a revision (flows.models.Revision), and what is wrong with it.
@@ -155,4 +155,4 @@ class Kind:
 
     def execute(self, context: Context) -> AttemptOutcome:
         """Do one task. Raises Stopped when the worker ends meanwhile; any other exception fails the attempt."""
-        raise NotImplementedError(f"Tasks of {self.label} nodes are not executed by themselves")
+        raise NotImplementedError(f"Tasks of {self.label} nodes are not executed on their own")

@@ -97,7 +97,7 @@ class ConnectionKind(Kind):
         if connection is None:
             return AttemptOutcome("failed", f"The connection {spec['connection_name']} was deleted.", retryable=False)
         if revision is None or not revision.exists_on_disk:
-            return AttemptOutcome("failed", "The revision that this run was planned on is gone.", retryable=False)
+            return AttemptOutcome("failed", "The revision of this run is no longer on disk.", retryable=False)
         loads = Load.objects.filter(connection=connection, environment=revision.environment)
         done = {load.table: load.result for load in loads.filter(loaded_by=context.task_run_id)}
         left = [stream for stream in spec["streams"] if identifier(stream["name"]) not in done]

@@ -26,7 +26,7 @@ class UnknownKind(LookupError):
     def __init__(self, name: object) -> None:
         close = get_close_matches(str(name)[:60], _kinds, n=1)
         self.hint = f" Did you mean {close[0]}?" if close else ""
-        super().__init__(f"There is no kind of node {str(name)[:60]}; there are {', '.join(_kinds)}.{self.hint}")
+        super().__init__(f"Unknown type of node {str(name)[:60]}; use one of {', '.join(_kinds)}.{self.hint}")
 
 
 class _Unknown(Kind):

@@ -74,7 +74,7 @@ class Script(Kind):
         """Run the package with its parameters filled in. Raises Stopped when the worker ends."""
         spec, revision = context.spec, context.revision
         if revision is None or not revision.exists_on_disk:
-            return AttemptOutcome("failed", "The revision that this run was planned on is gone.", retryable=False)
+            return AttemptOutcome("failed", "The revision of this run is no longer on disk.", retryable=False)
         try:
             values = environment_of(revision.environment)
             secrets = secret_names(revision.environment)
@@ -126,7 +126,7 @@ def _reference_problems(node: Node) -> Iterator[str]:
     for reference in found:
         if reference.kind == "output":
             if reference.name not in scripts:
-                yield f"There is no other Custom Script named {reference.name} in this flow whose output could be used."
+                yield f"This flow has no other Custom Script named {reference.name}."
             continue
         name = reference.name if reference.kind == "variable" else f"params.{reference.name}"
         try:
@@ -141,7 +141,7 @@ def argument_problems(arguments: object) -> Iterator[str]:
         yield "Parameters are a list of keys with values."
         return
     if len(arguments) > MOST_ARGUMENTS:
-        yield f"At most {MOST_ARGUMENTS} parameters; there are {len(arguments)}."
+        yield f"At most {MOST_ARGUMENTS} parameters are allowed; there are {len(arguments)}."
     seen: set[str] = set()
     for number, argument in enumerate(arguments, 1):
         if not isinstance(argument, dict) or set(argument) != {"key", "value"}:
@@ -149,14 +149,16 @@ def argument_problems(arguments: object) -> Iterator[str]:
             continue
         key, value = argument["key"], argument["value"]
         if not isinstance(key, str) or not _KEY.fullmatch(key):
-            yield f"Parameter {number}: a key has letters, digits and underscores, and does not begin with a digit."
+            yield (
+                f"Parameter {number}: a key can have letters, digits and underscores, and must not start with a digit."
+            )
         elif key in seen:
-            yield f"Parameter {number}: the key {key} is there twice."
+            yield f"Parameter {number}: the key {key} is used twice."
         else:
             seen.add(key)
         if not isinstance(value, str):
             yield f"Parameter {number}: the value must be text; put it into quotes."
         elif "\0" in value:
-            yield f"Parameter {number}: a value cannot hold the character NUL."
+            yield f"Parameter {number}: a value cannot contain the NUL character."
         elif len(value.encode(errors="surrogatepass")) > LONGEST_ARGUMENT:
-            yield f"Parameter {number}: a value has at most {LONGEST_ARGUMENT // 1024} KiB."
+            yield f"Parameter {number}: a value can have at most {LONGEST_ARGUMENT // 1024} KiB."

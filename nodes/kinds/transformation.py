@@ -62,7 +62,7 @@ class Transformation(Kind):
             if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
                 problems.append(Problem(name, "This must be a list of selectors."))
             elif len(values) > LONGEST_LIST or any(len(value) > LONGEST_VALUE for value in values):
-                said = f"At most {LONGEST_LIST} selectors of at most {LONGEST_VALUE} characters each."
+                said = f"At most {LONGEST_LIST} selectors are allowed, each with at most {LONGEST_VALUE} characters."
                 problems.append(Problem(name, said))
         return problems
 
@@ -150,8 +150,8 @@ def expand(node: Node, chosen: Selection) -> Expanded:
         errors.append(
             Problem(
                 "include",
-                f"{node.get_command_display()} finds nothing to do with this selection. Change Include or Exclude, "
-                "or tick Allow empty.",
+                f"{node.get_command_display()} has nothing to do for this selection. Change Include or Exclude, "
+                "or select Allow empty.",
             )
         )
     return Expanded(

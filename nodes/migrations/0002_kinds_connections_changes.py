@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='node',
             name='streams',
-            field=models.JSONField(blank=True, default=list, help_text='Tables to load; empty means all', verbose_name='tables'),
+            field=models.JSONField(blank=True, default=list, help_text='Tables to load. Empty: all', verbose_name='tables'),
         ),
         migrations.AlterField(
             model_name='node',
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=200)),
                 ('description', models.TextField(blank=True, max_length=10000)),
-                ('dataset', models.CharField(help_text='The schema of the warehouse that its tables land in', max_length=200)),
+                ('dataset', models.CharField(help_text='The warehouse schema for its tables', max_length=200)),
                 ('streams', models.JSONField(blank=True, default=list, help_text='Names of the tables it can load', verbose_name='tables')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='connections', to='flows.project')),
             ],
@@ -60,8 +60,8 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField(auto_now_add=True)),
                 ('actor', models.CharField(max_length=200)),
                 ('said', models.CharField(max_length=1000, verbose_name='what')),
-                ('details', models.JSONField(default=list, help_text='One line for everything that is different')),
-                ('arranged', models.BooleanField(default=False, help_text='Only places on the canvas changed')),
+                ('details', models.JSONField(default=list, help_text='One line per difference')),
+                ('arranged', models.BooleanField(default=False, help_text='Only positions on the canvas changed')),
                 ('document', models.JSONField(help_text='The flow after the change; see nodes.document')),
                 ('flow', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='changes', to='flows.flow')),
             ],

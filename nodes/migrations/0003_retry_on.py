@@ -13,11 +13,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='node',
             name='retry_on',
-            field=models.CharField(blank=True, choices=[('any', 'Any failure'), ('transient', 'What usually passes by itself: lost connections, locks, 429, 502, 503, 504'), ('matching', 'Failures whose message fits')], help_text='Empty for what the flow says', max_length=10, verbose_name='retries after'),
+            field=models.CharField(blank=True, choices=[('any', 'Any failure'), ('transient', 'Temporary failures: lost connections, locks, 429, 502, 503, 504'), ('matching', 'Failures with a matching message')], help_text='Empty: the setting of the flow', max_length=10, verbose_name='retries after'),
         ),
         migrations.AddField(
             model_name='node',
             name='retry_patterns',
-            field=models.TextField(blank=True, help_text='One on a line, found anywhere in the message of a failure', max_length=10000, verbose_name='messages'),
+            field=models.TextField(blank=True, help_text='One per line. Matches anywhere in the failure message', max_length=10000, verbose_name='messages'),
         ),
     ]

@@ -12,14 +12,14 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="node",
             name="network",
-            field=models.BooleanField(default=True, verbose_name="may use the network"),
+            field=models.BooleanField(default=True, verbose_name="allow network access"),
         ),
         migrations.AddField(
             model_name="node",
             name="uses_warehouse",
             field=models.BooleanField(
                 default=True,
-                help_text="The script gets DEX_WAREHOUSE_*. While it runs, a DuckDB file is its own: models wait meanwhile",
+                help_text="The script gets DEX_WAREHOUSE_* variables. While it runs, it has exclusive access to a DuckDB file, and models wait",
             ),
         ),
     ]

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='connection',
             name='config',
-            field=models.JSONField(blank=True, default=dict, help_text='Its settings; may hold {{ NAME }}, never a secret'),
+            field=models.JSONField(blank=True, default=dict, help_text='Settings; can contain {{ NAME }}, never a secret'),
         ),
         migrations.AddField(
             model_name='connection',
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='connection',
             name='offered',
-            field=models.JSONField(blank=True, default=list, editable=False, help_text='What the source had when it was asked'),
+            field=models.JSONField(blank=True, default=list, editable=False, help_text='The tables of the source when last read'),
         ),
         migrations.AddField(
             model_name='connection',
@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
                 ('taken_at', models.DateTimeField(blank=True, null=True)),
                 ('done_at', models.DateTimeField(blank=True, null=True)),
                 ('ok', models.BooleanField(default=False)),
-                ('kind', models.CharField(blank=True, help_text='Of what is wrong: name, port, auth, permission ...', max_length=20)),
+                ('kind', models.CharField(blank=True, help_text='Type of problem: name, port, auth, permission ...', max_length=20)),
                 ('said', models.CharField(blank=True, max_length=2000)),
                 ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='probes', to='nodes.connection')),
                 ('environment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='flows.environment')),

@@ -12,6 +12,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='connection',
             name='accepted',
-            field=models.JSONField(blank=True, default=list, editable=False, help_text='Tables whose changed columns the next load takes'),
+            field=models.JSONField(blank=True, default=list, editable=False, help_text='Tables whose changed columns the next load accepts'),
         ),
     ]

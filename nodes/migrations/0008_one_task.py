@@ -13,21 +13,21 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='load',
             name='loaded_by',
-            field=models.BigIntegerField(blank=True, help_text='Id of the task run that did it', null=True),
+            field=models.BigIntegerField(blank=True, help_text='Id of the task run', null=True),
         ),
         migrations.AddField(
             model_name='load',
             name='result',
-            field=models.JSONField(default=dict, help_text='What the load told: rows, bytes, cursor, changed columns'),
+            field=models.JSONField(default=dict, help_text='Result of the load: rows, bytes, cursor, changed columns'),
         ),
         migrations.AddField(
             model_name='node',
             name='one_task',
-            field=models.BooleanField(default=False, help_text='One after the other, in one process; what reads any of them waits for all. Otherwise each table is a task of its own', verbose_name='all tables in one task'),
+            field=models.BooleanField(default=False, help_text='Loads tables one after another in one process. Models that read any of them wait for all. Otherwise each table is a separate task', verbose_name='all tables in one task'),
         ),
         migrations.AddField(
             model_name='task',
             name='makes',
-            field=models.JSONField(default=dict, help_text='Unique id -> identifier of what it makes, where one task makes several: tables'),
+            field=models.JSONField(default=dict, help_text='Unique id -> identifier of each table, if one task loads several'),
         ),
     ]

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('digest', models.CharField(help_text='Of the requirements', max_length=64, unique=True)),
                 ('requirements', models.JSONField(default=list)),
-                ('lock', models.JSONField(default=list, help_text='name==version of all that is installed')),
+                ('lock', models.JSONField(default=list, help_text='name==version of each installed package')),
                 ('built_at', models.DateTimeField(blank=True, null=True)),
                 ('host', models.CharField(blank=True, max_length=200)),
                 ('asked_at', models.DateTimeField(blank=True, help_text='When somebody asked for a renewal last', null=True)),

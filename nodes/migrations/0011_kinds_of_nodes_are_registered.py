@@ -13,11 +13,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='node',
             name='options',
-            field=models.JSONField(blank=True, default=dict, help_text='Settings that its kind alone has, by their names'),
+            field=models.JSONField(blank=True, default=dict, help_text='Settings of this type of node, by name'),
         ),
         migrations.AlterField(
             model_name='node',
             name='kind',
-            field=models.CharField(default='transformation', help_text='What it does: a name of nodes.kinds', max_length=20),
+            field=models.CharField(default='transformation', help_text='Type of node', max_length=20),
         ),
     ]

@@ -31,7 +31,7 @@ def read(path: Path, *, anything: bool = False) -> list[str]:
         return []
     data = path.read_bytes()
     if len(data) > LARGEST:
-        raise RequirementsError(f"requirements.txt has {len(data):,} bytes; at most {LARGEST:,} are read.")
+        raise RequirementsError(f"requirements.txt has {len(data):,} bytes; at most {LARGEST:,} are allowed.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -82,20 +82,20 @@ def _check(number: int, line: str) -> None:
     short = line[:100]
     if len(line) > LONGEST_LINE:
         raise RequirementsError(
-            f"requirements.txt, line {number}: at most {LONGEST_LINE:,} characters are read of a line."
+            f"requirements.txt, line {number}: at most {LONGEST_LINE:,} characters are allowed per line."
         )
     if line.startswith("-"):
         raise RequirementsError(
-            f"requirements.txt, line {number}: options are not allowed ({short}). Write names of packages alone; "
-            "the index is chosen by an administrator."
+            f"requirements.txt, line {number}: options are not allowed ({short}). Use package names only; "
+            "an administrator chooses the index."
         )
     try:
         requirement = Requirement(_HASH.sub("", line))
     except InvalidRequirement as error:
         raise RequirementsError(
-            f"requirements.txt, line {number}: {short} is no package with versions, such as requests>=2.32."
+            f"requirements.txt, line {number}: {short} is not a package with versions, such as requests>=2.32."
         ) from error
     if requirement.url:
         raise RequirementsError(
-            f"requirements.txt, line {number}: {short} comes from a URL. Only packages of the index are allowed."
+            f"requirements.txt, line {number}: {short} is a URL. Only packages from the index are allowed."
         )

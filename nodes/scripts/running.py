@@ -41,18 +41,18 @@ def run_package(context: Context, project_dir: Path, package: str, given: Given)
     """Run dex-custom-scripts/<package> of a project. Raises Stopped when the worker ends."""
     folder = project_dir / FOLDER / package
     if not (folder / "__main__.py").is_file():
-        message = f"The script package {package} is gone: this revision has no {FOLDER}/{package}/__main__.py."
+        message = f"The script package {package} no longer exists: this revision has no {FOLDER}/{package}/__main__.py."
         return AttemptOutcome("failed", message, retryable=False)
     level = process.isolation().level
     if level < settings.ISOLATION:
         message = (
-            f"This machine isolates scripts at level {level}, and DEX_ISOLATION asks for {settings.ISOLATION}: "
+            f"This machine isolates scripts at level {level}, but DEX_ISOLATION requires {settings.ISOLATION}: "
             f"{process.isolation().missing} See docs/isolation.md."
         )
         return AttemptOutcome("failed", message, retryable=False)
     if not given.network and level < 3:
         return AttemptOutcome(
-            "failed", "This machine cannot keep a script from the network: that needs bubblewrap.", retryable=False
+            "failed", "This machine cannot block network access of scripts; that needs bubblewrap.", retryable=False
         )
     try:
         requirements = read_requirements(folder / "requirements.txt", anything=settings.SCRIPT_ANY_REQUIREMENT)
@@ -150,13 +150,13 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("is no file")
+            raise ValueError("is not a file")
         data = file.read(LARGEST_OUTPUT + 1)
     if not data.strip():
         return None
     if len(data) > LARGEST_OUTPUT:
         raise ValueError(
-            f"has more than {LARGEST_OUTPUT // 1024} KiB; write large results elsewhere and their place here"
+            f"is larger than {LARGEST_OUTPUT // 1024} KiB; write large results elsewhere and their location here"
         )
     try:
         return json.loads(data)
@@ -237,5 +237,5 @@ def _lend_database(context: Context, database: Path, uid: int) -> None:
 
 def _how(child: process.Child, code: int | None) -> str:
     if child.signal == 9:
-        return "killed by signal 9: most likely it took more memory than the machine or its limit has"
+        return "killed by signal 9, probably because it used too much memory"
     return f"killed by signal {child.signal}" if child.signal else f"exit code {code}"

@@ -84,7 +84,7 @@ def _place(node: Node) -> None:
     """Last in order, and on the canvas right of what is there, unless it was given a place."""
     others = list(node.flow.nodes.all())
     if len(others) >= MOST_NODES:
-        raise ValidationError(f"A flow has at most {MOST_NODES} nodes.")
+        raise ValidationError(f"A flow can have at most {MOST_NODES} nodes.")
     node.position = node.position or max((other.position for other in others), default=0) + 1
     if others and not (node.x or node.y):
         node.x = max(other.x for other in others) + GRID_X
@@ -143,14 +143,14 @@ def implied_order(plan: FlowPlan) -> dict[tuple[int, int], list[tuple[str, str]]
 def check_link(up: Node, down: Node) -> None:
     """Raise ValidationError when the nodes are of two flows, are the same, or would wait for each other."""
     if up.flow_id != down.flow_id:
-        raise ValidationError("Both nodes of a link belong to the same flow.")
+        raise ValidationError("Both nodes of a link must belong to the same flow.")
     if up.pk == down.pk:
         raise ValidationError("A node cannot run after itself.")
     revision = up.flow.environment.current_revision
     links = {*up.flow.links.values_list("up_id", "down_id"), (up.pk, down.pk)}
     if cycle := graph.find_cycle(links):
         names = dict(up.flow.nodes.values_list("pk", "name"))
-        raise ValidationError(f"These would wait for each other: {' -> '.join(names[pk] for pk in cycle)}")
+        raise ValidationError(f"This would create a cycle: {' -> '.join(names[pk] for pk in cycle)}")
     if revision is not None:
         try:
             plan_flow(up.flow, revision, links=links, tolerant=True)

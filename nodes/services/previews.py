@@ -159,11 +159,11 @@ def _elsewhere(node: Node, unique_ids: Sequence[str]) -> dict[str, str]:
 def _answer(selection: Selection, manifest: Manifest, name: str) -> list[str]:
     """Why a resource is in, or why it is not."""
     if reasons := explain(selection, name):
-        return [f"{name} is in: {said(reason, manifest)}." for reason in reasons[:5]]
+        return [f"{name} is included: {said(reason, manifest)}." for reason in reasons[:5]]
     found = obstacles(selection, name)
     known = all(obstacle.what != "unknown" for obstacle in found)  # else the message itself says the name
     lines = [" ".join(map(_sentence, filter(None, [obstacle.message, obstacle.hint]))) for obstacle in found]
-    return [f"{name} is not in. {lines[0]}", *lines[1:]] if lines and known else lines
+    return [f"{name} is not included. {lines[0]}", *lines[1:]] if lines and known else lines
 
 
 def _sentence(text: str) -> str:

@@ -77,7 +77,7 @@ def duplicate_flow(flow: Flow) -> Flow:
     document["name"] = free_name(flow.name, taken)
     document["schedule"] = {**document["schedule"], "paused": True}
     document["nodes"] = [{name: value for name, value in node.items() if name != "id"} for node in document["nodes"]]
-    return _make(document, f"made the flow as a copy of {flow.name}")
+    return _make(document, f"created the flow as a copy of {flow.name}")
 
 
 def _make(document: Document, said: str) -> Flow:
@@ -94,7 +94,7 @@ def restore_flow(flow: Flow, version: int, *, base: Base | None = None) -> None:
     require("flows.change_flow")
     change = flow.changes.filter(version=version).first()
     if change is None:
-        raise ValidationError(f"There is no version {version} of this flow.")
+        raise ValidationError(f"This flow has no version {version}.")
     with edit(flow, said=f"restored version {version}", base=base):
         write(Flow.objects.get(pk=flow.pk), change.document)
     flow.refresh_from_db()
@@ -126,7 +126,7 @@ def import_flow(document: Document) -> Flow:
     require("flows.change_flow" if flow else "flows.add_flow")
     with transaction.atomic():
         if flow is None:
-            flow = _make(document, "made the flow by import")
+            flow = _make(document, "created the flow by import")
         else:
             with edit(flow, said="imported the flow"):
                 write(flow, document)

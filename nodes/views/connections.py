@@ -97,7 +97,7 @@ def choose(request: HttpRequest) -> HttpResponse:
 def new(request: HttpRequest, connector: str) -> HttpResponse:
     """The second step: the settings of a new connection."""
     if connector not in CATALOGUE:
-        raise Http404("There is no such connector.")
+        raise Http404("Connector not found.")
     projects = list(Project.objects.all())
     chosen = chosen_environment(request)
     number = request.POST.get("project") or request.GET.get("project") or (str(chosen.project_id) if chosen else "")
@@ -109,7 +109,7 @@ def new(request: HttpRequest, connector: str) -> HttpResponse:
     if request.method == "POST" and project is None:
         form.add_error(None, "Choose the project that the connection belongs to.")
     if request.method == "POST" and _saved(form, row):
-        messages.success(request, f"{row.name} is kept. Now test it, and choose its tables.")
+        messages.success(request, f"{row.name} was saved. Next, test it and choose its tables.")
         return redirect("nodes:connection_tables", row.pk)
     context = {"form": form, "row": None, "connector": CATALOGUE[connector], "projects": projects, "project": project}
     return render(request, "nodes/connection.html", context, status=422 if form.errors else 200)
@@ -129,7 +129,7 @@ def connection(request: HttpRequest, connection_id: int) -> HttpResponse:
         return render(request, "403.html", status=403)
     form = ConnectionForm(request.POST if request.method == "POST" else None, connector=connector, row=row)
     if request.method == "POST" and _saved(form, row):
-        messages.success(request, f"{row.name} is saved.")
+        messages.success(request, f"{row.name} was saved.")
         return redirect("nodes:connection", row.pk)
     context = {"form": form, **_page(request, connection_or_404(connection_id))}
     return render(request, "nodes/connection.html", context, status=422 if form.errors else 200)
@@ -226,7 +226,10 @@ def accept(request: HttpRequest, connection_id: int) -> HttpResponse:
     except ConnectionProblem as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"The next load of {stream} takes its new columns. Rerun from the failure, or wait.")
+        messages.success(
+            request,
+            f"The next load of {stream} will accept the new columns. Rerun from failure, or wait for the next run.",
+        )
     back = request.POST.get("next", "")
     safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
     return redirect(back) if safe else redirect("nodes:connection_tables", row.pk)
@@ -243,7 +246,7 @@ def delete(request: HttpRequest, connection_id: int) -> HttpResponse:
         used = ", ".join(sorted({f"{node.flow} / {node}" for node in row.nodes.select_related("flow")}))
         messages.error(request, f"{row} is used by {used}. Remove it from these nodes first.")
         return redirect("nodes:connection", row.pk)
-    messages.success(request, f"{row.name} is deleted. What it loaded stays in the warehouse.")
+    messages.success(request, f"{row.name} was deleted. The data it loaded stays in the warehouse.")
     return redirect("nodes:connections")
 
 

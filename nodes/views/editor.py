@@ -61,7 +61,7 @@ def canvas(request: HttpRequest, flow_id: int) -> HttpResponse:
         return JsonResponse({"error": str(error)}, status=400)
     except EditConflict as error:
         now = picture(flow_or_404(flow_id))
-        told = "Somebody else changed the same thing while you were editing."
+        told = "Someone else changed the same thing while you were editing."
         return JsonResponse({"error": told, "changes": error.changes, "canvas": now}, status=409)
     except ValidationError as error:
         now = picture(flow_or_404(flow_id))
@@ -73,8 +73,8 @@ def _perform(request: HttpRequest, flow: Flow) -> str:
     try:
         sent = json.loads(request.body)
     except (ValueError, RecursionError) as error:
-        raise OperationError("The body is a JSON object.") from error
+        raise OperationError("The body must be a JSON object.") from error
     version = sent.get("version") if isinstance(sent, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version < 2**31:
-        raise OperationError("version is a whole number, and operations a list.")
+        raise OperationError("version must be a whole number, and operations a list.")
     return perform(flow, version, sent.get("operations"), mine_wins=sent.get("mine_wins") is True)

@@ -78,12 +78,12 @@ def restore(request: HttpRequest, flow_id: int, number: int) -> HttpResponse:
     try:
         services.restore_flow(flow, number, base=base)
     except EditConflict as error:
-        messages.error(request, f"Nothing was restored. {error} Look at the flow as it is now, then restore again.")
+        messages.error(request, f"Nothing was restored. {error} Review the current flow, then restore again.")
         return redirect("nodes:version", flow.pk, number)
     except ValidationError as error:
         messages.error(request, f"Version {number} cannot be restored. {' '.join(error.messages)}")
         return redirect("nodes:version", flow.pk, number)
-    messages.success(request, f"The flow is what it was in version {number}.")
+    messages.success(request, f"Version {number} was restored.")
     return redirect("nodes:editor", flow.pk)
 
 

@@ -61,7 +61,7 @@ def settings(request: HttpRequest, flow_id: int) -> HttpResponse:
             data["version"] = str(flow_or_404(flow.pk).version)  # a second Save is then meant
             form.data = data
         else:
-            messages.success(request, "The settings are saved.")
+            messages.success(request, "Settings saved.")
             return redirect("nodes:editor", flow.pk)
     return _show(request, form, flow_or_404(flow_id), conflict=conflict)
 
@@ -153,7 +153,7 @@ def pause(request: HttpRequest, flow_id: int) -> HttpResponse:
     flow = flow_or_404(flow_id)
     services.pause_flow(flow, request.POST.get("paused") == "1")
     message = (
-        "is paused: its schedule starts nothing until it is resumed" if flow.paused else "follows its schedule again"
+        "is paused. Its schedule starts no runs until you resume it" if flow.paused else "follows its schedule again"
     )
     messages.success(request, f"{flow} {message}.")
     return _back(request, "nodes:editor", flow.pk)
@@ -179,7 +179,7 @@ def duplicate(request: HttpRequest, flow_id: int) -> HttpResponse:
     try:
         copy = services.duplicate_flow(flow)
     except ValidationError as error:
-        messages.error(request, f"{flow} cannot be duplicated as it is. {' '.join(error.messages)}")
+        messages.error(request, f"{flow} cannot be duplicated. {' '.join(error.messages)}")
         return redirect("nodes:settings", flow.pk)
-    messages.success(request, f"{copy} was made; its schedule is paused.")
+    messages.success(request, f"{copy} was created. Its schedule is paused.")
     return redirect("nodes:settings", copy.pk)

@@ -54,7 +54,7 @@ def new_variable(request: HttpRequest) -> HttpResponse:
     chosen = chosen_environment(request)
     form = VariableForm(request.POST if request.method == "POST" else None, chosen=chosen)
     if request.method == "POST" and (row := _saved(form)):
-        messages.success(request, f"{row.name} is kept. It takes effect with the next run.")
+        messages.success(request, f"{row.name} was saved. It takes effect with the next run.")
         return redirect("nodes:variables")
     return render(request, "nodes/variable.html", {"form": form}, status=422 if form.errors else 200)
 
@@ -70,7 +70,7 @@ def variable(request: HttpRequest, variable_id: int) -> HttpResponse:
         require("flows.change_variable")
     form = VariableForm(request.POST if request.method == "POST" else None, row=row)
     if request.method == "POST" and _saved(form):
-        messages.success(request, f"{row.name} is saved. The value takes effect with the next run.")
+        messages.success(request, f"{row.name} was saved. The value takes effect with the next run.")
         return redirect("nodes:variable", row.pk)
     row = _variable_or_404(variable_id)  # as it is, whatever the form says
     context: dict[str, Any] = {"form": form, "row": row, "places": places_of([row])[row.pk]}
@@ -89,7 +89,7 @@ def delete(request: HttpRequest, variable_id: int) -> HttpResponse:
     except VariableError as error:
         messages.error(request, f"{error} It was not deleted.")
         return redirect("nodes:variable", row.pk)
-    messages.success(request, f"{row.name} is deleted.")
+    messages.success(request, f"{row.name} was deleted.")
     return redirect("nodes:variables")
 
 

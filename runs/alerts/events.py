@@ -93,7 +93,7 @@ def note_late(now: datetime | None = None) -> int:
     for flow in flows.filter(decided_until__isnull=False):
         due = first_undecided(flow)
         if due + flow.delay <= limit:
-            late.append((flow, due, "No scheduler has looked at it."))
+            late.append((flow, due, "No scheduler has checked it."))
     since = max(at - LOOKS_BACK, min(channel.since for channel in channels))
     ticks = Tick.objects.filter(due_at__gt=since, due_at__lte=limit).exclude(cause=Tick.Cause.FLOW)
     lost = [Tick.Outcome.PLANNED, Tick.Outcome.WAITS, Tick.Outcome.MISSED, Tick.Outcome.REFUSED]
@@ -101,7 +101,7 @@ def note_late(now: datetime | None = None) -> int:
     unstarted = ticks.filter(outcome__in=lost) | ticks.filter(Exists(waits), outcome=Tick.Outcome.RUN)
     for tick in unstarted.select_related("flow__environment__project").order_by("due_at"):
         if tick.due_at + tick.flow.delay <= limit:
-            reason = tick.reason if tick.outcome != Tick.Outcome.RUN else "Its run waits for a worker."
+            reason = tick.reason if tick.outcome != Tick.Outcome.RUN else "Its run is waiting for a worker."
             late.append((tick.flow, tick.due_at, reason or f"It {tick.get_outcome_display()}."))
     keys = {f"late {flow.pk} {due.timestamp():.6f}": (flow, due, reason) for flow, due, reason in late}
     seen = set(Event.objects.filter(key__in=list(keys)).values_list("key", flat=True))

@@ -24,14 +24,16 @@ class ChannelForm(forms.ModelForm):
     """Where messages go, and which."""
 
     events = forms.MultipleChoiceField(
-        label="Tell of",
+        label="Events",
         choices=[(kind.value, kind.label) for kind in TELLABLE],
         widget=forms.CheckboxSelectMultiple,
         initial=[EventKind.FAILURE, EventKind.RECOVERED, EventKind.LATE],
         error_messages={"required": "Choose at least one."},
     )
     tags = TagsField(
-        required=False, label="Only flows tagged", help_text="Separated by commas; a flow with one of them is enough."
+        required=False,
+        label="Only flows with tags",
+        help_text="Separated by commas. A flow needs at least one of them.",
     )
 
     target = forms.CharField(
@@ -39,16 +41,16 @@ class ChannelForm(forms.ModelForm):
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "autocomplete": "off"}),
         help_text="Email: addresses, separated by commas. Slack: the URL of an incoming webhook. Webhook: a URL. "
-        "A URL is kept encrypted and never shown again.",
+        "URLs are stored encrypted and never shown again.",
     )
 
     class Meta:
         model = Channel
         fields: ClassVar = ["name", "kind", "flow", "tags", "events", "nth", "enabled"]
-        labels: ClassVar = {"flow": "Only the flow", "enabled": "Switched on"}
+        labels: ClassVar = {"flow": "Only this flow", "enabled": "Enabled"}
         help_texts: ClassVar = {
             "flow": "",
-            "nth": "After how many “fails several times in a row” is told, once.",
+            "nth": "Number of failures before “fails several times in a row” is sent, once.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -69,13 +71,13 @@ class ChannelForm(forms.ModelForm):
         target = self.fields["target"]
         if wrong := problem_with_address(self.instance):
             target.help_text = (
-                f"The address that was kept is lost to dex: {wrong}. Type it again, or put the keys back."
+                f"dex cannot read the stored address: {wrong}. Enter it again, or restore the encryption keys."
             )
             return
         self._keeps, target.required = True, False
         target.help_text = (
-            f"Kept encrypted and never shown again: {self.instance.target} Empty: it stays as it is. "
-            "Another kind needs another address."
+            f"Stored encrypted and never shown again: {self.instance.target} Leave empty to keep it. "
+            "A different kind needs a new address."
         )
 
     @property
@@ -88,7 +90,7 @@ class ChannelForm(forms.ModelForm):
         cleaned = super().clean() or {}
         kind, target = cleaned.get("kind"), cleaned.get("target", "").strip()
         if not target and self._keeps and kind == Channel.Kind.EMAIL:
-            self.add_error("target", "Type the addresses that messages are sent to.")
+            self.add_error("target", "Enter the email addresses.")
         if not target or not kind:
             return cleaned
         try:
@@ -108,12 +110,12 @@ class ChannelForm(forms.ModelForm):
         try:
             Deadline(LOOK_UP_S).wait_for(lambda: Guard(policy()).addresses(host))
         except TimeoutError as error:
-            raise AddressError(f"The name of the host could not be looked up within {LOOK_UP_S:g} s.") from error
+            raise AddressError(f"The host name could not be resolved within {LOOK_UP_S:g} s.") from error
 
     def _addresses(self, target: str) -> list[str]:
         addresses = addresses_of(target)
         if len(addresses) > MOST_ADDRESSES:
-            raise ValidationError(f"At most {MOST_ADDRESSES} addresses; use a mailing list for more.")
+            raise ValidationError(f"At most {MOST_ADDRESSES} addresses are allowed; use a mailing list for more.")
         for address in addresses:
             try:
                 validate_email(address)

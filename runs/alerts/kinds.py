@@ -10,9 +10,9 @@ class EventKind(models.TextChoices):
     SUCCESS = "success", "A run succeeds"
     FAILURE = "failure", "A run fails"
     RECOVERED = "recovered", "A run succeeds after a failure"
-    FIRST = "first", "A flow begins to fail: its first failure in a row"
+    FIRST = "first", "A flow starts to fail (first failure in a row)"
     REPEATED = "repeated", "A flow fails several times in a row"
-    LATE = "late", "A due time passes and no run starts"
+    LATE = "late", "A run does not start at its due time"
     SLOW = "slow", "A run takes longer than usual"
     TEST = "test", "A test message"
 

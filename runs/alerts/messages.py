@@ -31,7 +31,7 @@ _SAID = {
     EventKind.FIRST: "failed",
     EventKind.RECOVERED: "succeeded again",
     EventKind.REPEATED: "failed again",
-    EventKind.SLOW: "takes longer than usual",
+    EventKind.SLOW: "is taking longer than usual",
 }
 
 
@@ -113,16 +113,16 @@ def as_text(subject: str, body: dict[str, Any]) -> str:
     """The message for people, a line a fact."""
     lines = [subject, ""]
     if body.get("failed_task"):
-        lines.append(f"First to fail: {body['failed_task']}")
+        lines.append(f"First failed task: {body['failed_task']}")
     if body.get("error"):
-        lines.append(f"It said: {body['error']}")
+        lines.append(f"Error: {body['error']}")
     if body.get("failed", 0) + body.get("skipped", 0):
         lines.append(f"{body['failed']} failed, {body['skipped']} skipped of {body['tasks']} tasks")
     if body.get("failed", 0) > 1:
         more = " ..." if body["failed"] > len(body["failed_tasks"]) else ""
         lines.append(f"Failed: {', '.join(body['failed_tasks'])}{more}")
     if body.get("seen", 0) > 1:
-        lines.append(f"This failure was seen {body['seen']} times")
+        lines.append(f"This failure occurred {body['seen']} times")
     if body.get("note"):
         lines += ["Note:", body["note"]]
     if body.get("owner"):

@@ -29,7 +29,7 @@ class Channel(models.Model):
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField("sent by", max_length=10, choices=Kind)
     # Written by runs.alerts.targets: a URL that messages are posted to is a secret, of which this is what may be shown.
-    target = models.TextField(max_length=2000, help_text="Email addresses, or what is shown of a URL")
+    target = models.TextField(max_length=2000, help_text="Email addresses, or the visible part of a URL")
     sealed = SealedField(binding=lambda row: {"channel": row.pk}, help_text="The address of a webhook, encrypted")
     salt = models.CharField(max_length=32, default=new_salt, editable=False)
     flow = models.ForeignKey(
@@ -41,7 +41,7 @@ class Channel(models.Model):
         "failures in a row", default=3, validators=[MinValueValidator(2), MaxValueValidator(1000)]
     )
     enabled = models.BooleanField(default=True)
-    since = models.DateTimeField(default=timezone.now, editable=False, help_text="What happened before is not told")
+    since = models.DateTimeField(default=timezone.now, editable=False, help_text="Earlier events send no messages")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -68,7 +68,7 @@ def send(delivery_id: int) -> bool | None:
 def _problem(row: Delivery) -> str:
     """Hand the message over; what went wrong, without the target, which may be a secret."""
     if not row.channel.enabled and row.event != EventKind.TEST:
-        return "the channel is switched off"
+        return "the channel is off"
     try:
         address = address_of(row.channel).strip()
     except Unreadable as error:
@@ -85,7 +85,7 @@ def _problem(row: Delivery) -> str:
 
 def _said(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return "the mail server refused the recipients"
+        return "the mail server rejected the recipients"
     if isinstance(error, smtplib.SMTPResponseException):
         words = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         return f"the mail server answered {error.smtp_code}: {words}"[:400]
@@ -98,7 +98,7 @@ def _said(error: Exception) -> str:
 
 def _email(row: Delivery, address: str, deadline: Deadline) -> None:
     if not settings.EMAIL_HOST:
-        raise PostError("no mail server is set: DEX_EMAIL_URL")
+        raise PostError("no mail server is configured: set DEX_EMAIL_URL")
     smtp = settings.EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend"
     EmailMessage(
         subject=row.subject,

@@ -47,10 +47,10 @@ def _answer(handlers: dict[str, Handler], request: HttpRequest, **path: int) -> 
     except (OperationalError, InterfaceError):
         log.exception("the database did not answer at %s", request.path)
         again = {"Retry-After": str(AGAIN_S)}
-        return ApiError("unavailable", "The database is busy. Ask again in a moment.", headers=again).response()
+        return ApiError("unavailable", "The database is busy. Try again in a moment.", headers=again).response()
     except Exception:
         log.exception("an answer failed at %s", request.path)
-        return ApiError("internal_error", "Something went wrong inside dex; its log says more.").response()
+        return ApiError("internal_error", "Something went wrong inside dex. See its log for details.").response()
 
 
 def _dispatch(handlers: dict[str, Handler], request: HttpRequest, path: dict[str, int]) -> HttpResponse:
@@ -58,13 +58,13 @@ def _dispatch(handlers: dict[str, Handler], request: HttpRequest, path: dict[str
     handler = handlers.get(request.method or "")
     if handler is None and handlers:
         allowed = ", ".join(handlers)
-        raise ApiError("method_not_allowed", f"This address takes {allowed}.", headers={"Allow": allowed})
+        raise ApiError("method_not_allowed", f"Use {allowed} for this URL.", headers={"Allow": allowed})
     if handler is None:
-        raise ApiError("not_found", "The API has no such address.")
+        raise ApiError("not_found", "No such API endpoint.")
     view, permission = handler
     with acting_as(user) as actor:
         if not actor.may(permission):
-            message = f"{actor.name} may not do this; the permission {permission} is missing."
+            message = f"{actor.name} does not have permission to do this. Missing: {permission}."
             raise ApiError("forbidden", message, [{"permission": permission}])
         return view(request, **path)
 
@@ -73,11 +73,11 @@ def _authenticate(request: HttpRequest) -> AbstractBaseUser:
     """The user whose token is in the header. Raises ApiError."""
     if SECRET.search(request.META.get("QUERY_STRING", "")) or any(name in request.GET for name in _NAMES):
         # The addresses of requests are written to logs on the way; what was sent there should be revoked.
-        message = "A token in an address ends in logs. Send it in the header Authorization, and revoke this one."
+        message = "Tokens in URLs end up in logs. Send the token in the Authorization header, and revoke this one."
         raise ApiError("token_in_address", message)
     bearer = _BEARER.match(request.headers.get("Authorization", ""))
     if bearer is None:
-        message = "Send a token: Authorization: Bearer dex_... (people make them on the page API tokens)."
+        message = "Send a token: Authorization: Bearer dex_... (create one on the API tokens page)."
         raise ApiError("unauthorized", message, headers={"WWW-Authenticate": 'Bearer realm="dex"'})
     user = holder_of(bearer[1])
     if user is None:

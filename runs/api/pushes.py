@@ -34,15 +34,13 @@ def pushed(request: HttpRequest, project_id: int) -> HttpResponse:
         return JsonResponse({"error": "The message is too large."}, status=413)
     project = Project.objects.filter(pk=project_id).first()
     if project is None or not _is_signed(request, body, project):
-        return JsonResponse(
-            {"error": "There is no such address, or the message is not signed with its key."}, status=401
-        )
+        return JsonResponse({"error": "Unknown URL, or the message is not signed with its key."}, status=401)
     push = _push(request, body)
     if push is None:
-        return JsonResponse({"synced": 0, "said": "Not about a branch."})
+        return JsonResponse({"synced": 0, "said": "Not a push to a branch."})
     branch, rows = push.branch, project.environments.filter(branch=push.branch)
     if push.deleted:
-        message = f"The branch {branch} was deleted in the repository. Choose another one, or push it again."
+        message = f"The branch {branch} was deleted in the repository. Choose another branch, or push it again."
         number = rows.update(sync_error=message[:2000], synced_at=timezone.now())
         log.info(
             "the branch %s of %s was deleted: %d environments keep their last revision", branch[:100], project, number

@@ -21,14 +21,14 @@ def parameters_of(request: HttpRequest) -> dict[str, Any]:
     """The values that a start gives; an empty body gives none."""
     body = _json(request)
     if not isinstance(body, dict):
-        raise ApiError("invalid_body", 'The body is a JSON object such as {"parameters": {"day": "2026-01-31"}}.')
+        raise ApiError("invalid_body", 'The body must be a JSON object such as {"parameters": {"day": "2026-01-31"}}.')
     if unknown := sorted(set(body) - {"parameters"}):
         details = [{"field": name, "message": "unknown"} for name in unknown]
-        raise ApiError("invalid_body", 'The body has one field alone, "parameters".', details)
+        raise ApiError("invalid_body", 'The only field of the body is "parameters".', details)
     parameters = body.get("parameters", {})
     if not isinstance(parameters, dict):
         details = [{"field": "parameters", "message": "not an object"}]
-        raise ApiError("invalid_body", "parameters is an object: name of the parameter -> value.", details)
+        raise ApiError("invalid_body", "parameters must be an object that maps names to values.", details)
     return parameters
 
 
@@ -48,8 +48,8 @@ def _json(request: HttpRequest) -> Any:
 def _body(request: HttpRequest) -> bytes:
     if request.headers.get("Transfer-Encoding"):
         # Without a length the body would be read as empty, and a run start with defaults that nobody asked for.
-        raise ApiError("length_required", "Send the length of the body: Content-Length, without Transfer-Encoding.")
-    too_large = ApiError("body_too_large", f"The body may have {LARGEST_BODY} bytes.")
+        raise ApiError("length_required", "Send Content-Length, without Transfer-Encoding.")
+    too_large = ApiError("body_too_large", f"The body can have at most {LARGEST_BODY} bytes.")
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or len(length) > 18 or int(length) > LARGEST_BODY:
         raise too_large
@@ -67,7 +67,7 @@ def _body(request: HttpRequest) -> bytes:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
-        raise ValueError("a name is there twice in one object")
+        raise ValueError("an object has the same name twice")
     return unique
 
 
@@ -79,7 +79,7 @@ def idempotency_key(request: HttpRequest) -> str:
     """The header Idempotency-Key; empty where there is none."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.match(key):
-        message = "An Idempotency-Key has 1 to 200 printable ASCII characters."
+        message = "An Idempotency-Key must have 1 to 200 printable ASCII characters."
         raise ApiError("invalid_idempotency_key", message)
     return key or ""
 
@@ -91,21 +91,25 @@ class Query:
     def __init__(self, request: HttpRequest, *known: str) -> None:
         self.given = request.GET
         if unknown := [name for name in self.given if name not in known]:
-            takes = f"This address takes {', '.join(known)}." if known else "This address takes no query."
+            takes = (
+                f"This endpoint takes the query parameters {', '.join(known)}."
+                if known
+                else "This endpoint takes no query parameters."
+            )
             raise ApiError("invalid_query", takes, [{"field": name, "message": "unknown"} for name in unknown])
 
     def text(self, name: str) -> str | None:
         """A text; None when it is not given."""
         value = self.given.get(name)
         if value is not None and "\0" in value:
-            self._refuse(name, "has a NUL character")
+            self._refuse(name, "contains a NUL character")
         return value
 
     def one_of(self, name: str, known: Sequence[str]) -> str | None:
         """One of these words; None when it is not given."""
         value = self.given.get(name)
         if value is not None and value not in known:
-            self._refuse(name, f"is one of {', '.join(known)}")
+            self._refuse(name, f"must be one of {', '.join(known)}")
         return value
 
     def mark(self, name: str) -> int | None:
@@ -123,7 +127,7 @@ class Query:
             return None
         number = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else -1
         if not least <= number <= most:
-            self._refuse(name, f"is a whole number from {least} to {most}")
+            self._refuse(name, f"must be a whole number from {least} to {most}")
         return number
 
     def _refuse(self, name: str, why: str) -> NoReturn:

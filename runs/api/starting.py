@@ -67,5 +67,7 @@ def _check_limit(user: AbstractBaseUser) -> None:
     latest = list(rows.values_list("created_at", flat=True)[:most])
     if len(latest) == most and latest[-1] > now - WINDOW:
         wait = math.ceil((latest[-1] + WINDOW - now).total_seconds())
-        message = f"{user.get_username()} started {most} runs in the last minute, which is the limit. Try in {wait} s."
+        message = (
+            f"{user.get_username()} started {most} runs in the last minute, which is the limit. Try again in {wait} s."
+        )
         raise ApiError("too_many_starts", message, headers={"Retry-After": str(wait)})

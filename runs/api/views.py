@@ -111,7 +111,9 @@ def cancel(request: HttpRequest, run_id: int) -> JsonResponse:
     requested = cancel_run(row.pk, actor=acting().name)
     shown = _shown(request, row.pk)
     if not requested and shown["cancel_requested_at"] is None:
-        raise ApiError("run_over", f"Run {row.pk} is over ({shown['state']}).", [{"state": shown["state"]}])
+        raise ApiError(
+            "run_over", f"Run {row.pk} has already finished ({shown['state']}).", [{"state": shown["state"]}]
+        )
     return JsonResponse(shown, status=202)
 
 

@@ -142,7 +142,7 @@ class Driver:
         """Get a session for this lane, warm or new; None when it cannot be opened (what waited has failed then)."""
         revision = self.lane.revision
         if revision is None or not revision.exists_on_disk:
-            self._fail_queued("the revision that this run was planned on is gone", retryable=False)
+            self._fail_queued("the revision of this run is no longer on disk", retryable=False)
             return None
         if self._secrets is None:
             self._secrets = secrets_of(self.lane.run)

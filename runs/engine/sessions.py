@@ -93,7 +93,7 @@ class Session:
                 self._output(f"{event['text']}\n".encode(errors="replace"))
             else:
                 self._waiting.append(event)
-        return f"dbt said nothing for {timeout:g} s"
+        return f"dbt did not respond for {timeout:g} s"
 
     def events(self, timeout: float) -> Iterator[Event]:
         """What it said, waiting at most `timeout` seconds for the first."""

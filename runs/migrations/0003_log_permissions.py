@@ -17,6 +17,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='run',
             name='trigger',
-            field=models.CharField(choices=[('manual', 'by hand'), ('command', 'by command'), ('rerun', 'as a rerun'), ('schedule', 'by schedule')], max_length=20),
+            field=models.CharField(choices=[('manual', 'manually'), ('command', 'from the command line'), ('rerun', 'as a rerun'), ('schedule', 'by schedule')], max_length=20),
         ),
     ]

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='run',
             name='trigger',
-            field=models.CharField(choices=[('manual', 'by hand'), ('command', 'by command'), ('rerun', 'as a rerun'), ('schedule', 'by schedule'), ('flow', 'after another flow'), ('once', 'as planned')], max_length=20),
+            field=models.CharField(choices=[('manual', 'manually'), ('command', 'from the command line'), ('rerun', 'as a rerun'), ('schedule', 'by schedule'), ('flow', 'after another flow'), ('once', 'as planned')], max_length=20),
         ),
         migrations.AddIndex(
             model_name='run',

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 "permissions": [
                     ("view_log", "Can read logs"),
                     ("download_log", "Can download whole logs"),
-                    ("view_failing_rows", "Can look at rows that fail tests"),
+                    ("view_failing_rows", "Can view rows that fail tests"),
                 ],
             },
         ),

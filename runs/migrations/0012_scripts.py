@@ -16,14 +16,14 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="attempt",
             name="uid",
-            field=models.PositiveIntegerField(blank=True, help_text="The user of its own that it has", null=True),
+            field=models.PositiveIntegerField(blank=True, help_text="The operating system user it runs as", null=True),
         ),
         migrations.AddField(
             model_name="taskrun",
             name="warehouse_pool",
             field=models.CharField(
                 blank=True,
-                help_text="Of a warehouse that one process at a time may open, as a lane has it",
+                help_text="The pool of a warehouse that only one process can open at a time",
                 max_length=500,
             ),
         ),
@@ -32,14 +32,14 @@ class Migration(migrations.Migration):
             name="trigger",
             field=models.CharField(
                 choices=[
-                    ("manual", "by hand"),
-                    ("command", "by command"),
+                    ("manual", "manually"),
+                    ("command", "from the command line"),
                     ("rerun", "as a rerun"),
                     ("schedule", "by schedule"),
                     ("flow", "after another flow"),
                     ("once", "as planned"),
-                    ("api", "by the API"),
-                    ("test", "as a test of a script"),
+                    ("api", "through the API"),
+                    ("test", "as a script test"),
                 ],
                 max_length=20,
             ),

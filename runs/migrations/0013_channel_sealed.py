@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="channel",
             name="target",
-            field=models.TextField(help_text="Email addresses, or what is shown of a URL", max_length=2000),
+            field=models.TextField(help_text="Email addresses, or the visible part of a URL", max_length=2000),
         ),
         migrations.RunPython(encrypt, decrypt),
     ]

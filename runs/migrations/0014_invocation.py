@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
             model_name="lane",
             name="invocation",
             field=models.JSONField(
-                default=dict, help_text="What the run is to dbt: its id, what is selected, and the command of each node"
+                default=dict, help_text="The run as dbt sees it: its id, selection, and the command of each node"
             ),
         ),
     ]

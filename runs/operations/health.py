@@ -33,9 +33,9 @@ def components(health: Health) -> list[Component]:
 
 def _scheduler(health: Health) -> Component:
     if health.scheduler_is_silent:
-        return Component("Scheduler", "failed", "silent" if health.sweeper else "not seen yet")
+        return Component("Scheduler", "failed", "silent" if health.sweeper else "no heartbeat yet")
     if not settings.EMBEDDED and health.beat_is_silent:
-        return Component("Scheduler", "waiting", "works, beat is silent")
+        return Component("Scheduler", "waiting", "works, but beat is silent")
     return Component("Scheduler", "succeeded", "works")
 
 
@@ -95,7 +95,7 @@ def _broker() -> Component:
         return Component("Broker", "succeeded", "embedded")
     answers = _asked.known()
     if answers is None:
-        return Component("Broker", "waiting", "has not answered yet")
+        return Component("Broker", "waiting", "no answer yet")
     kind = settings.CELERY_BROKER_URL.partition("://")[0]
     return (
         Component("Broker", "succeeded", kind) if answers else Component("Broker", "failed", f"{kind} does not answer")

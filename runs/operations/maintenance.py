@@ -57,4 +57,4 @@ class Housekeeping(threading.Thread):
         try:
             heartbeats.worker_left(keeper.owner)
         except Exception as error:  # the database may be gone already; a silent worker is forgotten in an hour
-            log.info("said no farewell: %s", error)
+            log.info("ended without signing off: %s", error)

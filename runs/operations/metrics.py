@@ -110,14 +110,16 @@ def _gauges() -> Iterator[Metric]:
     yield pools
     seen = health(now)
     yield GaugeMetricFamily(
-        "dex_workers", "Processes that execute runs and showed themselves lately", value=len(seen.alive)
+        "dex_workers", "Processes that execute runs and sent a recent heartbeat", value=len(seen.alive)
     )
     silent = (now - seen.sweeper).total_seconds() if seen.sweeper else float("inf")
-    yield GaugeMetricFamily("dex_scheduler_heartbeat_age_seconds", "Since anybody looked at schedules", value=silent)
+    yield GaugeMetricFamily(
+        "dex_scheduler_heartbeat_age_seconds", "Time since schedules were last checked", value=silent
+    )
     late = [(now - each.due_at - each.flow.delay).total_seconds() for each in overdue(now=now)]
-    yield GaugeMetricFamily("dex_schedules_overdue", "Due times that nobody has decided", value=len(late))
+    yield GaugeMetricFamily("dex_schedules_overdue", "Due times without a decision", value=len(late))
     yield GaugeMetricFamily("dex_scheduler_lag_seconds", "How late the latest of them is", value=max(late, default=0.0))
-    yield GaugeMetricFamily("dex_sweep_interval_seconds", "How often workers look", value=settings.SWEEP_S)
+    yield GaugeMetricFamily("dex_sweep_interval_seconds", "How often workers poll", value=settings.SWEEP_S)
 
 
 def registry() -> CollectorRegistry:

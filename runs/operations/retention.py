@@ -232,7 +232,7 @@ def _messages(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget
 
 
 def _log_ins(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
-    """Delete the record of old log-ins; it is small, and never the reason why somebody prunes, so it is not counted."""
+    """Delete the record of old logins; it is small, and never the reason why somebody prunes, so it is not counted."""
     if not dry_run:
         forget_log_ins(now)
 

@@ -28,7 +28,7 @@ def start_script_test(node: Node, *, actor: str, user: AbstractBaseUser | None =
     environment = node.flow.environment
     revision = environment.current_revision
     if revision is None or not revision.exists_on_disk:
-        raise RunError(f"{environment} was not synced yet.")
+        raise RunError(f"{environment} has not been synced yet.")
     problems: list[Problem] = list(problems_of(node, revision.project_dir))
     if problems:
         raise RunError(" ".join(problem.message for problem in problems))

@@ -55,7 +55,7 @@ def new(request: HttpRequest) -> HttpResponse:
     """A new channel."""
     form = ChannelForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and (channel := _saved(form)):
-        messages.success(request, f"The channel {channel} is made. Send a test message to see whether it arrives.")
+        messages.success(request, f"The channel {channel} was created. Send a test message to check it.")
         return redirect("runs:alert", channel.pk)
     return render(request, "runs/alert.html", {"form": form}, status=422 if form.errors else 200)
 
@@ -69,7 +69,7 @@ def alert(request: HttpRequest, channel_id: int) -> HttpResponse:
     channel = _channel_or_404(channel_id)
     form = ChannelForm(request.POST if request.method == "POST" else None, instance=channel)
     if request.method == "POST" and _saved(form):
-        messages.success(request, f"The channel {channel} is saved.")
+        messages.success(request, f"The channel {channel} was saved.")
         return redirect("runs:alert", channel.pk)
     return _page(request, channel, form)
 
@@ -103,7 +103,7 @@ def test(request: HttpRequest, channel_id: int) -> HttpResponse:
     channel = _channel_or_404(channel_id)
     row = services.send_test(channel)
     if row.status == Delivery.Status.SENT:
-        messages.success(request, "The test message was taken by the receiver.")
+        messages.success(request, "The receiver accepted the test message.")
     elif row.status == Delivery.Status.FAILED:
         messages.error(request, f"The test message did not arrive: {row.last_error}.")
     else:
@@ -127,7 +127,7 @@ def delete(request: HttpRequest, channel_id: int) -> HttpResponse:
     """Remove a channel."""
     channel = _channel_or_404(channel_id)
     services.delete_channel(channel)
-    messages.success(request, f"The channel {channel} is removed.")
+    messages.success(request, f"The channel {channel} was deleted.")
     return redirect("runs:alerts")
 
 
@@ -137,7 +137,7 @@ def again(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """Send a message once more."""
     row = get_object_or_404(Delivery, pk=delivery_id)
     if services.send_again(row):
-        messages.success(request, "The message is sent again.")
+        messages.success(request, "Sending the message again.")
     else:
-        messages.warning(request, "The message waits to be sent anyway.")
+        messages.warning(request, "The message is already waiting to be sent.")
     return redirect("runs:alert", row.channel_id)

@@ -22,7 +22,7 @@ def check_connection(request: HttpRequest, connection_id: int, what: str) -> Htt
     row = connection_or_404(connection_id)
     environment = environment_of(row, request.POST.get("environment"), chosen_environment(request))
     if what not in ConnectionCheck.What.values:
-        raise Http404("There is no such check.")
+        raise Http404("Check not found.")
     if environment is None:
         return render(
             request, "runs/_connection_check.html", {"problem": f"{row.project} has no environment to check from."}

@@ -60,7 +60,7 @@ def plan(request: HttpRequest, flow_id: int) -> HttpResponse:
         except ParameterError as error:  # declared anew while this was typed
             values.add_error(None, str(error))
         else:
-            messages.success(request, f"The start of {flow} is planned.")
+            messages.success(request, f"Start of {flow} planned.")
             return redirect("runs:due", flow.pk)
     wrong = when.errors or values.errors
     context = {**page_context(flow), "when": when, "form": values, "zones": ZONES, "now": timezone.now()}
@@ -73,7 +73,7 @@ def withdraw(request: HttpRequest, flow_id: int, tick_id: int) -> HttpResponse:
     """Take back a planned start."""
     tick = get_object_or_404(Tick, flow=flow_id, pk=tick_id)
     if withdraw_start(tick):
-        messages.success(request, "The planned start was withdrawn.")
+        messages.success(request, "The planned start was cancelled.")
     else:
-        messages.warning(request, "Its time came before it was withdrawn; the list says what became of it.")
+        messages.warning(request, "It was due before you cancelled it; see its result in the list.")
     return redirect("runs:due", flow_id)

@@ -21,7 +21,7 @@ PAGE = 50
 MOST_FLOWS = 3
 looks = permission_required("runs.view_run", raise_exception=True)
 _MUTES = [("", "Leave it as it is"), ("1", "For an hour"), ("24", "For a day"), ("168", "For a week")]
-_MUTES += [("720", "For 30 days"), ("0", "No longer")]
+_MUTES += [("720", "For 30 days"), ("0", "Unmute")]
 
 
 class NoteForm(forms.Form):
@@ -31,13 +31,13 @@ class NoteForm(forms.Form):
         required=False,
         max_length=10_000,
         widget=forms.Textarea(attrs={"rows": 5}),
-        help_text="What it means and what to do. Shown wherever it happens again, and sent with its messages.",
+        help_text="What it means and what to do. Shown whenever it happens again, and sent with its messages.",
     )
     mute = forms.ChoiceField(
-        label="Send no messages",
+        label="Mute",
         required=False,
         choices=_MUTES,
-        help_text="A run that fails with nothing but muted failures sends none.",
+        help_text="A run that has only muted failures sends no messages.",
     )
 
 
@@ -78,7 +78,7 @@ def failure(request: HttpRequest, group_id: int) -> HttpResponse:
         if hours:
             until = timezone.now() + timedelta(hours=int(hours)) if hours != "0" else None
         save_note(row, note=form.cleaned_data["note"], muted_until=until)
-        messages.success(request, "The note is saved." if not hours else "The note and the mute are saved.")
+        messages.success(request, "Note saved." if not hours else "Note and mute setting saved.")
         return redirect("runs:failure", row.pk)
     happened = Failure.objects.filter(group=row).select_related("task_run__run")
     context = {

@@ -102,7 +102,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
     rows = list(Flow.objects.filter(pk__in=chosen).select_related("environment__project"))
     action = request.POST.get("action", "")
     if not rows:
-        messages.warning(request, "Choose flows first: tick the boxes at the left of the list.")
+        messages.warning(request, "Select flows first, with the checkboxes on the left.")
     elif action == "run":
         _run_all(request, rows)
     elif action in ("pause", "resume"):
@@ -121,7 +121,7 @@ def _run_all(request: HttpRequest, rows: list[Flow]) -> None:
         try:
             started.append(_start(request, flow, {}, request.POST.get("key", "")))
         except ParameterError as error:
-            messages.error(request, f"{flow}: {error} Start this flow by itself to type its values.")
+            messages.error(request, f"{flow}: {error} Start this flow on its own to enter its values.")
     for run in started[:5]:
         messages.success(request, format_html("{} was started.", _link(run)))
     if len(started) > 5:

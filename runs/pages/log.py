@@ -52,7 +52,7 @@ def log(request: HttpRequest, run_id: int, task_run_id: int, fence: int) -> Http
         shown = reading.window(attempt.log_path, first, whole=attempt.ended_at is None)
         matches = reading.search(attempt.log_path, query) if query else None
     except ValueError as error:
-        raise Http404("There is no such log.") from error
+        raise Http404("Log not found.") from error
     task = attempt.task_run
     context = {
         "run": task.run,
@@ -86,7 +86,7 @@ def tail(request: HttpRequest, run_id: int, task_run_id: int, fence: int) -> Htt
     try:
         grown = reading.after(attempt.log_path, begin, line)
     except ValueError as error:
-        raise Http404("There is no such log.") from error
+        raise Http404("Log not found.") from error
     html = render_to_string("runs/_log_lines.html", {"lines": shown_lines(grown.lines)})
     unfinished = _unfinished(grown)
     open_line = render_to_string("runs/_log_lines.html", {"unfinished": unfinished}).strip() if unfinished else ""
@@ -105,11 +105,11 @@ def download(request: HttpRequest, run_id: int, task_run_id: int, fence: int) ->
     try:
         path = path_of(attempt.log_path)
     except ValueError as error:
-        raise Http404("There is no such log.") from error
+        raise Http404("Log not found.") from error
     try:
         file = path.open("rb")
     except OSError as error:
-        raise Http404("This log is not there any more.") from error
+        raise Http404("This log no longer exists.") from error
     task = "".join(letter if letter.isprintable() else "_" for letter in attempt.task_run.identifier)
     name = f"run-{run_id}-{task}-{fence}.log"
     # Without a length: a line that is drawn again makes the file of a running attempt shorter while it is read.

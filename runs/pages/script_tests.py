@@ -55,7 +55,7 @@ def _context(run: Run) -> dict[str, Any]:
     run.refresh_from_db()
     task = run.task_runs.first()
     if task is None:
-        raise Http404("This test is gone.")
+        raise Http404("This test no longer exists.")
     attempt = task.tries.last()
     lines = []
     if attempt is not None:

@@ -66,7 +66,7 @@ def _give_up(run_id: int, held: Held) -> None:
     keeper.drop(held)
     minutes = f"{settings.PLAN_TIMEOUT_S:g} seconds (DEX_PLAN_TIMEOUT_S)"
     try:
-        _fail(run_id, f"planning took longer than {minutes}; its log and that of dex say what was done meanwhile")
+        _fail(run_id, f"planning took longer than {minutes}; see its log and the log of dex")
         log.error("planning run %s took longer than %s", run_id, minutes)
     except DatabaseError as error:  # the lease is not renewed any more: another planner tries, with a time of its own
         log.warning("could not fail run %s: %s", run_id, error)
@@ -90,7 +90,7 @@ def _plan_run(run_id: int) -> None:
         return
     except Exception as error:  # a run must end whatever breaks; the trace goes to the system's log
         log.exception("planning run %s", run_id)
-        _fail(run_id, f"planning broke: {type(error).__name__}: {error}")
+        _fail(run_id, f"planning failed: {type(error).__name__}: {error}")
         return
     write_plan(run, plan, warnings)
 
@@ -111,8 +111,8 @@ def _plan(run: Run) -> tuple[list[str], FlowPlan]:
     if not plan.order.rows and not run.flow.allow_empty:
         raise FlowError(
             [
-                "Nothing to run: the flow's nodes select no task. Add a node or change its selectors, "
-                "or tick Allow empty in the flow's settings."
+                "Nothing to run: the nodes of the flow select no tasks. Add a node, change the selectors, "
+                "or select Allow empty in the flow settings."
             ]
         )
     return warnings + plan.warnings + _stale(plan), plan
@@ -133,7 +133,9 @@ def _same_revision(run: Run) -> Revision | None:
     if basis is None or earlier is None or run.scope.get("revision") == reruns.NEWEST:
         return None
     if not earlier.exists_on_disk:
-        message = f"Revision {earlier}, which the first run used, is gone from the disk. Rerun it on the newest one."
+        message = (
+            f"Revision {earlier}, which the first run used, is no longer on disk. Rerun it on the latest revision."
+        )
         raise FlowError([message])
     if basis.parameters == run.parameters:
         return earlier
@@ -168,7 +170,7 @@ def _latest(flow: Flow, parameters: dict[str, Any]) -> tuple[Revision, list[str]
         last = environment.current_revision
         if last is None or parameters or not last.exists_on_disk:
             raise
-        message = f"This run uses the last good revision {last}: the environment does not sync. {error}"
+        message = f"This run uses the last good revision {last}, because the environment could not be synced. {error}"
         return last, [message]
 
 

@@ -69,7 +69,7 @@ def decisions(
             by_key[key] = Decision(True, "its code has changed")
             spreading.append(key)
         elif key in always:
-            by_key[key] = Decision(True, "hooks run every time")
+            by_key[key] = Decision(True, "hooks always run")
         elif key not in done:
             by_key[key] = Decision(True, NOT_DONE)
         else:
@@ -78,7 +78,7 @@ def decisions(
         up = spreading.pop()
         for down in below.get(up, ()):
             if down in by_key and not by_key[down].runs and down not in always:
-                by_key[down] = Decision(True, "it is below what runs again")
+                by_key[down] = Decision(True, "it is downstream of a task that runs again")
                 spreading.append(down)
             elif down not in by_key:
                 by_key[down] = Decision(False, "")  # a gate between nodes only passes on

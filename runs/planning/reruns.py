@@ -157,10 +157,12 @@ def preview(run: Run, scope: Scope, *, revision: str = SAME, plans: dict[int, Fl
         return result
     newest = run.flow.environment.current_revision
     if newest is None or not newest.exists_on_disk:
-        result.warning = "The project is read when the rerun starts; what runs again is decided then."
+        result.warning = "The project is read when the rerun starts. dex then decides what to run again."
         return result
     if revision == NEWEST:
-        result.warning = "The project is read again when the rerun starts; if it changes until then, more may run."
+        result.warning = (
+            "The project is read again when the rerun starts. If it changes before then, more tasks may run."
+        )
     plans = {} if plans is None else plans
     try:
         plan = plans[run.flow.pk] = plans.get(run.flow.pk) or plan_flow(run.flow, newest)
@@ -254,7 +256,7 @@ def rerun(
             return existing
         going = Run.objects.filter(retry_of=run.pk, state__in=RUN_ACTIVE).order_by("pk").first()
         if going is not None:
-            raise RunError(f"Run {going.pk} repeats this run already{_by(going)}.")
+            raise RunError(f"Run {going.pk} already reruns this run{_by(going)}.")
         return start_run(
             run.flow,  # type: ignore[arg-type]  # _check has seen it
             trigger=Trigger.RERUN,
@@ -274,17 +276,17 @@ def _by(run: Run) -> str:
 def check_rerun(run: Run, scope: Scope, revision: str) -> None:
     """Refuse what cannot be repeated, or not so. Raises RunError, which says why."""
     if scope.mode not in MODES or revision not in (SAME, NEWEST):
-        raise RunError("Choose what to run again, and on which revision.")
+        raise RunError("Choose what to run again and on which revision.")
     if not run.is_over:
-        raise RunError("This run is not over; cancel it or wait for its end.")
+        raise RunError("This run has not finished. Cancel it, or wait for it to finish.")
     if run.flow is None:
         raise RunError("The flow of this run was deleted.")
     basis = basis_of(run)
     unique_ids = set(basis.task_runs.values_list("unique_id", flat=True))
     if scope.mode in ("here", "selected") and not scope.keys:
-        raise RunError("Choose the tasks that shall run again.")
+        raise RunError("Choose the tasks to run again.")
     if unknown := sorted(scope.keys - unique_ids):
         raise RunError(f"This run has no task {', '.join(unknown)}.")
     failed = basis.task_runs.exclude(state__in=DONE).exists()
     if scope.mode == "failed" and revision == SAME and unique_ids and not failed:
-        raise RunError("Everything in this run succeeded; name the tasks that shall run again.")
+        raise RunError("Everything in this run succeeded. Choose the tasks to run again.")

@@ -26,11 +26,11 @@ def plan_start(flow: Flow, at: datetime, *, parameters: Mapping[str, Any] | None
     values = check_values(flow.parameters, parameters or {})
     now = timezone.now()
     if at <= now:
-        raise RunError("This time is over. Choose one that is to come.")
+        raise RunError("This time has passed. Choose a later one.")
     if at > now + FURTHEST:
-        raise RunError("A start is planned at most a year ahead.")
+        raise RunError("A start can be planned at most a year ahead.")
     if flow.ticks.filter(outcome=Tick.Outcome.PLANNED).count() >= MOST:
-        raise RunError(f"{MOST} starts of this flow are planned already. A schedule does that better.")
+        raise RunError(f"{MOST} starts of this flow are already planned. Use a schedule instead.")
     try:
         with transaction.atomic():
             return Tick.objects.create(
@@ -42,7 +42,7 @@ def plan_start(flow: Flow, at: datetime, *, parameters: Mapping[str, Any] | None
                 parameters=values,
             )
     except IntegrityError:
-        raise RunError("A start of this flow is planned for this very time already.") from None
+        raise RunError("A start of this flow is already planned for this time.") from None
 
 
 def withdraw_start(tick: Tick) -> bool:

@@ -104,7 +104,7 @@ def _start_planned(row: Tick, now: datetime) -> int:
             row.outcome = Tick.Outcome.PAUSED
             row.save()
         elif late and flow.missed == Flow.Missed.SKIP:
-            row.outcome, row.reason = Tick.Outcome.MISSED, "dex was not there, and missed runs are left out"
+            row.outcome, row.reason = Tick.Outcome.MISSED, "dex was not running, and missed runs are skipped"
             row.save()
         else:
             _due(flow, row)
@@ -140,12 +140,12 @@ def _due(flow: Flow, row: Tick) -> None:
     """A run is wanted; what is done if one is going on, the flow's policy says."""
     going = list(Run.objects.filter(flow=flow, state__in=RUN_ACTIVE).order_by("pk"))
     if going and flow.overlap == Flow.Overlap.SKIP and flow.missed != Flow.Missed.ALL:
-        row.outcome, row.reason = Tick.Outcome.SKIPPED, _and(row.reason, f"run {going[-1].pk} was still going")
+        row.outcome, row.reason = Tick.Outcome.SKIPPED, _and(row.reason, f"run {going[-1].pk} was still running")
         row.save()
     elif going and flow.overlap in (Flow.Overlap.QUEUE, Flow.Overlap.SKIP):
         if flow.missed != Flow.Missed.ALL:
             earlier = Tick.objects.filter(flow=flow, outcome=Tick.Outcome.WAITS)
-            earlier.update(outcome=Tick.Outcome.SKIPPED, reason="a later due time waits in its place")
+            earlier.update(outcome=Tick.Outcome.SKIPPED, reason="a later due time waits instead")
         row.outcome, row.reason = Tick.Outcome.WAITS, _and(row.reason, f"waits for run {going[-1].pk}")
         row.save()
     else:
@@ -182,5 +182,5 @@ def _start_what_waits() -> None:
             if Run.objects.filter(flow=row.flow_id, state__in=RUN_ACTIVE).exists() or row.flow.paused:
                 continue
             waits = Tick.objects.filter(pk=row.pk, outcome=Tick.Outcome.WAITS)
-            if waits.update(outcome=Tick.Outcome.RUN, reason="started when the earlier run was over"):
+            if waits.update(outcome=Tick.Outcome.RUN, reason="started when the earlier run finished"):
                 _start(row.flow, row)

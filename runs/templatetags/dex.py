@@ -34,16 +34,16 @@ SHORTEST_CUT = 5
 EMPTY = {
     "flows.project": "A project is a folder with a dbt project. Add the first one, then an environment for it.",
     "flows.environment": "An environment is a project with one of its dbt targets. Every flow runs on one.",
-    "flows.revision": "Sync an environment: what was parsed then is listed here.",
-    "flows.flow": "A flow is a set of nodes that run in order, on a schedule or by hand.",
-    "nodes.node": "Nodes are what a flow consists of. Add them on the page of their flow.",
-    "nodes.link": "A link lets one node run after another. Most order follows from the models themselves.",
-    "nodes.connection": "A connection says where data comes from. Nodes of the kind Connection load it.",
-    "nodes.change": "Every change of a flow, its nodes and its links is recorded here.",
-    "runs.run": "Start a flow, or give it a schedule: its runs are listed here.",
-    "runs.taskrun": "Start a flow: the tasks of its runs are listed here.",
-    "runs.pool": "A pool limits how many tasks use one thing at the same time. Without one, nothing is limited.",
-    "auth.group": "A group bundles permissions. Users get them by being in it.",
+    "flows.revision": "Sync an environment to see its revisions here.",
+    "flows.flow": "A flow is a set of nodes that run in order, on a schedule or when you start it.",
+    "nodes.node": "Flows consist of nodes. Add them in the flow editor.",
+    "nodes.link": "A link makes one node run after another. Most of the order follows from the models themselves.",
+    "nodes.connection": "A connection defines a data source. Connection nodes load it.",
+    "nodes.change": "Every change to a flow, its nodes and its links is recorded here.",
+    "runs.run": "Start a flow or give it a schedule to see its runs here.",
+    "runs.taskrun": "Start a flow to see the tasks of its runs here.",
+    "runs.pool": "A pool limits how many tasks use a resource at the same time.",
+    "auth.group": "A group is a set of permissions for its users.",
 }
 
 

@@ -3,14 +3,15 @@ import { showTimes } from "./base.js";
 
 const stamp = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC$/;
 for (const cell of document.querySelectorAll("#result_list :is(td, th), .readonly, .readonly td, .inline-group td p")) {
-  if (cell.children.length) continue;
-  const found = stamp.exec(cell.textContent.trim());
+  const place = cell.children.length === 1 && cell.firstElementChild.matches("a") ? cell.firstElementChild : cell;
+  if (place.children.length) continue;
+  const found = stamp.exec(place.textContent.trim());
   if (!found) continue;
   const time = document.createElement("time");
   time.className = "when";
   time.dateTime = `${found[1]}T${found[2]}Z`;
-  time.textContent = cell.textContent.trim();
-  cell.replaceChildren(time);
+  time.textContent = place.textContent.trim();
+  place.replaceChildren(time);
 }
 showTimes();
 

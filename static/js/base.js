@@ -146,7 +146,7 @@ addEventListener("click", async (event) => {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    said = "The browser does not allow copying here";
+    said = "Your browser does not allow copying here";
   }
   button.setAttribute("aria-label", said);
   const use = button.querySelector("use");

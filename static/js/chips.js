@@ -134,7 +134,7 @@ export class Chips {
           const count = document.createElement("span");
           count.className = "count";
           count.textContent = said.count;
-          count.title = `${said.count} by itself`;
+          count.title = `${said.count} on its own`;
           chip.append(count);
         }
         const remove = document.createElement("button");

@@ -103,11 +103,11 @@ function offer(form, name, kept, shown) {
   note.className = "notice info";
   note.setAttribute("role", "status");
   const text = document.createElement("div");
-  text.append("What you typed here before was not saved; it is filled in again. ");
+  text.append("dex restored your unsaved changes. ");
   const forget = document.createElement("button");
   forget.type = "button";
   forget.className = "button small";
-  forget.textContent = "Forget it";
+  forget.textContent = "Discard them";
   forget.addEventListener("click", () => {
     drop(name);
     fill(form, shown);

@@ -155,7 +155,7 @@ function startBulk(bar) {
   const all = document.querySelector("[data-choose-all]");
   const tell = () => {
     const chosen = boxes().filter((box) => box.checked).length;
-    bar.querySelector("[data-chosen]").textContent = chosen ? `${chosen} chosen` : "None chosen";
+    bar.querySelector("[data-chosen]").textContent = chosen ? `${chosen} selected` : "None selected";
     for (const button of bar.querySelectorAll("button")) button.disabled = !chosen;
     if (all) {
       all.checked = chosen > 0 && chosen === boxes().length;

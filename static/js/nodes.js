@@ -50,7 +50,7 @@ export class Nodes {
       if (!item.hidden) shown += 1;
     }
     this.none.hidden = shown > 0;
-    this.none.textContent = wanted ? "No node has this in its name." : "No nodes yet.";
+    this.none.textContent = wanted ? "No nodes match." : "No nodes yet.";
   }
 
   clicked(event) {
@@ -96,7 +96,7 @@ function itemOf(node, mayEdit) {
 function menuOf(node) {
   const menu = make("details", { className: "menu right" });
   const summary = make("summary", { className: "icon-button small" });
-  summary.setAttribute("aria-label", `What to do with ${node.name}`);
+  summary.setAttribute("aria-label", `Actions for ${node.name}`);
   summary.append(icon("ellipsis-vertical"));
   const list = make("div");
   for (const [action, picture, label] of ACTIONS) {

@@ -81,7 +81,7 @@ if (dialog) {
       known.set(asked, groups);
       show(asked, groups);
     } catch (error) {
-      if (error.name !== "AbortError") say("The search does not answer. Try again in a moment.");
+      if (error.name !== "AbortError") say("The search failed. Try again in a moment.");
     } finally {
       clearTimeout(slow);
     }
@@ -100,7 +100,7 @@ if (dialog) {
   function show(asked, groups) {
     if (asked !== input.value.trim()) return;
     if (!groups.length) {
-      say(`Nothing is called \u201c${asked}\u201d`);
+      say(`No results for \u201c${asked}\u201d`);
       status.textContent = none.textContent;
       return;
     }

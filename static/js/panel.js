@@ -25,7 +25,7 @@ export class Panel {
     element.addEventListener("input", (event) => event.target.name && event.target.name !== "why" && this.#typed(event));
     element.addEventListener("htmx:beforeSwap", (event) => this.#arrived(event));
     element.addEventListener("htmx:responseError", (event) => this.#failed(event));
-    element.addEventListener("htmx:sendError", () => this.#note("The server cannot be reached. What you typed is kept; try again."));
+    element.addEventListener("htmx:sendError", () => this.#note("The server cannot be reached. Your changes are kept here. Try again."));
     narrow.addEventListener("change", () => this.#cover());
   }
 
@@ -135,9 +135,9 @@ export class Panel {
 
   #failed(event) {
     const { status } = event.detail.xhr;
-    if (status === 403) this.#askForLogin("You may not do this, or you logged in again meanwhile.");
-    else if (status === 404) this.#note("This node is not there any more; somebody deleted it.");
-    else this.#note(`The server could not do this (error ${status}). What you typed is kept; try again.`);
+    if (status === 403) this.#askForLogin("You do not have permission, or you logged in again.");
+    else if (status === 404) this.#note("This node no longer exists; someone deleted it.");
+    else this.#note(`The server reported an error (${status}). Your changes are kept here. Try again.`);
   }
 
   #askForLogin(why = "Your session ended.") {
@@ -152,7 +152,7 @@ export class Panel {
         else this.#load(this.#url);
       }
     });
-    const note = this.#note(`${why} Log in in another tab; what you typed is kept.`, again);
+    const note = this.#note(`${why} Log in again in another tab. Your changes are kept here.`, again);
   }
 
   #note(text, ...more) {
@@ -198,7 +198,7 @@ function leavingDialog(leave) {
   const title = Object.assign(document.createElement("h2"), { id: "leaving-title", textContent: "Leave without saving?" });
   header.append(title);
   const body = Object.assign(document.createElement("div"), { className: "dialog-body" });
-  body.append(Object.assign(document.createElement("p"), { textContent: "What you changed in this node is not saved yet." }));
+  body.append(Object.assign(document.createElement("p"), { textContent: "Your changes to this node are not saved yet." }));
   const footer = document.createElement("footer");
   const stay = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: "Keep editing" });
   const go = Object.assign(document.createElement("button"), { type: "button", className: "button danger", textContent: "Discard changes" });

@@ -7,7 +7,9 @@ listed, and state changes are POST with a token; looking never writes.
 import base64
 import io
 import json
+import re
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -520,3 +522,18 @@ def test_a_role_that_is_taken_away_is_gone_at_the_next_request(world):
 def test_outside_of_requests_the_system_has_every_permission():
     with acting_as(SYSTEM) as actor:
         assert actor.may("flows.delete_flow") and actor.name == "system"
+
+
+def test_every_address_that_a_template_names_exists():
+    def names(resolver, before=""):
+        yield from (before + name for name in resolver.reverse_dict if isinstance(name, str))
+        for space, (_, inner) in resolver.namespace_dict.items():
+            yield from names(inner, f"{before}{space}:")
+
+    known = set(names(get_resolver()))
+    asked = {
+        (str(path), name)
+        for path in Path("templates").rglob("*.html")
+        for name in re.findall(r"{% url [\"']([^\"']+)", path.read_text())
+    }
+    assert len(asked) > 100 and {(path, name) for path, name in asked if name not in known} == set()

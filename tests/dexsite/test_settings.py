@@ -76,9 +76,9 @@ def test_every_bad_value_is_named_in_one_go(tmp_path):
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        ({"DEX_HEARTBEAT_S": "40"}, "DEX_HEARTBEAT_S < DEX_SELF_FENCE_S < DEX_LEASE_S must hold"),
+        ({"DEX_HEARTBEAT_S": "40"}, "DEX_HEARTBEAT_S < DEX_SELF_FENCE_S < DEX_LEASE_S must be true"),
         ({"DATABASE_URL": "sqlite://"}, "DATABASE_URL must name a file"),
-        ({"DATABASE_URL": "postgresql://dex:hunter2secret@db:port/dex"}, "DATABASE_URL is not understood"),
+        ({"DATABASE_URL": "postgresql://dex:hunter2secret@db:port/dex"}, "DATABASE_URL is not valid"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(tmp_path, environment, says):

@@ -250,7 +250,7 @@ def test_a_port_in_use_is_reported_at_once_and_nothing_is_started(tmp_path, comm
     assert f"Port {dex.port} cannot be used" in done.stderr and "--port chooses another" in done.stderr
     assert "Traceback" not in done.stderr
     dex.nothing_is_left()
-    assert "no port" in dex.manage(command, "--port", "70000").stderr
+    assert "not a port" in dex.manage(command, "--port", "70000").stderr
 
 
 def test_up_is_for_the_embedded_installation(tmp_path):

@@ -41,16 +41,16 @@ def test_a_project_is_a_folder_with_a_dbt_project(ada):
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("/no/such/folder", "There is no folder /no/such/folder"),
+        ("/no/such/folder", "The folder /no/such/folder does not exist"),
         ("tests/sample_project", "is not an absolute path"),
         (str(SAMPLE.parent), "has no dbt_project.yml"),
-        (str(SAMPLE / "dbt_project.yml"), f"give the folder that it is in, {SAMPLE}"),
-        (str(SAMPLE / "profiles.yml"), "There is no folder"),
+        (str(SAMPLE / "dbt_project.yml"), f"enter its folder, {SAMPLE}"),
+        (str(SAMPLE / "profiles.yml"), "does not exist on this machine"),
         ("~nobody-of-this-name/project", "dex cannot open the folder"),
         ("/" + "x" * 900, "dex cannot open the folder"),
         ("/" + "x/" * 700, "at most 1000 characters"),
         ("/tmp/\x00", "Null characters"),
-        ("", "URL of a repository, or a folder"),
+        ("", "URL of a repository or a folder"),
         ("<img src=x onerror=alert(1)>", "is not an absolute path"),
     ],
 )
@@ -76,7 +76,7 @@ def test_an_environment_is_added_and_synced_and_a_broken_project_keeps_its_last_
     state = f"/environments/{environment.pk}/sync/"
     assert page.messages == ["A worker syncs small / main."] and page.url == f"{ENVIRONMENTS}{environment.pk}/change/"
     assert environment.current_revision is None and state in page.html  # the page asks until a worker has done it
-    assert "A worker syncs it" in ada.open(state).html
+    assert "Syncing, requested" in ada.open(state).html
     sync_if_requested(environment.pk)
     environment.refresh_from_db()
     good = environment.current_revision
@@ -145,7 +145,7 @@ def test_a_flow_needs_no_parameters(ada, environment):
         ('[{"name": "day", "type": "datum"}]', "use one of text, integer, number, flag, date"),
         ('[{"name": "day", "type": ["date"]}]', "use one of text, integer, number, flag, date"),
         ('[{"name": "day"}, {"name": "day"}]', "declared twice"),
-        ('[{"name": "x", "default": NaN}]', "x must be a text"),
+        ('[{"name": "x", "default": NaN}]', "x must be text"),
         ('[{"name": "x", "type": "integer", "default": 1e999}]', "x must be a whole number"),
         ('[{"name": "x", "label": "y"}]', "known are name, type, default, required"),
         ('"<script>alert(1)</script>"', "are a list of objects"),

@@ -43,7 +43,7 @@ def test_every_task_is_of_one_kind_or_of_none(node, resource, kind):
         ({"seed": {"retries": "two"}}, "whole number from 0 to 20"),
         ({"seed": {"retries": True}}, "whole number"),
         ({"test": {"timeout": 0}}, "whole number from 1"),
-        ({"test": {"retry_on": "sometimes"}}, "retry_on is one of"),
+        ({"test": {"retry_on": "sometimes"}}, "retry_on must be one of"),
     ],
 )
 def test_an_error_in_retries_by_kind_names_what_is_possible(given, said):
@@ -78,7 +78,7 @@ def test_each_kind_has_its_own_retries_and_time_limit_and_a_node_overrides_them(
 def test_kinds_that_wait_for_messages_need_messages():
     flow = sample_flow()
     flow.by_kind = {"script": {"retry_on": "matching"}}
-    with pytest.raises(ValidationError, match="Write the messages above"):
+    with pytest.raises(ValidationError, match="Enter the messages to retry on above"):
         flow.full_clean()
     flow.retry_patterns = "quota"
     flow.full_clean()
@@ -98,7 +98,7 @@ def test_an_editor_types_a_policy_for_a_kind_sees_it_again_and_takes_it_away():
     form = page.form("settings")
     assert form.fields["by_kind_seed_retries"] == ["4"] and form.fields["by_kind_test_retry_on"] == ["any"]
     said = editor.post(page, form, {"by_kind_seed_retries": "four"})
-    assert "Seeds: retries is a whole number from 0 to 20." in said.html and 'value="four"' in said.html
+    assert "Seeds: retries must be a whole number from 0 to 20." in said.html and 'value="four"' in said.html
     editor.post(
         page, form, dict.fromkeys(("by_kind_seed_retries", "by_kind_seed_timeout", "by_kind_test_retry_on"), "")
     )
@@ -115,7 +115,7 @@ def test_policies_by_kind_travel_with_export_import_and_history():
     assert "by_kind:\n  snapshot:\n    retries: 2\n" in text
     import_flow(from_yaml(text.replace("retries: 2", "retries: 3")))
     assert Flow.objects.get(pk=flow.pk).by_kind == {"snapshot": {"retries": 3}}
-    with pytest.raises(DocumentError, match="by_kind: must be policies by kind of task: There is no kind snapshoot"):
+    with pytest.raises(DocumentError, match="by_kind: must be policies by type of task: Unknown type snapshoot"):
         from_yaml(text.replace("snapshot", "snapshoot"))
     old = flow.changes.order_by("version").first()
     old.document.pop("by_kind")

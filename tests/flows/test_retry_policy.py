@@ -68,7 +68,7 @@ def test_which_failures_are_worth_a_try():
 
 
 def test_patterns_that_cannot_mean_anything_are_refused_with_what_to_do():
-    assert "fits every message" in problem_of("quota\n * * \n")
+    assert "matches every message" in problem_of("quota\n * * \n")
     assert "at most 50" in problem_of("\n".join(f"p{n}" for n in range(51)))
     assert "at most 200" in problem_of("x" * 201)
     assert problem_of("quota*\n\n") == ""
@@ -78,9 +78,9 @@ def test_patterns_that_cannot_mean_anything_are_refused_with_what_to_do():
 def test_a_policy_without_messages_is_refused_at_flow_and_node():
     flow = sample_flow()
     flow.retry_on = "matching"
-    with pytest.raises(ValidationError, match="Write the messages"):
+    with pytest.raises(ValidationError, match="Enter the messages"):
         flow.full_clean()
-    with pytest.raises(ValidationError, match="Write the messages"):
+    with pytest.raises(ValidationError, match="Enter the messages"):
         Node(flow=flow, name="n", retry_on="matching").full_clean()
 
 

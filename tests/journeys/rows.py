@@ -62,7 +62,7 @@ def parsed_shop() -> Environment:
 
 
 def scheduled_flows() -> list[Flow]:
-    """What the calendar shows: two flows collide, one runs into itself; a frequent, a new and a paused one."""
+    """What the calendar shows: two flows collide, one overlaps with itself; a frequent, a new and a paused one."""
     now = timezone.now()
     made = []
     for name, cron, tags, took, fields in (

@@ -108,7 +108,7 @@ PAGES: list[tuple[str, Callable[[Rows], str]]] = [
     ("user-new", lambda rows: f"{ADMIN}auth/user/add/"),
     ("user", lambda rows: f"{ADMIN}auth/user/{rows.viewer.pk}/change/"),
     ("user-delete", lambda rows: f"{ADMIN}auth/user/{rows.viewer.pk}/delete/"),
-    ("log-ins", lambda rows: f"{ADMIN}flows/login/"),
+    ("logins", lambda rows: f"{ADMIN}flows/login/"),
     ("groups", lambda rows: f"{ADMIN}auth/group/"),
     ("group-new", lambda rows: f"{ADMIN}auth/group/add/"),
     ("group", lambda rows: f"{ADMIN}auth/group/{rows.group.pk}/change/"),
@@ -123,6 +123,8 @@ GALLERY = {
     *("home", "login", "runs", "environment", "flows", "flow-new", "flow-settings", "flow-history", "flow-due"),
     *("calendar", "run", "run-graph", "run-timeline", "run-rerun", "log", "alerts"),
     *("flow-import", "editor", "node", "models", "model", "audit"),
+    *("failures", "failure", "variables", "tokens", "status", "users", "connection-new"),
+    *("flow-version", "run-going-on", "run-compare"),
 }
 BOARDS = {"editor", "model", "run-graph"}
 FORBIDDEN = f"{ADMIN}auth/user/"
@@ -156,9 +158,9 @@ def test_every_page_is_accessible_in_light_and_dark_and_fits_a_phone(window, see
             problems.append(f"{name}: answered {response.status}")
         judge(page, name)
     page.goto("/runs/?state=failed")  # what many reruns would do is the answer to a form
-    page.get_by_label(f"Choose run {rows.failed.pk}").check()
+    page.get_by_label(f"Select run {rows.failed.pk}").check()
     page.get_by_role("button", name="Rerun from failure").first.click()
-    expect(page.get_by_role("heading", name="Which code")).to_be_visible()
+    expect(page.get_by_role("heading", name="Code version")).to_be_visible()
     judge(page, "runs-repeating")
     page.get_by_label("Account of ada").click()
     page.get_by_role("button", name="Log out").click()
@@ -173,7 +175,7 @@ def test_every_page_is_accessible_in_light_and_dark_and_fits_a_phone(window, see
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Log in").click()
     judge(page, "login-refused")
-    said = page.get_by_text("Too many failed log-ins")
+    said = page.get_by_text("Too many failed logins")
     for _ in range(10):
         if said.count():
             break

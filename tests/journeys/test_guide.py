@@ -119,8 +119,8 @@ def test_the_guide_step_by_step(editor, seen):
         "marts.mart_customers",
         "marts.mart_orders",
     ]
-    page.get_by_label("Why is a model in, or not?").fill("mart_revenue")
-    expect(page.locator("#preview")).to_contain_text("exclude list takes it away")
+    page.get_by_label("Why is a model selected or not?").fill("mart_revenue")
+    expect(page.locator("#preview")).to_contain_text("exclude list removes it")
     save(page)
     seen(page, "guide-editor", gallery=False)
     page.locator("#panel").get_by_label("Close").click()

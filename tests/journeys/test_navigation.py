@@ -96,7 +96,7 @@ def test_a_chosen_theme_stays_and_the_systems_returns(window, rows):
     assert background(page) == dark
     page.get_by_label("Theme").click()
     expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
-    page.get_by_role("button", name="As the system").click()
+    page.get_by_role("button", name="System").click()
     assert background(page) == light
     page.emulate_media(color_scheme="dark")
     assert background(page) == dark
@@ -149,7 +149,7 @@ def test_a_fresh_installation_leads_its_administrator_to_the_first_project(windo
     page.get_by_label("Name").fill("shop")
     page.get_by_label("Folder", exact=True).fill(f"{SAMPLE}/nowhere")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("There is no folder")).to_be_visible()
+    expect(page.get_by_text("does not exist on this machine")).to_be_visible()
     expect(page.get_by_label("Folder", exact=True)).to_be_focused()
     assert axe(page) == []
     seen(page, "form-refused", gallery=False)
@@ -268,7 +268,7 @@ def test_search_says_when_the_server_does_not_answer(window, rows):
     page.goto("/")
     page.route("**/search/**", lambda route: route.abort())
     page.keyboard.press("Control+k")
-    expect(page.locator(".palette-none")).to_have_text("The search does not answer. Try again in a moment.")
+    expect(page.locator(".palette-none")).to_have_text("The search failed. Try again in a moment.")
 
 
 def test_a_search_after_the_session_ended_leads_to_the_login(window, rows):

@@ -41,10 +41,10 @@ def version(flow):
 
 def test_enter_in_the_question_why_a_model_is_in_asks_it_and_saves_nothing(page, flow, judge):
     before = version(flow)
-    page.get_by_label("Why is a model in, or not?").fill("stg_orders")
+    page.get_by_label("Why is a model selected or not?").fill("stg_orders")
     page.keyboard.press("Enter")
-    expect(page.locator("#preview .notice.info")).to_contain_text("stg_orders is not in.")
-    expect(page.get_by_label("Why is a model in, or not?")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#preview .notice.info")).to_contain_text("stg_orders is not included.")
+    expect(page.get_by_label("Why is a model selected or not?")).to_be_in_viewport(ratio=1)
     expect(page.locator("#preview .notice.info")).to_be_in_viewport(ratio=1)
     judge(page, "node-why")
     expect(page.get_by_text("Saved:")).to_have_count(0)

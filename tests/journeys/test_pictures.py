@@ -31,7 +31,7 @@ def flow():
     [
         ("/flows/{flow}/", "**/canvas/**", "Loading the canvas…"),
         ("/models/model.shop.mart_orders/", "**/graph/**", "Loading the graph…"),
-        ("/flows/{flow}/nodes/new/transformation/", "**/preview/**", "The models that this selects appear here."),
+        ("/flows/{flow}/nodes/new/transformation/", "**/preview/**", "Selected models appear here."),
     ],
 )
 def test_no_picture_is_taken_of_a_page_that_still_loads(page, flow, seen, address, asked, waits):

@@ -107,7 +107,7 @@ def test_a_broken_model_is_seen_first_mended_and_rerun_from_the_failure(engine, 
     expect(page.locator("#run-head .badge").first).to_contain_text("Succeeded", timeout=patience(60_000))
     for name, state in (("stg_a", "Reused"), ("stg_b", "Reused"), ("mart", "Succeeded"), ("report", "Succeeded")):
         expect(row(page, name)).to_contain_text(state)
-    tries = page.get_by_role("navigation", name="Tries of this run")
+    tries = page.get_by_role("navigation", name="Reruns of this run")
     expect(tries.get_by_role("link")).to_have_count(2)
     tries.get_by_role("link", name=re.compile(f"#{first.pk}")).click()
     expect(page.locator("#run-head .badge").first).to_contain_text("Failed")  # history does not change
@@ -138,16 +138,16 @@ def test_the_batch_that_failed_is_seen_and_a_rerun_is_as_the_first_try_unless_th
 
     page.get_by_role("link", name="Rerun from failure").click()
     expect(page.get_by_role("radio", name=f"As in run {first.pk}")).to_be_checked()
-    expect(page.get_by_text("It was a full refresh")).to_be_visible()
-    expect(page.get_by_role("radio", name="The batches that were not built")).to_be_checked()
+    expect(page.get_by_text("Full refresh")).to_be_visible()
+    expect(page.get_by_role("radio", name="Missing batches")).to_be_checked()
     expect(page.locator("#foreseen")).to_contain_text("failed: 1 of 4 batches not built")
     expect(page.get_by_label("region")).to_have_value("north")
     judge(page, "run-rerun-batches")
-    page.get_by_role("radio", name="The window that a new run has").check()
+    page.get_by_role("radio", name="The window of a new run").check()
     page.get_by_label("region").fill("south")
     expect(page.locator("#foreseen")).to_contain_text("1 task runs")
-    expect(page.get_by_role("radio", name="The window that a new run has")).to_be_checked()  # also once it was asked
-    page.get_by_role("radio", name="All batches of that window").check()
+    expect(page.get_by_role("radio", name="The window of a new run")).to_be_checked()  # also once it was asked
+    page.get_by_role("radio", name="All batches in that window").check()
     page.get_by_role("radio", name="No", exact=True).check()
     flag.unlink()
     page.get_by_role("button", name="Rerun").click()
@@ -186,7 +186,7 @@ def test_a_log_is_read_searched_and_linked(engine, window, tmp_path, boss):  # n
     expect(page.locator(".log-lines li").first).to_be_visible()
     assert axe(page) == []
     page.get_by_role("searchbox").fill("ok created")
-    page.get_by_role("button", name="Find").click()
+    page.get_by_role("button", name="Search", exact=True).click()
     hit = page.locator(".hits a").first
     hit.click()
     expect(page.locator(".log-lines .marked")).to_have_count(1)

@@ -43,11 +43,11 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     page.get_by_label("Project").select_option(label="shop")
     page.get_by_label("Name", exact=True).fill("main")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("The repository has no work tree: name the branch to take.")).to_be_visible()
+    expect(page.get_by_text("The repository has no work tree; enter a branch.")).to_be_visible()
     page.get_by_label("Branch").fill("main")
-    page.get_by_label("Kind of warehouse").select_option(label="PostgreSQL")
+    page.get_by_label("Warehouse type").select_option(label="PostgreSQL")
     expect(page.get_by_label("Host", exact=True)).to_be_visible()
-    page.get_by_label("Kind of warehouse").select_option(index=0)
+    page.get_by_label("Warehouse type").select_option(index=0)
     expect(page.get_by_label("Host", exact=True)).to_be_hidden()
     page.get_by_role("button", name="Save and continue editing").click()
     page.get_by_role("button", name="Sync now").click()
@@ -61,12 +61,12 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     for name, value in (("MY_VAR", "mine"), ("ANOTHER_VAR", "a-hidden-value")):
         page.goto("/variables/new/")
         page.get_by_label("Name").fill(name)
-        page.get_by_label("Holds for").select_option(label="shop / main")
+        page.get_by_label("Scope").select_option(label="shop / main")
         page.get_by_label("Value").fill(value)
         if name == "ANOTHER_VAR":
             page.get_by_label("Mark as secret").check()
-        page.get_by_role("button", name="Make the variable").click()
-        expect(page.get_by_text(f"{name} is kept.")).to_be_visible()
+        page.get_by_role("button", name="Create variable").click()
+        expect(page.get_by_text(f"{name} was saved.")).to_be_visible()
 
     # Creating a Custom Script Node
     page.goto("/flows/new/")

@@ -44,7 +44,7 @@ def test_many_reruns_show_their_plan_for_the_chosen_code_before_anything_starts(
     page = window.open(boss)
     page.goto("/runs/")
     for run in (fixed, broken):
-        page.get_by_label(f"Choose run {run.pk}").check()
+        page.get_by_label(f"Select run {run.pk}").check()
     page.get_by_role("button", name="Rerun from failure").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Rerun from failure")
     expect(page.get_by_text("Nothing has started yet.")).to_be_visible()
@@ -62,7 +62,7 @@ def test_many_reruns_show_their_plan_for_the_chosen_code_before_anything_starts(
     judge(page, "runs-repeating-newest")
     assert Run.objects.count() == 3
     page.get_by_role("button", name="Rerun selected").click()
-    expect(page.get_by_text("1 run is repeated from failure")).to_be_visible()
+    expect(page.get_by_text("1 run is being rerun from failure")).to_be_visible()
     assert [run.scope["revision"] for run in Run.objects.filter(retry_of=broken)] == ["newest"]
     assert not Run.objects.filter(retry_of=fixed).exists()
 

@@ -22,7 +22,7 @@ def test_a_token_is_copied_used_and_revoked(window, live_server, seen):
     page.get_by_role("link", name="API tokens").click()
     page.get_by_label("Name").fill("nightly loader")
     page.get_by_label("Expires").select_option("In a year")
-    page.get_by_role("button", name="Make the token").click()
+    page.get_by_role("button", name="Create token").click()
     page.get_by_role("button", name="Copy the token").click()
     page.get_by_role("button", name="Copied").wait_for()
     secret = page.evaluate("navigator.clipboard.readText()")
@@ -43,7 +43,7 @@ def test_a_token_is_copied_used_and_revoked(window, live_server, seen):
     assert asked(f"{live_server.url}/api/flows", secret) == 200
 
     page.get_by_label("Name").fill(LONG[:100])
-    page.get_by_role("button", name="Make the token").click()
+    page.get_by_role("button", name="Create token").click()
     page.get_by_role("link", name="Home").click()
     page.goto("/tokens/")
     assert secret not in page.content()

@@ -108,7 +108,11 @@ def test_a_flow_that_was_never_edited_before_begins_its_history_with_what_it_was
     Node.objects.create(flow=flow, name="Old", include=["tag:mart"])
     services.move_nodes(flow, {flow.nodes.get().pk: (5, 5)})
     first, second = flow.changes.order_by("version")
-    assert (first.actor, first.said, first.document["nodes"][0]["at"]) == ("system", "The flow as it was found", [0, 0])
+    assert (first.actor, first.said, first.document["nodes"][0]["at"]) == (
+        "system",
+        "The flow when its history began",
+        [0, 0],
+    )
     assert second.arranged and second.said == "Moved Old"
 
 

@@ -34,11 +34,11 @@ class Guard:
         host = name_of(host)
         if host not in self._known:
             if not host or any(ord(letter) <= 32 for letter in host):
-                raise HostNotFound("The host's name is empty or holds a blank.")
+                raise HostNotFound("The host name is empty or contains a space.")
             try:
                 infos = self._lookup(host, None, type=socket.SOCK_STREAM)
             except (OSError, UnicodeError) as error:
-                raise HostNotFound(f"The host {host} is not found.") from error
+                raise HostNotFound(f"The host {host} was not found.") from error
             self._known[host] = list(dict.fromkeys(str(entry[4][0]) for entry in infos))
         for ip in self._known[host]:
             self._check(host, ip)
@@ -57,7 +57,7 @@ class Guard:
     def check_address(self, address: Any, family: int) -> Any:
         """The address for connect(), with a checked literal in place of a name. Raises as resolve does."""
         if family not in (socket.AF_INET, socket.AF_INET6):
-            raise AddressError("dex connects to no sockets of its own machine.")
+            raise AddressError("dex does not connect to Unix sockets.")
         host, *rest = address
         host = host.decode() if isinstance(host, bytes) else str(host)
         try:

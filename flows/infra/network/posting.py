@@ -22,17 +22,17 @@ def host_of(url: str) -> str:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise AddressError("The URL is not understood.") from error
+        raise AddressError("The URL is not valid.") from error
     if parts.scheme not in ("http", "https"):
         raise AddressError("The URL must begin with https:// or http://.")
     if not parts.hostname:
-        raise AddressError("The URL names no host.")
+        raise AddressError("The URL has no host.")
     if parts.username is not None or parts.password is not None:
-        raise AddressError("The URL must not hold a user name or password.")
+        raise AddressError("The URL must not contain a user name or password.")
     if "%" in parts.hostname:
-        raise AddressError("The URL's host must not hold a %.")
+        raise AddressError("The host in the URL must not contain a %.")
     if any(ord(letter) <= 32 or ord(letter) == 127 or letter == "\\" for letter in url):
-        raise AddressError("The URL holds a blank, a backslash or a control character.")
+        raise AddressError("The URL contains a space, a backslash or a control character.")
     if not url.isascii():
         raise AddressError("The URL must be ASCII: write other letters as %XX, and names in Punycode.")
     return parts.hostname
@@ -63,9 +63,7 @@ def post(url: str, data: bytes, headers: dict[str, str], *, policy: Policy, dead
     except (OSError, requests.RequestException, HTTPError, http.client.HTTPException) as error:
         raise PostError(_reason(error, deadline)) from error
     if redirect:
-        raise PostError(
-            f"answered {answer.status_code}, a redirect, which is not followed: type the address it leads to"
-        )
+        raise PostError(f"answered {answer.status_code}, a redirect. dex does not follow it; enter the final address")
     words = " ".join(body.decode(errors="replace").split())
     if not 200 <= answer.status_code < 300:
         raise PostError(f"answered {answer.status_code} {answer.reason}{': ' + words[:200] if words else ''}")

@@ -33,9 +33,9 @@ _SYSTEM = (
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _TMP = "/tmp"  # noqa: S108 - inside the sandbox, where it is the child's own
 WORDS = {
-    1: "its own process group and environment; it can read what dex can read",
-    2: "another user; it cannot read dex's keys, database or processes",
-    3: "its own view of the file system and of processes; what it leaves behind ends with it",
+    1: "its own process group and environment; it can read everything that dex can read",
+    2: "another user; it cannot read the keys, database or processes of dex",
+    3: "its own view of the file system and processes; everything it starts ends with it",
 }
 
 

@@ -24,5 +24,5 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps({"dry_run": dry_run, **counts}))
         if counts["unreadable"]:
             raise CommandError(
-                f"{counts['unreadable']} secrets cannot be read with any key of the file; type them anew."
+                f"{counts['unreadable']} secrets cannot be read with any key in the file; enter them again."
             )

@@ -86,28 +86,28 @@ _SAID = (
     (
         r"authentication failed|invalid username or (password|token)|could not read (username|password)"
         r"|HTTP 40[13]|error: 40[13]",
-        "The repository refused the user or the token. Check both, and whether the token may read the repository.",
+        "The repository rejected the user or the token. Check both, and check that the token can read the repository.",
     ),
     (
         r"permission denied \(|no supported authentication",
-        "The repository refused the SSH key. Add its public half to the repository.",
+        "The repository rejected the SSH key. Add the public key to the repository.",
     ),
     (
         r"host key verification failed|no .{0,50}? host key is known",
-        "The host's SSH key is not known. Put its line of known_hosts (ssh-keyscan) into the project.",
+        "The SSH key of the host is unknown. Add its known_hosts line (from ssh-keyscan) to the project.",
     ),
     (
         r"repository .{0,300}?not found|does not appear to be a git repository|HTTP 404|error: 404",
-        "There is no such repository, or it may not be read.",
+        "The repository does not exist or you have no access to it.",
     ),
-    (r"could not resolve host", "The host of the repository is not found."),
-    (r"SSL certificate|certificate verif", "The host's certificate is not trusted by this machine."),
+    (r"could not resolve host", "The host of the repository was not found."),
+    (r"SSL certificate|certificate verif", "This machine does not trust the certificate of the host."),
     (
         r"failed to connect|connection (refused|timed out|reset)|timed out|unreachable",
         "The host of the repository does not answer.",
     ),
-    (r"dubious ownership", "The repository belongs to another user of this machine than the one that dex runs as."),
-    (r"transport '[^']{0,50}' not allowed", "This way to a repository is not allowed: use https or ssh."),
-    (r"file (size limit|too large)|File size limit exceeded", "The repository is larger than dex takes."),
+    (r"dubious ownership", "The repository is owned by a different user than the one dex runs as."),
+    (r"transport '[^']{0,50}' not allowed", "This protocol is not allowed; use https or ssh."),
+    (r"file (size limit|too large)|File size limit exceeded", "The repository is too large."),
 )
 _KNOWN = tuple((re.compile(sign, re.IGNORECASE), words) for sign, words in _SAID)

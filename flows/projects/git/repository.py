@@ -95,7 +95,7 @@ class Repository:
     def commit(self, revision: str) -> Commit:
         """What a commit is called. In: a full hash or a ref of this copy. Raises GitError."""
         if not _SHA.fullmatch(revision) and not revision.startswith("refs/dex/"):
-            raise GitError("This is no commit.")
+            raise GitError("This is not a commit.")
         fields = self._git("log", "-1", "--format=%H%x00%an%x00%aI%x00%s", "--end-of-options", revision, "--")
         sha, author, at, subject = fields.decode(errors="replace").rstrip("\n").split("\0", 3)
         return Commit(sha, printable(subject)[:200], printable(author)[:200], at)
@@ -103,7 +103,7 @@ class Repository:
     def checkout(self, sha: str) -> Checkout:
         """The files of a commit in a folder of its own; made once, whole or not at all. Raises GitError."""
         if not _SHA.fullmatch(sha):
-            raise GitError("This is no commit.")
+            raise GitError("This is not a commit.")
         place = self.home / "checkouts" / self.name / sha
         if not (place / NOTES).is_file():
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
@@ -127,7 +127,7 @@ class Repository:
         if len(files) + len(links) > MOST_FILES:
             raise GitError(f"The commit holds more than {MOST_FILES:,} files.")
         if sum(size for _, _, size in files.values()) > MOST_BYTES:
-            raise GitError(f"The files of the commit have more than {MOST_BYTES // 1024**2:,} MiB.")
+            raise GitError(f"The files of the commit are larger than {MOST_BYTES // 1024**2:,} MiB.")
         folder.mkdir()
         contents = self._blobs([*(oid for _, oid, _ in files.values()), *links.values()])
         for path, (mode, _, _) in files.items():
@@ -135,7 +135,7 @@ class Repository:
         for path in links:
             target = inside(path, next(contents))
             if target is None or not (folder / target).is_file():
-                notes.append(f"{path} is a link to something that is no file of the repository; it is left out")
+                notes.append(f"{path} links to something outside the repository; it is left out")
                 continue
             if not (folder / path).exists():
                 write(folder, path, (folder / target).read_bytes(), executable=False)
@@ -169,7 +169,7 @@ class Repository:
                     raise GitError("A file of the commit is missing in the copy of the repository; sync again.")
                 data = reader.read(int(head[2]))
                 if len(data) != int(head[2]):
-                    raise GitError("The copy of the repository could not be read to its end.")
+                    raise GitError("The copy of the repository could not be read completely.")
                 reader.read(1)
                 yield data
         finally:

@@ -21,7 +21,7 @@ def entries(listed: bytes) -> tuple[dict[str, tuple[str, str, int]], dict[str, s
         if not _is_safe(path):
             notes.append(f"{printable(path)[:200]} has a name that is not allowed; it is left out")
         elif kind == "commit":
-            notes.append(f"{path} is a submodule; it is left out. Use packages.yml for other people's code")
+            notes.append(f"{path} is a submodule; it is left out. Use packages.yml instead")
         elif mode == "120000":
             links[path] = oid
         else:

@@ -1,7 +1,7 @@
 import { applied, stillPossible } from "./picture.js";
 
-const OFFLINE = "The server cannot be reached. Your changes are kept here until it can.";
-const ENDED = "Your session ended. Log in in another tab, then press Retry; your changes are kept here.";
+const OFFLINE = "The server cannot be reached. Your changes are kept here until it is back.";
+const ENDED = "Your session ended. Log in again in another tab, then click Retry. Your changes are kept here.";
 
 /**
  * The flow as the server holds it, and what it has not been told yet.

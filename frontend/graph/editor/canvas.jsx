@@ -325,7 +325,7 @@ export function Canvas({ element, server, board, snapshot, hear }) {
       <Conflict conflict={snapshot.conflict} board={board} />
       <Shortcuts shown={keysShown} mayEdit={mayEdit} close={() => setKeysShown(false)} />
       <p id="canvas-keys" hidden>
-        Enter opens{mayEdit && ", arrow keys move, L links, Delete removes"}, E walks the links. Question mark lists all
+        Enter opens{mayEdit && ", arrow keys move, L links, Delete removes"}, E steps through the links. Question mark lists all
         keys.
       </p>
       <p role="status" className="visually-hidden">

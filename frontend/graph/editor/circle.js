@@ -28,10 +28,10 @@ export function refusal(canvas, up, down) {
   const name = (id) => canvas.nodes.find((node) => node.id === id)?.name ?? "?";
   if (up === down) return `${name(up)} cannot run after itself.`;
   if (canvas.links.some((link) => link.up === up && link.down === down)) {
-    return `${name(down)} runs after ${name(up)} already.`;
+    return `${name(down)} already runs after ${name(up)}.`;
   }
   const back = way(canvas, down, up);
   if (!back) return "";
   const circle = [up, ...back].map(name).join(" → ");
-  return `${name(down)} already runs before ${name(up)}, so they would wait for each other: ${circle}.`;
+  return `${name(down)} already runs before ${name(up)}, so this would create a cycle: ${circle}.`;
 }

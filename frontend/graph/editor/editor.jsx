@@ -21,7 +21,7 @@ export function Editor({ element }) {
   if (snapshot.status === "failed") {
     return (
       <div className="canvas-wait">
-        <p>The canvas could not be loaded. The flow itself is safe.</p>
+        <p>The canvas could not be loaded. The flow is unchanged.</p>
         <button type="button" className="button" onClick={() => board.retry()}>
           <Icon name="refresh-cw" />
           Retry

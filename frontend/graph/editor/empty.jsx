@@ -4,11 +4,11 @@ import { Icon } from "../icon.jsx";
 export function Empty({ canvas, open }) {
   return (
     <div className="canvas-empty">
-      <h2>{canvas.may_edit ? "Add the first node" : "This flow has no nodes yet"}</h2>
+      <h2>{canvas.may_edit ? "Add your first node" : "This flow has no nodes yet"}</h2>
       <p className="muted">
         {canvas.may_edit
-          ? "Nodes run in the order of their links. What dbt refs imply is drawn for you."
-          : "Who may edit the flow can add them."}
+          ? "Nodes run in the order of their links. dex adds the links that follow from dbt refs."
+          : "Ask an editor to add some."}
       </p>
       {canvas.may_edit && (
         <ul>

@@ -36,7 +36,7 @@ function Why({ data: { names, reason, implied } }) {
       <b>
         {names[0]} → {names[1]}
       </b>
-      {implied && <span>Follows from refs, not drawn by hand</span>}
+      {implied && <span>From refs in the models</span>}
       {reason && <code>{reason}</code>}
     </>
   );

@@ -58,7 +58,7 @@ export function Conflict({ conflict, board }) {
   return (
     <dialog ref={dialog} aria-labelledby="conflict-title" onCancel={(event) => event.preventDefault()}>
       <header>
-        <h2 id="conflict-title">Somebody else changed this too</h2>
+        <h2 id="conflict-title">Someone else changed this too</h2>
       </header>
       <div className="dialog-body">
         <p>{conflict?.error}</p>
@@ -69,7 +69,7 @@ export function Conflict({ conflict, board }) {
             ))}
           </ul>
         )}
-        <p className="muted">Your change is not saved yet. Nothing is lost either way: the history keeps both.</p>
+        <p className="muted">Your change is not saved yet. The history keeps both versions.</p>
       </div>
       <footer>
         <button type="button" className="button" onClick={() => board.keepTheirs()}>

@@ -6,21 +6,21 @@ const EDIT = [
   ["Redo", ["Ctrl", "Shift", "Z"]],
   ["Move by 8 px", ["←", "↑", "→", "↓"]],
   ["Move by 32 px", ["Shift", "arrow"]],
-  ["Start a link from the node; Tab and Enter choose the other end", ["L"]],
+  ["Link the node; select the other node with Tab and Enter", ["L"]],
   ["Duplicate", ["Ctrl", "D"]],
   ["Delete node or link", ["Delete"]],
 ];
 const LOOK = [
   ["Next, previous node", ["Tab"], ["Shift", "Tab"]],
   ["Open the node", ["Enter"]],
-  ["Choose or leave out the node", ["Space"]],
+  ["Select or deselect the node", ["Space"]],
   ["Show or hide its models", ["M"]],
-  ["Walk the links of the node, and why they are there", ["E"]],
-  ["Choose all", ["Ctrl", "A"]],
-  ["Choose several", ["Shift", "click"], ["Shift", "drag"]],
+  ["Step through the links of the node", ["E"]],
+  ["Select all", ["Ctrl", "A"]],
+  ["Select several", ["Shift", "click"], ["Shift", "drag"]],
   ["Zoom in, zoom out, fit", ["+"], ["-"], ["F"]],
-  ["Leave what you are doing", ["Escape"]],
-  ["This list", ["?"]],
+  ["Cancel", ["Escape"]],
+  ["Show this list", ["?"]],
 ];
 
 export function Shortcuts({ shown, mayEdit, close }) {
@@ -37,7 +37,7 @@ export function Shortcuts({ shown, mayEdit, close }) {
       </header>
       <div className="dialog-body">
         {mayEdit && <Keys title="Change" rows={EDIT} />}
-        <Keys title="Look around" rows={LOOK} />
+        <Keys title="Navigate" rows={LOOK} />
       </div>
     </dialog>
   );

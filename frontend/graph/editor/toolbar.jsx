@@ -26,7 +26,7 @@ export function Toolbar({ acts, snapshot, showKeys }) {
           <button
             type="button"
             className="button ghost"
-            title="Put the nodes in order from left to right"
+            title="Arrange the nodes from left to right"
             onClick={acts.arrange}
           >
             <Icon name="network" />

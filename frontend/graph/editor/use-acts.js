@@ -11,7 +11,7 @@ export function useActs({ board, now, flush, say, refuse, setToast, focusAfter, 
   return useMemo(() => {
     const undoable = (text) => {
       setToast({ text: `${text}.`, undo: () => board.undo() });
-      say(`${text}. Control Z undoes it.`);
+      say(`${text}. Press Control Z to undo.`);
     };
     const named = (nodes) => (nodes.length === 1 ? nodes[0].data.node.name : `${nodes.length} nodes`);
 
@@ -39,7 +39,7 @@ export function useActs({ board, now, flush, say, refuse, setToast, focusAfter, 
     function unlink() {
       const { up, down, implied, names, reason } = now().chosenLink;
       if (implied) {
-        refuse(`${names[0]} runs before ${names[1]} because of a ref: ${reason}. Only the models can change that.`);
+        refuse(`${names[0]} runs before ${names[1]} because of a ref: ${reason}. To remove it, change the models.`);
         return;
       }
       const said = `Removed the link ${names[0]} → ${names[1]}`;

@@ -128,7 +128,7 @@ export function Graph({ graph, element }) {
     >
       <ReactFlow
         tabIndex={0}
-        aria-label={`${element.dataset.label ?? "Lineage"}: left and right arrow walk along it, Enter opens what is chosen`}
+        aria-label={`${element.dataset.label ?? "Lineage"}: use the left and right arrow keys to move, and Enter to open the selected item`}
         nodes={far ? NONE : nodes}
         edges={NONE}
         nodeTypes={NODE_TYPES}

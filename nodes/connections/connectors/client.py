@@ -189,7 +189,7 @@ def _outcome(child: process.Child, listener: _Listener, state: str, timeout: flo
         return made("timeout", f"It took longer than {timeout:g} s.", "timeout")
     if last is None:
         how = f"by signal {child.signal}" if child.signal else f"with exit code {child.exit_code}"
-        return made("died", f"The process of the connection ended {how}, in the middle.", "other")
+        return made("died", f"The process of the connection ended unexpectedly {how}.", "other")
     if last.get("ok"):
         return made("succeeded")
     wrong: Event = next((event for event in kept if event.get("message") and event.get("kind")), {})

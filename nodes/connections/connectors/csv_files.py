@@ -92,7 +92,7 @@ def read(paths: Sequence[tuple[str, Path]], writing: Writing) -> Iterator[Any]:
         try:
             _find_types(file, columns)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise SourceError("data", f"{file.name}: the compressed file is cut or broken.") from error
+            raise SourceError("data", f"{file.name}: the compressed file is incomplete or damaged.") from error
     counted = sum(file.rows for file in files)  # by the first reading
     if not counted:
         return
@@ -110,7 +110,7 @@ def read(paths: Sequence[tuple[str, Path]], writing: Writing) -> Iterator[Any]:
                 }
             )
     if made != counted:
-        raise SourceError("data", f"{files[0].name}: it changed while it was read; load it again.")
+        raise SourceError("data", f"{files[0].name}: the file changed while dex read it; load it again.")
 
 
 def _find_types(file: _File, columns: dict[str, Column]) -> None:
@@ -180,7 +180,7 @@ def _checked(file: _File, names: list[str]) -> list[str]:
         )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SourceError(
-            "data", f"{file.at(line)}: several columns are called {', '.join(twice)}. Rename them in the file."
+            "data", f"{file.at(line)}: several columns have the name {', '.join(twice)}. Rename them in the file."
         )
     return names
 
@@ -243,7 +243,7 @@ class _Lines:
                 "data", f"{place}: it is longer than {LONGEST_LINE // 1024 // 1024} MiB; is a quote missing?"
             )
         if "\0" in line:
-            raise SourceError("data", f"{self._file.name}: this is not text in UTF-8; is it a binary file?")
+            raise SourceError("data", f"{self._file.name}: this is not UTF-8 text. Is it a binary file?")
         return line
 
 
@@ -303,7 +303,7 @@ def _broken(file: _File, line: int, source: _Lines, said: str) -> SourceError:
         size = LONGEST_LINE // 1024 // 1024
         return SourceError("data", f"{file.at(line)}: a value is longer than {size} MiB; is a quote missing?")
     if "unexpected end" in said:
-        return SourceError("data", f"{file.at(line)}: a quote is opened there and never closed.")
+        return SourceError("data", f"{file.at(line)}: a quote is opened here and never closed.")
     now = source.number + file.writing.header_row - 1
     return SourceError(
         "data", f"{file.at(now)}: there is text behind a closing quote. The line: {_shown(source.latest)}"

@@ -26,7 +26,7 @@ class StreamCursor:
         try:
             return apply_lag_with_suppression(self.stream.look_back, max, None, None, self.before)
         except ValueError as error:
-            said = f"The cursor {self.stream.cursor} is no time, day or number, so it cannot look back."
+            said = f"The cursor {self.stream.cursor} is not a time, date or number, so it cannot look back."
             raise SourceError("config", said) from error
 
     def incremental(self) -> Any:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from nodes.connections.connectors.failures import SourceError
 
 ENCODINGS = {
-    "auto": "By its first bytes, else UTF-8",
+    "auto": "Detect, otherwise UTF-8",
     "utf-8": "UTF-8",
     "utf-16": "UTF-16",
     "cp1252": "Windows-1252 (Western Europe)",
@@ -38,8 +38,8 @@ def encoding_of(name: str, start: bytes, chosen: str) -> str:
     if not marked and b"\0" in start:
         evens, odds = start[::2].count(0), start[1::2].count(0)
         if max(evens, odds) > 0.4 * len(start) / 2 > 10 * min(evens, odds):
-            raise SourceError("data", f"{name}: this looks like UTF-16: choose it under Encoding.")
-        raise SourceError("data", f"{name}: this is not text in UTF-8; is it a binary file?")
+            raise SourceError("data", f"{name}: this looks like UTF-16. Choose it under Encoding.")
+        raise SourceError("data", f"{name}: this is not UTF-8 text. Is it a binary file?")
     return marked or "utf-8"
 
 
@@ -56,8 +56,8 @@ def undecodable(place: str, lines: Iterable[bytes], encoding: str) -> SourceErro
     named = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8"}.get(encoding, encoding)
     where = place if encoding.startswith("utf-16") else f"{place}, line {line}"
     guess = _guessed(sample) if encoding.startswith("utf-8") else ""
-    cure = f"It looks like {guess}: choose that under Encoding." if guess else "Choose another one under Encoding."
-    return SourceError("data", f"{where}: this is not text in {named}. {cure}")
+    cure = f"It looks like {guess}. Choose that under Encoding." if guess else "Choose another encoding."
+    return SourceError("data", f"{where}: this is not {named} text. {cure}")
 
 
 def _guessed(sample: bytes) -> str:

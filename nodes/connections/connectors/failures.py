@@ -53,32 +53,40 @@ _SAID: tuple[tuple[str, str, str], ...] = (
         "name",
         r"could not translate host name|Name or service not known|getaddrinfo failed|No address associated"
         r"|Temporary failure in name resolution|Unknown server host",
-        "The host is not found: check its name.",
+        "The host was not found. Check its name.",
     ),
-    ("name", r"database \"[^\"]*\" does not exist|\b1049\b|Cannot open database", "There is no such database."),
-    ("port", _PORT, "Nothing answers there: check host and port, and that the server allows connections."),
-    ("port", _OTHER_PROTOCOL, "Something else answers on this port: check host and port."),
-    ("permission", _PERMISSION, "The user may not read this: give it the right to, or use another user."),
+    ("name", r"database \"[^\"]*\" does not exist|\b1049\b|Cannot open database", "The database does not exist."),
+    ("port", _PORT, "The host does not answer. Check host and port, and that the server allows connections."),
+    ("port", _OTHER_PROTOCOL, "A different service answers on this port. Check host and port."),
+    ("permission", _PERMISSION, "The user does not have permission to read this. Grant it, or use another user."),
     (
         "busy",
         r"Could not set lock on file|Conflicting lock is held",
         "Another process has the warehouse's file open; DuckDB allows one at a time.",
     ),
-    ("busy", r"database is locked", "The SQLite file is locked by whoever writes to it; try again."),
+    ("busy", r"database is locked", "Another process is writing to the SQLite file. Try again."),
     ("config", r"unable to open database file", "The SQLite file cannot be opened."),
-    ("data", r"file is not a database|database disk image is malformed", "The SQLite file is broken, or is none."),
-    ("config", _TABLE, "There is no such table (any more)."),
+    (
+        "data",
+        r"file is not a database|database disk image is malformed",
+        "The file is damaged or is not a SQLite file.",
+    ),
+    ("config", _TABLE, "The table does not exist (any more)."),
     (
         "config",
         r"UndefinedColumn|no such column|Unknown column|Invalid column name",
-        "There is no such column (any more).",
+        "The column does not exist (any more).",
     ),
     (
         "config",
         r"NoSuchBucket|NoSuchKey|ContainerNotFound|BlobNotFound|bucket does not exist|FileNotFoundError",
-        "There is no such bucket, container or file.",
+        "The bucket, container or file does not exist.",
     ),
-    ("config", _TLS, "The server and the encryption setting do not fit: check TLS, and who the server lets in."),
+    (
+        "config",
+        _TLS,
+        "The server does not accept this encryption setting. Check TLS and the access rules of the server.",
+    ),
     ("timeout", _TIMEOUT, "The server did not answer in time."),
 )
 _KNOWN = tuple((kind, re.compile(pattern, re.S), sentence) for kind, pattern, sentence in _SAID)
@@ -156,11 +164,11 @@ def _of_dlt(links: list[BaseException]) -> tuple[str, str] | None:
         if name == "IncrementalCursorPathMissing" or "Cursor column" in text:
             column = re.search(r"`([^`]+)`|path (\S+)", text)
             named = (column[1] or column[2]) if column else "of the stream"
-            return "schema", f"The cursor column {named} is not in the data any more; choose another cursor."
+            return "schema", f"The cursor column {named} is no longer in the data. Choose another cursor."
         if name == "IncrementalCursorPathHasValueNone":
             return (
                 "data",
-                "The cursor column has empty values: such rows cannot be followed. Choose another cursor, or merge.",
+                "The cursor column has empty values, so those rows cannot be tracked. Choose another cursor, or merge.",
             )
         if name == "PyToArrowConversionException":
             return "data", f"A value of the column {getattr(link, 'field_name', '')} is not of its type: {_inner(link)}"
@@ -173,7 +181,8 @@ def _of_dlt(links: list[BaseException]) -> tuple[str, str] | None:
         if re.search(r"cannot alter type of a column used by a view", text):
             return (
                 "schema",
-                "A column's type changed, and a view reads it: drop the views, then load again with a full refresh.",
+                "The type of a column changed, and a view reads it. Drop the view, then load again with a full "
+                "refresh.",
             )
         if re.search(r"[Nn]o space left|disk full", text):
             return "other", "There is no space left on the disk."

@@ -10,7 +10,7 @@ from nodes.connections.connectors import base, readers
 from nodes.connections.connectors.base import Misfit, setting
 
 PLACES = {
-    "local": "A folder of this machine",
+    "local": "A folder on this machine",
     "s3": "S3",
     "gcs": "Google Cloud Storage",
     "azure": "Azure Blob Storage",
@@ -44,7 +44,7 @@ class Settings(readers.Reading, base.Config):
     place: Literal["local", "s3", "gcs", "azure", "sftp"] = setting("local", title="Place", words=PLACES)
     folder: str = setting(
         title="Folder",
-        help="On this machine and by SFTP a path; elsewhere the bucket or container, and a path: my-bucket/exports",
+        help="A path for local files and SFTP; otherwise the bucket or container and a path: my-bucket/exports",
         max_length=1000,
     )
     format: Literal["auto", "csv", "jsonl", "parquet", "excel"] = setting("auto", title="Format", words=readers.FORMATS)
@@ -57,15 +57,15 @@ class Settings(readers.Reading, base.Config):
     )
     file_columns: bool = setting(
         False,
-        title="Say where rows come from",
-        help=f"Adds {FILE} and {MODIFIED}; with {MODIFIED} as cursor only files that changed are loaded",
+        title="Add file columns",
+        help=f"Adds {FILE} and {MODIFIED}; with {MODIFIED} as the cursor, only changed files are loaded",
         advanced=True,
     )
     key_id: str | None = setting(None, title="Access key", when={"place": ["s3"]}, max_length=200)
     key_secret: str | None = setting(None, title="Secret key", secret=True, when={"place": ["s3"]})
     region: str | None = setting(None, title="Region", when={"place": ["s3"]}, max_length=50)
     endpoint: str | None = setting(
-        None, title="Endpoint", help="For storage that speaks S3 elsewhere", advanced=True, when={"place": ["s3"]}
+        None, title="Endpoint", help="For other S3-compatible storage", advanced=True, when={"place": ["s3"]}
     )
     service_account: str | None = setting(
         None, title="Service account (JSON)", secret=True, textarea=True, when={"place": ["gcs"]}
@@ -81,7 +81,7 @@ class Settings(readers.Reading, base.Config):
     host_key: str | None = setting(
         None,
         title="Fingerprint of the host key",
-        help="SHA256:… as `ssh-keygen -lf` prints it. Empty: any server is believed to be the right one",
+        help="SHA256:… as `ssh-keygen -lf` prints it. Empty: any server is trusted",
         when={"place": ["sftp"]},
         max_length=100,
     )
@@ -92,7 +92,7 @@ class Settings(readers.Reading, base.Config):
         needed = {"azure": ("account",), "sftp": ("host", "user"), "gcs": ("service_account",)}
         for name in needed.get(self.place, ()):
             if not getattr(self, name):
-                raise Misfit(name, f"{type(self).model_fields[name].title} is needed for {self.place}.")
+                raise Misfit(name, f"{type(self).model_fields[name].title} is required for {self.place}.")
         names = [table.name for table in self.tables]
         if len(set(names)) != len(names):
             raise Misfit("tables", "Two tables have the same name.")

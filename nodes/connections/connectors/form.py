@@ -140,7 +140,7 @@ def _cleaned(known: Field, value: Any) -> Any:
         return int(text)
     if known.kind == "boolean":
         if text.lower() not in (*_TRUE, *_FALSE):
-            raise ValueError("This is yes or no.")
+            raise ValueError("This must be yes or no.")
         return text.lower() in _TRUE
     if known.kind == "list":
         return [line.strip() for line in re.split(r"[\n,]", text) if line.strip()]
@@ -212,7 +212,7 @@ def _said(error: Any, known: Field | None) -> str:
     context = error.get("ctx", {})
     match error["type"]:
         case "missing":
-            text = f"{place or (known.label if known else 'This')} is needed."
+            text = f"{place or (known.label if known else 'This')} is required."
             return f"{text[0].upper()}{text[1:]}"
         case "extra_forbidden":
             return f"There is no setting {place or error['loc'][0]}."

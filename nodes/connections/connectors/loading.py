@@ -79,7 +79,7 @@ class StreamLoad:
         pipeline.extract(source, loader_file_format="parquet")
         there = self.stream.table in pipeline.schemas[self.name].tables
         if not there and not self._extract_empty(pipeline, source, disposition):
-            self.context.say(f"{self.stream.name} has no rows, and its columns are not known: there is no table yet.")
+            self.context.say(f"{self.stream.name} has no rows and its columns are unknown, so no table was created.")
             return {"event": "stream_done", "stream": self.stream.name, "table": self.stream.table, "rows": 0}
         self._type_columns(pipeline, source, types, seen, known)
         disposition = self._replace_from(pipeline, disposition, cursor, seen) if known else disposition
@@ -90,7 +90,7 @@ class StreamLoad:
         tables = schema.data_table_names(include_incomplete=False)
         known = wh.storage_columns(pipeline, tables) if known else {}
         if schema.get_table(self.stream.table).get(_SCOPE) != _scope_of(disposition):
-            raise RuntimeError("dlt would remove other rows than this load has to")
+            raise RuntimeError("dlt would remove different rows than this load must")
         changes = self._changes(schema, tables, known, seen)
         packages = pipeline.list_normalized_load_packages()
         there_already = cursor.rows_again(known, self.context.say)
@@ -151,7 +151,7 @@ class StreamLoad:
             types.apply(schema, there, declared, self.context.say)
         if seen.without_type:
             names = ", ".join(sorted(seen.without_type))
-            self.context.say(f"Without a value, so that their types are not known, and not loaded: {names}.")
+            self.context.say(f"Columns without values have no known type and were not loaded: {names}.")
         # A column that was a decimal and is a text now has no digits; dlt keeps those of before with the new type.
         for table in schema.tables.values():
             for column in table["columns"].values():
@@ -192,8 +192,8 @@ class StreamLoad:
             if wh.mode_before(pipeline, self.name, stream.table) in ("append", None):
                 raise SourceError(
                     "config",
-                    f"{stream.table} holds rows that were not loaded by the cursor {stream.cursor}: "
-                    "load it once with a full refresh, so that no row is there twice.",
+                    f"{stream.table} holds rows that were not loaded by the cursor {stream.cursor}. "
+                    "Load it once with a full refresh to avoid duplicate rows.",
                 )
             return "replace"  # a copy of the source in another mode: it begins again, whole
         scopes = []

@@ -23,18 +23,18 @@ def allowed(path: str, context: Context) -> Path:
     Raises SourceError for one that is not there, or that lies elsewhere once links are followed.
     """
     if "\0" in path or not path.strip():
-        raise SourceError("config", "Type the path of a file or folder.")
+        raise SourceError("config", "Enter the path of a file or folder.")
     base = context.project_dir or (context.roots[0] if context.roots else None)
     if base is None:
-        raise SourceError("permission", "No local folder may be read: DEX_CONNECT_FILES names none.")
+        raise SourceError("permission", "dex may not read local folders: DEX_CONNECT_FILES lists none.")
     real = Path(os.path.realpath(base / path))
     if not within(real, allowed_roots(context)):
         raise SourceError(
             "permission",
-            f"{path} is outside the folders that may be read: the project, and those in DEX_CONNECT_FILES.",
+            f"{path} is outside the folders that dex may read: the project, and those in DEX_CONNECT_FILES.",
         )
     if not real.exists():
-        raise SourceError("config", f"There is no {path}.")
+        raise SourceError("config", f"{path} does not exist.")
     return real
 
 
@@ -57,7 +57,7 @@ def files_below(folder: Path, context: Context) -> Iterator[tuple[str, Path]]:
                 continue
             count += 1
             if count > MOST_FILES:
-                raise SourceError("config", f"There are more than {MOST_FILES:,} files; name a smaller folder.")
+                raise SourceError("config", f"There are more than {MOST_FILES:,} files; choose a smaller folder.")
             yield (Path(parent) / name).relative_to(folder).as_posix(), real
 
 

@@ -18,7 +18,7 @@ from nodes.connections.connectors.values.rows import exact_json
 
 Format = Literal["csv", "jsonl", "parquet", "excel"]
 FORMATS = {
-    "auto": "By the name of each file",
+    "auto": "From the file name",
     "csv": "CSV",
     "jsonl": "JSON lines",
     "parquet": "Parquet",
@@ -31,8 +31,8 @@ ENDINGS: dict[str, Format] = {
 ROWS = 50_000
 SHOWN = 5  # cells of a sheet in a message
 LONGEST_LINE = 16 * 1024 * 1024  # bytes of one line of JSON: longer ones are broken files
-QUOTES = {'"': 'Double: "', "'": "Single: '", "none": "None: quotes are part of values"}
-HEADERS = {"auto": "If it looks like names", "yes": "Yes", "no": "No"}
+QUOTES = {'"': 'Double: "', "'": "Single: '", "none": "None (quotes are part of values)"}
+HEADERS = {"auto": "Detect", "yes": "Yes", "no": "No"}
 DECIMALS = {".": "A point: 1.5", ",": "A comma: 1,5"}
 Encoding = Literal[
     "auto", "utf-8", "utf-16", "cp1252", "latin-1", "iso8859-15", "cp1250", "cp1251", "cp437", "cp850",
@@ -46,7 +46,7 @@ class Reading(BaseModel):
     delimiter: str | None = setting(
         None,
         title="Delimiter (CSV)",
-        help="One character, or tab. Empty: found in the file's head",
+        help="One character, or tab. Empty: detected",
         advanced=True,
         max_length=4,
     )
@@ -58,14 +58,14 @@ class Reading(BaseModel):
     decimal_mark: Literal[".", ","] = setting(".", title="Decimal mark (CSV)", words=DECIMALS, advanced=True)
     null_words: list[str] = setting(
         [],
-        title="Words for nothing (CSV)",
-        help="One a line, such as NULL or NA; an empty field is nothing anyway",
+        title="Values that mean null (CSV)",
+        help="One per line, such as NULL or NA. Empty fields are always null",
         advanced=True,
     )
     as_text: bool = setting(False, title="Read every column as text (CSV)", advanced=True)
     sheet: str | None = setting(None, title="Sheet (Excel)", help="Empty: the first", advanced=True, max_length=200)
     header_row: int = setting(
-        1, title="Line with names", help="Lines above it are left out (Excel, CSV)", advanced=True, ge=1, le=1000
+        1, title="Header line", help="Lines above it are skipped (Excel, CSV)", advanced=True, ge=1, le=1000
     )
 
     @field_validator("delimiter", mode="before")
@@ -85,7 +85,7 @@ def format_of(name: str, chosen: str = "auto") -> Format:
     for ending, found in ENDINGS.items():
         if stem.endswith(ending):
             return found
-    raise SourceError("config", f"{name} has no ending that says what it is; choose the format.")
+    raise SourceError("config", f"{name} has no known file extension; choose the format.")
 
 
 def read(paths: Sequence[tuple[str, Path]], kind: Format, options: Reading) -> Iterator[Any]:
@@ -121,7 +121,7 @@ def _json(name: str, path: Path) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     for number, row in _json_rows(name, path):
         if not isinstance(row, dict):
-            raise SourceError("data", f"{name}, line {number}: this is not an object in braces.")
+            raise SourceError("data", f"{name}, line {number}: this is not a JSON object.")
         rows.append(row)
         if len(rows) >= ROWS // 10:
             yield rows
@@ -192,7 +192,7 @@ def _excel(name: str, path: Path, options: Reading) -> Iterator[Any]:
             raise SourceError("config", f"{name} has no sheet {chosen}. It has: {', '.join(book.sheet_names)}.")
         rows = book.get_sheet_by_name(chosen).to_python(skip_empty_area=False)
     except calamine.CalamineError as error:
-        raise SourceError("data", f"{name}: this is not a workbook that can be read.") from error
+        raise SourceError("data", f"{name}: this workbook cannot be read.") from error
     if errors := _errors(path, book.sheet_names.index(chosen)):
         more = f", and {len(errors) - SHOWN:,} more" if len(errors) > SHOWN else ""
         print(f"{name}: cells that show an error are empty in the table: {', '.join(errors[:SHOWN])}{more}.")
@@ -230,9 +230,9 @@ def tables_of(name: str, rows: Sequence[Sequence[Any]], header_row: int) -> Iter
     names = [str(cell).strip() for cell in rows[header_row - 1]]
     used = [place for place, each in enumerate(names) if each]
     if not used:
-        raise SourceError("data", f"{name}: line {header_row} has no names of columns.")
+        raise SourceError("data", f"{name}: line {header_row} has no column names.")
     if twice := sorted({names[place] for place in used if names.count(names[place]) > 1}):
-        raise SourceError("data", f"{name}: several columns are called {', '.join(twice)}.")
+        raise SourceError("data", f"{name}: several columns have the name {', '.join(twice)}.")
     body = [row for row in rows[header_row:] if any(cell not in ("", None) for cell in row)]
     if not body:
         return  # nobody knows of which types the columns are

@@ -94,14 +94,14 @@ class Remote(Store):
         root = self.config.folder.split("://")[-1].strip("/")
         found = self.fs.find(root, detail=True)
         if len(found) > MOST_FILES:
-            raise SourceError("config", f"There are more than {MOST_FILES:,} files; name a smaller folder.")
+            raise SourceError("config", f"There are more than {MOST_FILES:,} files; choose a smaller folder.")
         made = []
         for path, about in sorted(found.items()):
             name = path.strip("/").removeprefix(root).strip("/") or path.rsplit("/", 1)[-1]
             if about.get("type") == "file" and not path.endswith("/"):
                 made.append(File(name, path, int(about.get("size") or 0), _modified(about)))
         if not made and not self.fs.exists(root):
-            raise SourceError("config", f"There is no {root}.")
+            raise SourceError("config", f"{root} does not exist.")
         return made
 
     def download(self, file: File, to: Path) -> None:
@@ -216,7 +216,7 @@ class Sftp(Store):
             try:
                 entries = self._sftp.listdir_attr(f"{root}/{below}" if below else root)
             except FileNotFoundError as error:
-                raise SourceError("config", f"There is no folder {root}.") from error
+                raise SourceError("config", f"The folder {root} does not exist.") from error
             for entry in entries:
                 name = f"{below}/{entry.filename}" if below else entry.filename
                 if entry.filename.startswith(".") or entry.st_mode is None:
@@ -227,7 +227,7 @@ class Sftp(Store):
                     moment = datetime.fromtimestamp(entry.st_mtime or 0, UTC)
                     made.append(File(name, f"{root}/{name}", entry.st_size or 0, moment))
             if len(made) > MOST_FILES:
-                raise SourceError("config", f"There are more than {MOST_FILES:,} files; name a smaller folder.")
+                raise SourceError("config", f"There are more than {MOST_FILES:,} files; choose a smaller folder.")
         return sorted(made, key=lambda file: file.name)
 
     def download(self, file: File, to: Path) -> None:
@@ -243,10 +243,11 @@ def _Fingerprint(expected: str | None, say: Callable[[str], None]) -> Any:
         def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
             digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
             if not expected:
-                say(f"the server's host key is SHA256:{digest}; name it in the connection to accept no other")
+                say(f"the server's host key is SHA256:{digest}; add it to the connection to accept only this key")
             elif expected.removeprefix("SHA256:").rstrip("=") != digest:
                 raise SourceError(
-                    "auth", "The server's host key is not the one that was named: somebody may be in between."
+                    "auth",
+                    "The host key of the server is not the expected one. Someone may be intercepting the connection.",
                 )
 
     return Policy()

@@ -12,15 +12,15 @@ Policy = Literal["evolve", "freeze", "ask"]
 Op = Literal["=", "!=", "<", "<=", ">", ">=", "in", "not in", "is null", "is not null", "like"]
 
 MODES: dict[str, str] = {
-    "replace": "Full replace: the table holds what the source holds now",
-    "append": "Append: everything is added again at every load",
-    "incremental": "Incremental: rows with a newer cursor are added",
-    "merge": "Merge: rows are updated by primary key, new ones are added",
+    "replace": "Full replace: replaces the table with the current source",
+    "append": "Append: adds all rows again in every load",
+    "incremental": "Incremental: adds rows with a newer cursor value",
+    "merge": "Merge: updates rows by primary key and adds new rows",
 }
 POLICIES: dict[str, str] = {
-    "evolve": "Accept new columns and say so",
+    "evolve": "Accept new columns and report them",
     "freeze": "Fail when columns change",
-    "ask": "Fail when columns change, and show what would change so that it can be accepted",
+    "ask": "Fail when columns change, and let me accept the change",
 }
 LONGEST_NAME = 200
 MOST_FILTERS = 20
@@ -101,15 +101,15 @@ def problems(
     if settings.mode not in allowed:
         found["mode"] = f"This connector cannot do {settings.mode}; choose {_either(allowed)}."
     if settings.mode == "incremental" and not settings.cursor:
-        found["cursor"] = "Incremental needs a cursor: choose the column that grows, such as updated_at or id."
+        found["cursor"] = "Incremental needs a cursor: choose a column whose values increase, such as updated_at or id."
     if settings.mode == "merge" and not settings.primary_key:
-        found["primary_key"] = "Merge needs a primary key: choose the columns that name a row."
+        found["primary_key"] = "Merge needs a primary key: choose the columns that identify a row."
     if settings.mode in ("replace", "append") and settings.cursor:
         found["cursor"] = f"A cursor has no effect with {settings.mode}: clear it, or choose incremental or merge."
     if settings.look_back and not settings.cursor:
-        found["look_back"] = "Looking back goes by the cursor: choose one, or clear this."
+        found["look_back"] = "Looking back needs a cursor: choose one, or clear this field."
     if len(set(settings.primary_key)) != len(settings.primary_key):
-        found["primary_key"] = "A column of the primary key is there twice."
+        found["primary_key"] = "A column is in the primary key twice."
     if wrong := _columns_problem(settings):
         found["columns"] = wrong
     if wrong := _rename_problem(settings.rename):
@@ -146,18 +146,20 @@ def _type_problem(column: str, kind: str) -> str | None:
         return None
     decimal = decimal_of(kind)
     if decimal is None:
-        return f"{column}: {kind[:40]} is no type that can be chosen; write text, double, or decimal(38,10)."
+        return f"{column}: {kind[:40]} is not a supported type; use text, double or decimal(38,10)."
     if not 1 <= decimal[0] <= 38 or decimal[1] > decimal[0]:
-        return f"{column}: a decimal has at most 38 digits, and no more decimals than digits."
+        return f"{column}: a decimal can have at most 38 digits, and not more decimals than digits."
     return None
 
 
 def _rename_problem(rename: Mapping[str, str]) -> str | None:
     for column, name in rename.items():
         if not identifier(name) or len(name) > LONGEST_NAME:
-            return f"Type the new name of {column}: letters, digits and underscores."
+            return f"Enter the new name of {column}: letters, digits and underscores."
     if both := collision(rename.values()):
-        return f"{both[0]} and {both[1]} are one name in the warehouse: choose another for one of them."
+        return (
+            f"{both[0]} and {both[1]} would have the same name in the warehouse. Choose another name for one of them."
+        )
     return None
 
 
@@ -175,9 +177,9 @@ def collision(names: Iterable[str]) -> tuple[str, str] | None:
 
 def collision_said(stream: str, both: tuple[str, str]) -> str:
     """What is wrong, and what to do."""
-    cure = "Rename one in the settings of this table, or leave it out under Columns."
+    cure = "Rename one in the settings of this table, or exclude it under Columns."
     if both[0] == both[1]:
-        return f"The column {both[0]} of {stream} has a name that dlt uses for itself ({RESERVED}…). {cure}"
+        return f"The column {both[0]} of {stream} has a name that is reserved for dlt ({RESERVED}…). {cure}"
     return (
         f"The columns {both[0]} and {both[1]} of {stream} would both be {column_identifier(both[0])} in the warehouse, "
         f"and one would be lost. {cure}"
@@ -188,7 +190,7 @@ def _filter_problem(each: Filter) -> str | None:
     if each.op in _WITHOUT_VALUE:
         return f"“{each.op}” takes no value." if each.value not in (None, "") else None
     if each.value is None:
-        return "type the value to compare with."
+        return "enter a value to compare with."
     if each.op in ("in", "not in"):
         return None if isinstance(each.value, list) and each.value else f"“{each.op}” needs a list of values."
     return "this comparison takes one value, not a list." if isinstance(each.value, list) else None

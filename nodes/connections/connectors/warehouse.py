@@ -73,7 +73,9 @@ class Warehouse:
         with pipeline.sql_client() as client:
             while client.execute_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}", label):
                 if time.monotonic() > deadline:
-                    raise SourceError("busy", "A load of this stream is still ending in the warehouse; try again.")
+                    raise SourceError(
+                        "busy", "A previous load of this stream is still ending in the warehouse. Try again."
+                    )
                 time.sleep(0.1)
 
     @contextmanager

@@ -55,9 +55,7 @@ class Web(Session):
         super().rebuild_auth(prepared_request, response)
         old, new = urlsplit(response.request.url), urlsplit(prepared_request.url)
         if old.scheme == "https" and new.scheme != "https":
-            raise SourceError(
-                "http", f"{old.hostname} redirects to an address without encryption; dex does not follow."
-            )
+            raise SourceError("http", f"{old.hostname} redirects to an unencrypted URL; dex does not follow it.")
         if old.netloc != new.netloc:
             for name in list(prepared_request.headers):
                 if name.lower() in self._secret_headers:
@@ -67,7 +65,7 @@ class Web(Session):
         """As requests.Session.send; the answer is one that can be used. Raises SourceError."""
         if self._home and urlsplit(request.url).netloc.lower() != self._home:
             raise SourceError(
-                "http", f"The API sends dex to another host, {urlsplit(request.url).hostname}; dex does not follow."
+                "http", f"The API redirects to another host, {urlsplit(request.url).hostname}; dex does not follow it."
             )
         streamed = bool(options.pop("stream", None))
         options.setdefault("allow_redirects", True)
@@ -78,7 +76,7 @@ class Web(Session):
             try:
                 answer = super().send(request, stream=True, **options)
             except requests.TooManyRedirects as error:
-                raise SourceError("http", f"{_place(request)} redirects without end.") from error
+                raise SourceError("http", f"{_place(request)} redirects endlessly.") from error
             except (requests.ConnectionError, requests.Timeout) as error:
                 if last or _final(error):
                     raise
@@ -123,16 +121,16 @@ class Web(Session):
         if code == 401:
             raise SourceError("auth", f"{place} answered 401: the credentials are wrong or expired.")
         if code == 403:
-            raise SourceError("permission", f"{place} answered 403: these credentials may not read this.")
+            raise SourceError("permission", f"{place} answered 403: these credentials do not have access.")
         if code == 404:
-            raise SourceError("config", f"{place} answered 404: there is nothing at this path.")
+            raise SourceError("config", f"{place} answered 404: the path does not exist.")
         if code == 429:
             raise SourceError(
                 "http", f"{place} answered 429 {self._attempts} times: too many requests; try again later."
             )
         if code >= 500:
             raise SourceError("http", f"{place} answered {code} {self._attempts} times: the server has a problem.")
-        raise SourceError("http", f"{place} answered {code}: it did not accept the request.")
+        raise SourceError("http", f"{place} answered {code}: it rejected the request.")
 
     def _read(self, request: Any, answer: Any) -> None:
         """The whole body, within limits, looked at before anybody parses it."""
@@ -141,11 +139,11 @@ class Web(Session):
             body = answer._content = b"".join(blocks(answer, MOST_BYTES))
         except TooLarge as error:
             limit = f"{MOST_BYTES // 1024 // 1024} MiB"
-            raise SourceError("http", f"{place} answered with more than {limit} at once.") from error
+            raise SourceError("http", f"{place} sent a response larger than {limit}.") from error
         if not self._expects_json:
             return
         if answer.headers.get("Content-Type", "").startswith("text/html") or body.lstrip()[:1] == b"<":
-            raise SourceError("http", f"{place} answered with a web page (HTML) instead of data: check the address.")
+            raise SourceError("http", f"{place} answered with a web page (HTML) instead of data. Check the URL.")
         if body.lstrip()[:1] not in (b"{", b"[", b"") and answer.status_code != 204:
             raise SourceError("http", f"{place} answered with something that is not JSON.")
         answer.json = lambda **_: self._exact(place, body, answer.encoding)  # numbers, too
@@ -163,13 +161,15 @@ class Web(Session):
     def _count(self, request: Any, place: str, body: bytes) -> None:
         self._pages[place] = self._pages.get(place, 0) + 1
         if self._pages[place] > self._most_pages:
-            raise SourceError("http", f"{place} has more than {self._most_pages:,} pages: it seems to have no end.")
+            raise SourceError(
+                "http", f"{place} has more than {self._most_pages:,} pages. The pagination may be endless."
+            )
         digest = hashlib.sha256(body).digest()
         before, count = self._last.get(place, (b"", 0))
         count = count + 1 if digest == before else 1
         self._last[place] = (digest, count)
         if count >= SAME_PAGES:
-            raise SourceError("http", f"{place} answers every page with the same data: check the pagination.")
+            raise SourceError("http", f"{place} returns the same data for every page. Check the pagination.")
 
 
 def _place(request: Any) -> str:

@@ -109,6 +109,6 @@ def sentence(reason: Reason, manifest: Manifest) -> str:
         "upstream": "it is upstream",
         "downstream": "it is downstream",
         "around": "@ takes in what its downstream needs",
-        "test": "it is a test on the way",
+        "test": "it is a test of a selected model",
     }
     return f"{found}; {words[reason.how]}: {' -> '.join(names)}"

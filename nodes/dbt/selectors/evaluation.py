@@ -169,7 +169,7 @@ class Evaluation:
         self._work -= work
         if self._work < 0:
             raise SelectorError(
-                "These values need too much computing",
-                "Use fewer values, or one wildcard or tag in place of many",
+                "These values take too long to evaluate",
+                "Use fewer values, or a wildcard or tag instead of many names",
                 aborts=True,
             )

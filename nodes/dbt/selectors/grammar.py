@@ -27,7 +27,7 @@ def parse(text: str) -> Selector:
     if errors:
         raise errors[0]
     if selector is None:  # pragma: no cover - `read` gives a selector or an error
-        raise SelectorError("This cannot be read", value=text)
+        raise SelectorError("This selector is not valid", value=text)
     return selector
 
 
@@ -39,12 +39,12 @@ def read(text: str) -> tuple[Selector | None, list[SelectorError]]:
     """
     if len(text) > VALUE_LENGTH:
         shown = text[:60] + "..."
-        return None, [SelectorError(f"A value may have {VALUE_LENGTH} characters", "", shown, aborts=True)]
+        return None, [SelectorError(f"A value can have at most {VALUE_LENGTH} characters", "", shown, aborts=True)]
     if "\n" in text or "\r" in text:
         return None, [SelectorError("A line break ends a value", "Enter two values", text, aborts=True)]
     stripped = text.strip(" ")
     if not stripped:
-        return Selector(text, ()), [SelectorError("The value is empty", "Take it away, or type a name", text)]
+        return Selector(text, ()), [SelectorError("The value is empty", "Remove it, or enter a name", text)]
     joined = "&".join(part.strip(" ") for part in stripped.split("&"))  # blanks beside & mean nothing
     pieces = [piece for piece in joined.split(" ") if piece]
     terms: list[tuple[Atom, ...]] = []
@@ -67,7 +67,7 @@ def read(text: str) -> tuple[Selector | None, list[SelectorError]]:
     joiners = [piece for piece in pieces if piece in _JOINERS] if len(pieces) > 1 else []
     warnings.extend(
         f"{stripped!r}: the word {word!r} is read as a name. A space means OR, a comma or & means AND, "
-        "and NOT is what the exclude list is for"
+        "and for NOT use the exclude list"
         for word in dict.fromkeys(joiners)
     )
     return Selector(stripped, tuple(terms), tuple(warnings)), errors
@@ -76,12 +76,12 @@ def read(text: str) -> tuple[Selector | None, list[SelectorError]]:
 def _atom(text: str) -> Atom:
     match = _ATOM.match(text)
     if match is None:
-        raise SelectorError("This cannot be read", "", text, aborts=True)
+        raise SelectorError("This selector is not valid", "", text, aborts=True)
     at, up, up_depth, _, method, value, down, down_depth = match.groups()
     if at and down is not None:
         raise SelectorError(
             '"@" in front and "+" behind cannot be combined',
-            f"@{value} already takes in all that is downstream",
+            f"@{value} already selects everything downstream",
             text,
             aborts=True,
         )

@@ -93,7 +93,7 @@ def obstacles(selection: Selection, unique_id: str) -> list[Obstacle]:
         if number not in selection.evaluation.of(terms):
             found.append(_not_matched(selection, number))
     found.extend(
-        Obstacle("excluded", f"{reason.value!r} on the exclude list takes it away", reason=reason)
+        Obstacle("excluded", f"{reason.value!r} in the exclude list removes it", reason=reason)
         for reason in (
             _reasons(selection.evaluation, selection.exclude, number) if number in selection.excluded else ()
         )
@@ -101,7 +101,9 @@ def obstacles(selection: Selection, unique_id: str) -> list[Obstacle]:
     row = manifest.rows[number]
     if row.resource_type not in selection.resource_types:
         kinds = ", ".join(sorted(selection.resource_types))
-        found.append(Obstacle("resource type", f"It is a {row.resource_type}, and only these are asked for: {kinds}"))
+        found.append(
+            Obstacle("resource type", f"It is a {row.resource_type}, but only these types are selected: {kinds}")
+        )
     return found
 
 
@@ -133,16 +135,16 @@ def _not_matched(selection: Selection, number: int) -> Obstacle:
             matched = evaluation.matched(atom)
             if number in evaluation.upstream(matched):
                 return Obstacle(
-                    "not matched", "Nothing on the include list matches it", f"It is upstream: +{bare} would take it in"
+                    "not matched", "Nothing in the include list matches it", f"It is upstream: +{bare} would select it"
                 )
             if number in evaluation.downstream(matched):
                 return Obstacle(
                     "not matched",
-                    "Nothing on the include list matches it",
-                    f"It is downstream: {bare}+ would take it in",
+                    "Nothing in the include list matches it",
+                    f"It is downstream: {bare}+ would select it",
                 )
     identifier = manifest.rows[number].identifier
-    return Obstacle("not matched", "Nothing on the include list matches it", f"{identifier} would select it")
+    return Obstacle("not matched", "Nothing in the include list matches it", f"{identifier} would select it")
 
 
 def _reasons(evaluation: Evaluation, selectors: Sequence[Selector], number: int) -> list[Reason]:

@@ -38,7 +38,7 @@ def unknown_method(text: str, method: str, value: str) -> SelectorError:
     lowered = method.lower()
     close = difflib.get_close_matches(lowered, METHODS, n=1, cutoff=0.6)
     if lowered in METHODS:
-        hint = f"Methods are written in small letters: {lowered}:{value}"
+        hint = f"Methods are lower case: {lowered}:{value}"
     elif lowered in _MEANT:
         meant = _MEANT[lowered]
         hint = f"A name needs no method: {value}" if meant == "fqn" else f"Did you mean {meant}:{value}?"
@@ -58,7 +58,7 @@ def check(atom: Atom) -> tuple[SelectorError | None, str]:
     warning = ""
     if error is None:
         if atom.method == "config" and has_wildcard(atom.value):
-            warning = f"{atom.text!r}: config knows no wildcards; it looks for exactly {atom.value!r}"
+            warning = f"{atom.text!r}: config does not support wildcards; it matches exactly {atom.value!r}"
         elif atom.arguments and atom.method != "config":
             warning = f"{atom.text!r}: dbt ignores {'.' + '.'.join(atom.arguments)!r} after {atom.method!r}"
     return error, warning
@@ -68,24 +68,24 @@ def _check_shape(atom: Atom) -> SelectorError | None:
     text, value, explicit = atom.text, atom.value, atom.explicit
     if not value:
         if explicit:
-            hint = f"Write what to look for right behind the colon: {atom.method}:name"
+            hint = f"Write the value directly after the colon: {atom.method}:name"
         elif text:
-            hint = "Write a name beside the operator: +name, name+, 2+name, @name"
+            hint = "Write a name next to the operator: +name, name+, 2+name, @name"
         else:
-            hint = "A comma without blanks, or &, means AND and needs a value on both sides; for OR, two values"
+            hint = "A comma without spaces, or &, means AND and needs a value on both sides. For OR, enter two values"
         # the one method whose empty value dbt accepts is handled with its enumeration
         if atom.method in ("resource_type", "version", "state", "path"):
             return SelectorError("A value is missing", hint, text, aborts=True)
         return SelectorError("A value is missing", hint, text)
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        return SelectorError("There is a control character (a tab?) in the value", "Type it anew", text)
+        return SelectorError("There is a control character (a tab?) in the value", "Enter it again", text)
     if value.startswith("@"):
         return SelectorError('"@" comes before "+"', f"@+{value[1:]}", text)
     if value.startswith("!") and not explicit:
-        return SelectorError("There is no NOT", f"Put {value[1:]} on the exclude list", text)
+        return SelectorError("NOT is not supported", f"Put {value[1:]} in the exclude list", text)
     if "+" in value:
         return SelectorError(
-            'The "+" stands where it is no operator',
+            'The "+" is not an operator in this position',
             "Write +name, name+, 2+name, name+2 or 1+name+1; for a + inside a name use the wildcard ?",
             text,
         )
@@ -102,7 +102,7 @@ def _check_value(atom: Atom) -> SelectorError | None:
         return _check_path(text, value)
     if method == "source" and value.count(".") > 2:
         return SelectorError(
-            "A source has at most three parts",
+            "A source can have at most three parts",
             "source, source.table or package.source.table",
             text,
             aborts=True,
@@ -131,18 +131,18 @@ def _check_value(atom: Atom) -> SelectorError | None:
 def _check_path(text: str, value: str) -> SelectorError | None:
     if value.startswith("/"):
         return SelectorError(
-            "A path starts at the project folder",
+            "A path is relative to the project folder",
             f"Write path:{value.strip('/') or 'models'}",
             text,
             aborts=True,
         )
     parts = [part for part in value.split("/") if part not in ("", ".")]
     if not parts:
-        return SelectorError("The path names the whole project", "Write package:this", text, aborts=True)
+        return SelectorError("The path is the whole project", "Write package:this", text, aborts=True)
     if any("**" in part and part != "**" for part in parts):
         return SelectorError('"**" must be a whole part of the path', "Write models/**/mart_*.sql", text, aborts=True)
     if ".." in parts:
-        return SelectorError("A path cannot leave its folder", "Write it without ..", text)
+        return SelectorError("A path cannot leave the project folder", "Write it without ..", text)
     return None
 
 

@@ -107,7 +107,7 @@ def select(
     try:
         if indirect_selection not in MODES:
             known = f"It is one of {', '.join(MODES)}"
-            raise SelectorError("This is no mode of indirect selection", known, indirect_selection, aborts=True)
+            raise SelectorError("This is not a mode of indirect selection", known, indirect_selection, aborts=True)
         types = _resource_types(resource_types)
         include_values = list(include or ())
         included = _read_list(include_values, warnings, errors) if include_values else None
@@ -132,7 +132,7 @@ def select(
 def _read_list(values: list[str], warnings: list[str], errors: list[SelectorError]) -> list[Selector]:
     """Every value of a list as a Selector. Raises the first error that stops dbt."""
     if len(values) > COMMAND_VALUES:
-        raise SelectorError(f"A list may have {COMMAND_VALUES} values, this one has {len(values)}", aborts=True)
+        raise SelectorError(f"A list can have at most {COMMAND_VALUES} values; this one has {len(values)}", aborts=True)
     selectors = []
     for given in values:
         selector, problems = read(given)
@@ -167,5 +167,5 @@ def _resource_types(names: Iterable[str] | None) -> frozenset[str]:
             types.add(name)
         else:
             known = f"It is one of {', '.join(sorted(_ALL_TYPES))}, all, default"
-            raise SelectorError("This is no resource type", known, name, aborts=True)
+            raise SelectorError("This is not a resource type", known, name, aborts=True)
     return frozenset(types) or LISTED_TYPES

@@ -34,4 +34,4 @@ class Command(BaseCommand):
             output.write_text(text, encoding="utf-8")
         except OSError as error:
             raise CommandError(f"{output} cannot be written: {error.strerror}") from error
-        self.stderr.write(f"{flow} is in {output}.")
+        self.stderr.write(f"Exported {flow} to {output}.")

@@ -16,16 +16,17 @@ CHANGES = 2  # exit code of --check when an import would change something
 
 
 class Command(BaseCommand):
-    """Make flows what YAML files say; what changes is told first."""
+    """Create or update flows from YAML files; the changes are printed first."""
 
     help = (
-        "Make flows what YAML files say. With --check nothing is written, and 2 is returned if something would change."
+        "Create or update flows from YAML files. With --check nothing is written, and the exit code is 2 if "
+        "something would change."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what the command takes."""
-        parser.add_argument("files", nargs="+", metavar="FILE", help="a file as export_flow writes it; - for stdin")
-        parser.add_argument("--check", action="store_true", help="only tell what would change")
+        parser.add_argument("files", nargs="+", metavar="FILE", help="a file written by export_flow; - for stdin")
+        parser.add_argument("--check", action="store_true", help="only show what would change")
 
     def handle(self, *args: Any, files: list[str], check: bool, **options: Any) -> None:
         """Run the command."""
@@ -34,7 +35,7 @@ class Command(BaseCommand):
         for name, document in read:
             flow, lines = preview_import(document)
             changes = changes or bool(lines)
-            said = f"{document['name']}: " + ("nothing changes" if not lines else "" if flow else "a new flow")
+            said = f"{document['name']}: " + ("no changes" if not lines else "" if flow else "a new flow")
             self.stdout.write(said.rstrip())
             for line in lines if flow else ():
                 self.stdout.write(f"  {line}")

@@ -11,12 +11,12 @@ class FailureGroup(models.Model):
 
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the text, in hex")
     text = models.CharField(max_length=500, help_text="The first line of the error, with placeholders")
-    example = models.TextField(blank=True, help_text="The line as it was said last")
+    example = models.TextField(blank=True, help_text="The line as last reported")
     count = models.PositiveIntegerField(default=0)
     first_seen = models.DateTimeField()
     last_seen = models.DateTimeField()
     note = models.TextField(max_length=10_000, blank=True, help_text="What to do about it")
-    muted_until = models.DateTimeField(null=True, blank=True, help_text="Until then it sends no message")
+    muted_until = models.DateTimeField(null=True, blank=True, help_text="Muted until then")
     last_task_run = models.ForeignKey("runs.TaskRun", on_delete=models.SET_NULL, null=True, related_name="+")
 
     class Meta:

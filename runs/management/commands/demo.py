@@ -24,8 +24,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what the command takes."""
-        parser.add_argument("--once", action="store_true", help="exit when the runs ended; 0 if they succeeded")
-        parser.add_argument("--port", type=int, help="where the site is served; without it 8000, or the next free one")
+        parser.add_argument("--once", action="store_true", help="exit when the runs end; 0 if they succeeded")
+        parser.add_argument("--port", type=int, help="port of the site; default 8000, or the next free one")
         parser.add_argument("--project", type=Path, default=SAMPLE, metavar="DIR", help="a copy of the sample project")
 
     def handle(self, *args: Any, once: bool, port: int | None, project: Path, **options: Any) -> None:
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             runs = []
             for flow in (shop_flow(project), git_flow(project)):
                 if flow is None:
-                    self.stderr.write("git is not installed: the flow from a repository is left out")
+                    self.stderr.write("git is not installed; skipping the flow from a repository")
                     continue
                 self.stderr.write(f"running {flow} ...")
                 run = start_run(flow, trigger=Trigger.COMMAND, actor="demo")
@@ -54,7 +54,7 @@ class Command(BaseCommand):
             engine.stop(grace=0)
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            self.stderr.write("stopping; what runs is queued again")
+            self.stderr.write("stopping; running tasks are queued again")
             engine.stop(grace=0)
             raise SystemExit(INTERRUPTED) from None
         except BaseException:

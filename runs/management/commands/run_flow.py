@@ -58,7 +58,7 @@ class Command(BaseCommand):
         except ParameterError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            self.stderr.write(f"stopped waiting; {run or 'the run'} goes on where an engine runs (`manage.py up`)")
+            self.stderr.write(f"stopped waiting; {run or 'the run'} continues where an engine runs (`manage.py up`)")
             raise SystemExit(INTERRUPTED) from None
         finally:
             if engine is not None:

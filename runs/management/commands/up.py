@@ -33,7 +33,7 @@ def check_free(port: int) -> None:
     if dispatch.wake_engine("sweep", []):
         raise CommandError(ALREADY)
     if not 0 < port < 65536:
-        raise CommandError(f"--port {port} is no port; choose one from 1 to 65535.")
+        raise CommandError(f"--port {port} is not a port; choose one from 1 to 65535.")
     if error := _can_be_bound(port):
         raise CommandError(
             f"Port {port} cannot be used ({error.strerror}); is another program on it? --port chooses another."
@@ -101,7 +101,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what the command takes."""
         parser.add_argument("--port", type=int, default=FIRST_PORT)
-        parser.add_argument("--grace", type=float, help="seconds that running tasks may take to end at Ctrl-C")
+        parser.add_argument("--grace", type=float, help="seconds that running tasks have to finish after Ctrl-C")
 
     def handle(self, *args: Any, port: int, grace: float | None, **options: Any) -> None:
         """Run the command."""
@@ -143,7 +143,7 @@ def serve(engine: Engine, port: int, grace: float | None, say: Any, stopping: th
             break
         say(f"the web server ended (exit code {web.exit_code}) and is started again")
         web = start_web(port)
-    say("stopping: running tasks may finish; Ctrl-C again ends them at once")
+    say("stopping: waiting for running tasks; press Ctrl-C again to end them now")
     again = stop_wanted()
     web.kill_tree(grace_int=0, grace_term=6)
     stopper = threading.Thread(target=engine.stop, args=[grace])
@@ -154,7 +154,7 @@ def serve(engine: Engine, port: int, grace: float | None, say: Any, stopping: th
             again.clear()
             engine.hurry()
     if not stopping.is_set():
-        raise CommandError(f"the web server ended {len(ends)} times within a minute; its last words are above")
+        raise CommandError(f"the web server ended {len(ends)} times within a minute; its last output is above")
 
 
 def _answers(port: int) -> bool:

@@ -128,7 +128,7 @@ def often(band: Band) -> str:
 
 def bars(axis: Axis, drawn: Sequence[Band], usual: str) -> str:
     """The runs of one flow as rects with titles; without a usual duration they are hatched."""
-    took = f"usually {usual}" if usual else "no success yet"
+    took = f"usually {usual}" if usual else "not succeeded yet"
     kind, fill = ("known", "") if usual else ("unknown", ' fill="url(#cal-unknown)"')
     least, corner = (SHORTEST, 2) if usual else (HATCHED, 0)
     result = []

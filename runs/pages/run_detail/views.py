@@ -216,12 +216,14 @@ def cancel(request: HttpRequest, run_id: int) -> HttpResponse:
     """Cancel a run."""
     run = _run_or_404(run_id)
     if services.cancel_run(run.pk, actor=acting().name):
-        messages.success(request, f"{run} is being cancelled: what runs is stopped, what waits never starts.")
+        messages.success(
+            request, f"{run} is being cancelled. Running tasks are stopped, and waiting tasks do not start."
+        )
     else:
         run.refresh_from_db()
         by = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
         reason = (
-            f"was being cancelled already{by}" if run.cancel_requested_at else "was over before it could be cancelled"
+            f"was already being cancelled{by}" if run.cancel_requested_at else "finished before it could be cancelled"
         )
         messages.warning(request, f"{run} {reason}.")
     return redirect("runs:run", run.pk)
@@ -233,9 +235,9 @@ def cancel_task(request: HttpRequest, run_id: int, task_run_id: int) -> HttpResp
     """Cancel one task of a run; what needs it is skipped."""
     row = _task_or_404(run_id, task_run_id)
     if services.cancel_task_run(row.pk, actor=acting().name):
-        messages.success(request, f"{row} is being cancelled; what needs it is skipped.")
+        messages.success(request, f"{row} is being cancelled. Downstream tasks are skipped.")
     else:
-        messages.warning(request, f"{row} was over, or was being cancelled already.")
+        messages.warning(request, f"{row} has already finished or is being cancelled.")
     return redirect(f"{reverse('runs:run', args=[run_id])}?task={task_run_id}")
 
 
@@ -304,10 +306,10 @@ def _kept(run: Run) -> dict[str, Any]:
     refreshing = [kind.name for kind in kinds.all_kinds() if "full_refresh" in kind.columns]
     rows = basis.task_runs.filter(kind__in=refreshing)
     refreshed = {bool(value) for value in rows.values_list("spec__full_refresh", flat=True)}
-    words = {frozenset([True]): "It was a full refresh", frozenset([False]): "It was none"}
+    words = {frozenset([True]): "Full refresh", frozenset([False]): "No full refresh"}
     return {
         "has_dbt": bool(refreshed),
-        "was_refreshed": words.get(frozenset(refreshed), "Some nodes with, some without"),
+        "was_refreshed": words.get(frozenset(refreshed), "For some nodes"),
         "has_batches": batched.exists(),
         "window_until": datetime.fromisoformat(since) if since else basis.started_at,
     }

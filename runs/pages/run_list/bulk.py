@@ -28,7 +28,7 @@ def cancel_all(runs: Iterable[Run]) -> Outcome:
         if services.cancel_run(run.pk, actor=actor.name):
             outcome.done += 1
         else:
-            outcome.left_out["over" if run.is_over else "being cancelled already"] += 1
+            outcome.left_out["already finished" if run.is_over else "already being cancelled"] += 1
     return outcome
 
 
@@ -44,7 +44,7 @@ def acknowledge_all(runs: Iterable[Run], *, note: str = "") -> Outcome:
         if is_new:
             outcome.done += 1
         else:
-            outcome.left_out["acknowledged already"] += 1
+            outcome.left_out["already acknowledged"] += 1
     return outcome
 
 
@@ -61,7 +61,7 @@ class Action:
 
 ACTIONS = {
     "rerun": Action(
-        *("Rerun from failure", "repeated from failure", "rotate-ccw", Q(state=RunState.FAILED)),
+        *("Rerun from failure", "being rerun from failure", "rotate-ccw", Q(state=RunState.FAILED)),
         lambda runs, key, note: rerun_all(runs, key=key, known=()),
     ),
     "cancel": Action(
@@ -79,10 +79,10 @@ def said(name: str, made: Outcome) -> str:
     """One sentence about what happened to how many."""
     parts = [f"{_runs(made.done)} {'is' if made.done == 1 else 'are'} {ACTIONS[name].done}"] if made.done else []
     told = made.left_out.most_common(REASONS_TOLD)
-    parts += [f"{_runs(number)} left out: {reason}" for reason, number in told]
+    parts += [f"{_runs(number)} skipped: {reason}" for reason, number in told]
     if rest := sum(made.left_out.values()) - sum(number for _, number in told):
-        parts.append(f"{rest} more left out")
-    return "; ".join(parts) + "." if parts else "There was nothing to do."
+        parts.append(f"{rest} more skipped")
+    return "; ".join(parts) + "." if parts else "Nothing to do."
 
 
 def _runs(number: int) -> str:

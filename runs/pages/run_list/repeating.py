@@ -120,7 +120,7 @@ def _problem(run: Run, keys: Sequence[str], revision: str) -> str:
         return "Everything in this run succeeded."
     going = Run.objects.filter(retry_of=run, state__in=RUN_ACTIVE).order_by("pk").first()
     if going is not None:
-        return f"It is being repeated already, by run {going.pk}."
+        return f"Run {going.pk} already reruns it."
     try:
         reruns.check_rerun(run, Scope("selected" if keys else "failed", frozenset(keys)), revision)
         if run.flow is not None:
@@ -136,7 +136,7 @@ def fixed(run: Run) -> str:
     if not fixes:
         return ""
     named = ", ".join(f"#{each.pk}" for each in fixes[-MOST_NAMED:])
-    return f"what did not succeed here has succeeded since, in run {named}"
+    return f"the failed tasks have succeeded since, in run {named}"
 
 
 def rerun_all(
@@ -162,7 +162,7 @@ def rerun_all(
         once = f"{form_key(key)}{run.pk}" if key else None
         again = bool(once) and Run.objects.filter(key=once).exists()
         if not again and not named and known is not None and run.pk not in known and fixed_by(run):
-            outcome.left_out["fixed meanwhile"] += 1
+            outcome.left_out["fixed since"] += 1
             continue
         try:
             reruns.rerun(run, actor=actor.name, user=actor.user, keys=named, revision=revision, key=once)
@@ -180,9 +180,9 @@ def form_key(key: str) -> str:
 def _plain(run: Run, said: str) -> str:
     """A reason that is the same for many runs."""
     if not run.is_over:
-        return "not over yet"
-    if "repeats this run already" in said:
-        return "being repeated already"
+        return "not finished yet"
+    if "already reruns this run" in said:
+        return "already being rerun"
     return said.rstrip(".")
 
 

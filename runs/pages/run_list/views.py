@@ -26,7 +26,7 @@ from runs.pages.run_list.repeating import keys_of, numbers, plan_page, rerun_all
 from runs.planning.reruns import NEWEST, SAME
 from runs.states import RunState
 
-STATES = [("", "Any state"), (ACTIVE, "Not over"), *((str(state), state.capitalize()) for state in RunState)]
+STATES = [("", "Any state"), (ACTIVE, "Not finished"), *((str(state), state.capitalize()) for state in RunState)]
 TRIGGERS = [("", "Any trigger"), *((value, capfirst(label)) for value, label in Trigger.choices)]
 
 
@@ -93,13 +93,13 @@ def bulk(request: HttpRequest) -> HttpResponse:
     else:
         chosen, more = _chosen(request), False
         if not chosen:
-            messages.warning(request, "Choose runs first: tick the boxes at the left of the list.")
+            messages.warning(request, "Select runs first, with the checkboxes on the left.")
             return redirect(back)
         if name == "rerun":
             return plan_page(request, chosen, key=key, back=filters.query_with_page)
     outcome = ACTIONS[name].do(chosen, key, note)
     tell = messages.success if outcome.done else messages.warning
-    rest = f" More runs fit; once again takes the next {MOST}." if more else ""
+    rest = f" More runs match; repeat the action for the next {MOST}." if more else ""
     tell(request, said(name, outcome) + rest)
     return redirect(back)
 
@@ -118,7 +118,7 @@ def _repeat(request: HttpRequest, filters: Filters, back: str, key: str) -> Http
         return plan_page(request, listed, key=key, back=filters.query_with_page, keys=keys, replanned=replanned)
     chosen = _chosen(request)
     if not chosen:
-        messages.warning(request, "No run was chosen, and nothing was started.")
+        messages.warning(request, "No run was selected, and nothing was started.")
         return redirect(back)
     outcome = rerun_all(chosen, key=key, revision=revision, keys=keys, known=numbers(request.POST, "known"))
     tell = messages.success if outcome.done else messages.warning

@@ -137,7 +137,7 @@ def test_runs_that_take_three_times_as_long_as_usual_or_wait_for_long_are_shown_
     ran("Never ran before", finish=False)
     said = section(member("viewer").open("/"), "not-started")
     assert said.startswith("Stuck") and "Slow" in said and "usually takes 1 m 0 s" in said
-    assert "Waits" in said and "waits to start" in said
+    assert "Waits" in said and "waiting to start" in said
     assert "Fine" not in said and "Fresh" not in said and "Never ran" not in said
 
 
@@ -176,15 +176,15 @@ def test_the_last_days_say_how_many_ran_how_they_ended_and_how_long_they_took():
         )
     said = section(member("viewer").open("/"), "days")
     assert said.count("<li>") == 14 and f"/runs/?since={now.date()}&amp;until={now.date()}" in said
-    assert "2 runs: 1 failed, 1 succeeded, 7 m 0 s in all" in said
-    assert said.count("1 run: 1 succeeded, 1 m 0 s in all</span>") == 2 and said.count(": no runs</span>") == 11
+    assert "2 runs: 1 failed, 1 succeeded, 7 m 0 s in total" in said
+    assert said.count("1 run: 1 succeeded, 1 m 0 s in total</span>") == 2 and said.count(": no runs</span>") == 11
     assert "style=" not in said and said.count("<rect class=") == 4
 
 
 def test_the_health_of_every_part_is_shown(settings):
     ran("Orders")
     said = section(member("viewer").open("/"), "components")
-    assert "not seen yet" in said and "none" in said and "embedded" in said and " ms</dd>" in said
+    assert "no heartbeat yet" in said and "none" in said and "embedded" in said and " ms</dd>" in said
     Heartbeat.objects.create(pk="sweep", at=timezone.now())
     Heartbeat.objects.create(pk="worker:1", at=timezone.now(), detail={"threads": 8})
     said = section(member("editor").open("/"), "components")
@@ -198,7 +198,7 @@ def test_a_dead_broker_does_not_make_home_wait(settings, monkeypatch):
     monkeypatch.setattr(health._Broker, "_ask", lambda self: started.wait(5))
     with within(1):
         for _ in range(3):
-            assert health._broker().said == "has not answered yet"
+            assert health._broker().said == "no answer yet"
     started.set()
     health._asked.answers = False
     assert health._broker() == health.Component("Broker", "failed", "redis does not answer")
@@ -237,9 +237,9 @@ def test_the_next_steps_follow_each_other():
     Project.objects.create(name="shop", path=str(SAMPLE))
     assert steps() == ["Add an environment", "Nothing here yet", "Nothing here yet"]
     environment()
-    assert steps() == ["No flow yet", "No flow yet", "Nothing here yet"]
+    assert steps() == ["No flows yet", "No flows yet", "Nothing here yet"]
     flow = Flow.objects.create(name="Orders", environment=environment())
-    assert steps() == ["Nothing ran yet"] * 3
+    assert steps() == ["No runs yet"] * 3
     flow.delete()
 
 
@@ -450,10 +450,10 @@ def test_a_user_gets_a_role_and_a_group_its_permissions():
 
 def test_a_page_that_is_not_there_and_one_that_is_refused_say_so_and_a_broken_form_too():
     ada = member("viewer")
-    assert "There is no such page" in ada.open("/nothing/").html
-    assert "You may not do this" in ada.open("/admin/auth/user/").html
+    assert "Page not found" in ada.open("/nothing/").html
+    assert "You do not have permission to do this" in ada.open("/admin/auth/user/").html
     refused = ada.client.post("/environment/", {"environment": "1"})
-    assert refused.status_code == 403 and b"This page was open for too long" in refused.content
+    assert refused.status_code == 403 and b"This page has expired" in refused.content
 
 
 def test_an_error_inside_dex_says_nothing_about_its_inside(monkeypatch):

@@ -171,9 +171,9 @@ def test_a_revoked_token_opens_nothing_and_its_name_is_free_again():
     page = ada.open("/tokens/")
     (form,) = [form for form in page.forms if form.action.endswith("/revoke/")]
     page = ada.post(page, form, {})
-    assert page.messages == ["The token nightly loader is revoked: nobody gets in with it any more."]
+    assert page.messages == ["The token nightly loader was revoked."]
     assert holder_of(secret) is None
-    assert ada.post(page, form, {}).messages == ["The token nightly loader was revoked before."]
+    assert ada.post(page, form, {}).messages == ["The token nightly loader was already revoked."]
     assert secret_on(make(ada)) != []
 
 
@@ -247,7 +247,7 @@ def test_a_person_without_a_role_sees_that_and_cannot_create_a_token():
 
 
 def test_the_system_has_no_token():
-    with pytest.raises(PermissionDenied, match="system is not a person"):
+    with pytest.raises(PermissionDenied, match="system is not a user"):
         issue("script", None)
 
 

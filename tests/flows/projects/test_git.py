@@ -140,7 +140,7 @@ def test_a_branch_that_was_pushed_over_is_followed_and_old_checkouts_go(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("branch", "said"), [("gone", "no branch of this name"), ("--upload-pack=touch X", "no name of a branch")]
+    ("branch", "said"), [("gone", "no branch of this name"), ("--upload-pack=touch X", "not a valid branch name")]
 )
 def test_a_missing_branch_is_reported(tmp_path, clone, branch, said):
     clone.push()
@@ -148,8 +148,8 @@ def test_a_missing_branch_is_reported(tmp_path, clone, branch, said):
         repository(tmp_path, clone.bare).fetch(branch)
 
 
-def test_a_missing_repository_is_reported_without_paths_of_dex(tmp_path):
-    with pytest.raises(GitError, match="no such repository") as told:
+def test_a_repository_that_is_not_there_is_said_without_places_of_dex(tmp_path):
+    with pytest.raises(GitError, match="repository does not exist") as told:
         repository(tmp_path, tmp_path / "nowhere.git").fetch("main")
     assert "home" not in str(told.value)
 
@@ -173,12 +173,12 @@ def test_a_repository_is_fetched_over_https_with_a_token_that_nobody_sees(tmp_pa
         assert made.fetch("main").sha == sha
         assert not any(TOKEN in word for words in watched for word in words) and not any(TOKEN in text for text in seen)
         for access in (Access(environment=trusted), Access(username=USER, token="wrong-token", environment=trusted)):
-            with pytest.raises(GitError, match="refused the user or the token") as told:
+            with pytest.raises(GitError, match="rejected the user or the token") as told:
                 repository(tmp_path, f"{url}/shop.git", access=access).fetch("main")
             assert "wrong-token" not in str(told.value)
-        with pytest.raises(GitError, match="no such repository"):
+        with pytest.raises(GitError, match="repository does not exist"):
             repository(tmp_path, f"{url}/other.git", access=good).fetch("main")
-        with pytest.raises(GitError, match="certificate is not trusted"):
+        with pytest.raises(GitError, match="does not trust the certificate"):
             repository(tmp_path, f"{url}/shop.git", access=Access(username=USER, token=TOKEN)).fetch("main")
     with pytest.raises(GitError, match="does not answer"):
         repository(tmp_path, f"{url}/shop.git", access=good).fetch("main")
@@ -196,14 +196,14 @@ def test_a_repository_is_fetched_over_ssh_from_a_known_host_alone(tmp_path, clon
             except GitError:
                 time.sleep(0.1)
         assert commit.sha == sha
-        with pytest.raises(GitError, match="key is not known"):
+        with pytest.raises(GitError, match="SSH key of the host is unknown"):
             repository(tmp_path, source, access=Access(private_key=key)).fetch("main")
         other = subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True
         )
         assert other.returncode == 0
         wrong = Access(private_key=(tmp_path / "other").read_text(), known_hosts=known)
-        with pytest.raises(GitError, match="refused the SSH key"):
+        with pytest.raises(GitError, match="rejected the SSH key"):
             repository(tmp_path, source, access=wrong).fetch("main")
 
 
@@ -228,7 +228,7 @@ def test_links_out_of_the_repository_are_left_out_and_told(tmp_path, clone):
     assert files_of(found.folder) == {*FILES, "models/own.sql"}
     assert (found.folder / "models/own.sql").read_text() == "select 1"
     assert not any(path.is_symlink() for path in found.folder.rglob("*"))
-    assert sum("is a link to" in note for note in found.notes) == 5
+    assert sum("links to" in note for note in found.notes) == 5
 
 
 def test_hooks_filters_attributes_and_submodules_have_no_effect(tmp_path, clone):
@@ -301,6 +301,6 @@ def test_a_commit_with_too_much_in_it_is_refused(tmp_path, clone, monkeypatch):
 def test_a_text_that_is_no_commit_never_reaches_git(tmp_path, clone):
     made = repository(tmp_path, clone.bare)
     for text in ("--upload-pack=x", "main", "../x", "HEAD", "a" * 39):
-        with pytest.raises(GitError, match="no commit"):
+        with pytest.raises(GitError, match="not a commit"):
             made.checkout(text)
     assert not Path("X").exists()

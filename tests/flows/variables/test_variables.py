@@ -103,7 +103,7 @@ def test_a_name_is_unique_in_its_scope(shop, places):
 
 def test_a_variable_belongs_to_an_environment_of_its_project(places):
     other = Project.objects.create(name="other", path="/other")
-    with pytest.raises(VariableError, match="is no environment of other"):
+    with pytest.raises(VariableError, match="is not an environment of other"):
         keep(other, "REGION", "eu", places[0])
 
 
@@ -162,7 +162,7 @@ def test_tokens_cannot_be_swapped_between_rows(shop, places):
     first, second = rows
     Variable.objects.filter(pk=second.pk).update(token=first.token)
     second.refresh_from_db()
-    with pytest.raises(Unreadable, match="cannot be read with the keys of this installation"):
+    with pytest.raises(Unreadable, match="cannot be decrypted with the keys of this installation"):
         decrypt(second)
     second.delete()
     for change in ({"name": "OTHER"}, {"environment": places[1]}, {"environment": None}):
@@ -184,7 +184,9 @@ def test_without_its_key_a_secret_is_shown_as_unreadable_and_every_page_opens(ke
         keys_path().unlink()
     else:
         keys_path().write_bytes(keys if isinstance(keys, bytes) else keys.encode())
-    with pytest.raises(VariableError, match="TOKEN: this secret cannot be read with the keys of this installation"):
+    with pytest.raises(
+        VariableError, match="TOKEN: this secret cannot be decrypted with the keys of this installation"
+    ):
         environment_of(places[0])
     with caplog.at_level(logging.WARNING, "dex.variables"):
         assert secrets_in(places[0]) == []
@@ -192,7 +194,7 @@ def test_without_its_key_a_secret_is_shown_as_unreadable_and_every_page_opens(ke
     ada = someone("admin")
     assert ada.open("/variables/").status == 200
     page = ada.open(f"/variables/{row.pk}/")
-    assert page.status == 200 and "cannot be read with the keys of this installation" in page.html
+    assert page.status == 200 and "cannot be decrypted with the keys of this installation" in page.html
     page = ada.post(page, page.form("variable"), {"value": "another-value-1"})
     assert page.status in (200, 422) and CANARY not in page.html
 
@@ -200,7 +202,7 @@ def test_without_its_key_a_secret_is_shown_as_unreadable_and_every_page_opens(ke
 def test_lost_keys_are_not_replaced_by_fresh_ones_while_secrets_need_them(shop):
     keep(shop, "TOKEN", CANARY, secret=True)
     keys_path().unlink()
-    with pytest.raises(Unreadable, match=r"put .* back from a backup"):
+    with pytest.raises(Unreadable, match=r"Restore .* from a backup"):
         keep(shop, "OTHER", CANARY, secret=True)
     assert not keys_path().exists() and not Variable.objects.filter(name="OTHER").exists()
 
@@ -284,7 +286,7 @@ def test_an_administrator_makes_a_secret_which_no_page_shows_again(shop, places,
     ada = someone("admin")
     with caplog.at_level(logging.DEBUG):
         page = make(ada, f"e{places[0].pk}", name="TOKEN", value=f"{CANARY}\r\nline two", is_secret="on")
-    assert page.messages == ["TOKEN is kept. It takes effect with the next run."]
+    assert page.messages == ["TOKEN was saved. It takes effect with the next run."]
     row = Variable.objects.get()
     assert decrypt(row) == f"{CANARY}\nline two" and (row.updated_by, row.environment) == ("ada", places[0])
     assert row.fingerprint in page.html and "by ada" in page.html
@@ -304,7 +306,7 @@ def test_an_administrator_makes_a_secret_which_no_page_shows_again(shop, places,
 
 def test_a_mistake_beside_a_secret_does_not_send_it_back(shop):
     page = make(someone("admin"), f"p{shop.pk}", name="lower case", value=CANARY, is_secret="on")
-    assert page.status == 422 and CANARY not in page.html and "Type the secret again" in page.html
+    assert page.status == 422 and CANARY not in page.html and "Enter the secret again" in page.html
     page = make(someone("admin", "eve"), f"p{shop.pk}", name="TOKEN", value="a\0" + CANARY, is_secret="on")
     assert page.status == 422 and CANARY not in page.html
 
@@ -324,7 +326,7 @@ def test_a_secret_becomes_a_plain_variable_only_with_a_new_value(shop):
     row, ada = keep(shop, "TOKEN", CANARY, secret=True), someone("admin")
     page = ada.open(f"/variables/{row.pk}/")
     page = ada.post(page, page.form("variable"), {"is_secret": []})
-    assert page.status == 422 and "Type the value" in page.html and CANARY not in page.html
+    assert page.status == 422 and "Enter the value" in page.html and CANARY not in page.html
     page = ada.post(page, page.form("variable"), {"is_secret": [], "value": "eu"})
     row.refresh_from_db()
     assert (row.is_secret, row.value, row.token, row.fingerprint) == (False, "eu", "", "")
@@ -378,4 +380,4 @@ def test_a_variable_that_is_used_is_deleted_only_by_somebody_who_saw_where():
     refused = ada.post(page, page.form("delete"), {})
     assert "It was not deleted" in refused.messages[0] and "node Load of the flow Night" in refused.messages[0]
     page = ada.post(page, page.form("delete"), {"anyway": "on"})
-    assert page.messages == ["REGION is deleted."] and not Variable.objects.filter(name="REGION").exists()
+    assert page.messages == ["REGION was deleted."] and not Variable.objects.filter(name="REGION").exists()

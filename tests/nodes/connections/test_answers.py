@@ -15,7 +15,7 @@ from tests.helpers.paths import SAMPLE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STALE = "Not tested since the last change"
-WRONG = "The source cannot be used"
+WRONG = "Connection failed"
 
 
 @pytest.fixture

@@ -60,13 +60,13 @@ def test_a_test_says_what_is_wrong(tmp_path, locked):
         ({}, "", ""),
         ({"password": "wrong-password"}, "auth", "The user name or the password is wrong."),
         ({"password": None}, "auth", "The user name or the password is wrong."),
-        ({"port": free_port()}, "port", "Nothing answers there: check host and port"),
-        ({"port": other.port}, "port", "Something else answers on this port"),
+        ({"port": free_port()}, "port", "The host does not answer. Check host and port"),
+        ({"port": other.port}, "port", "A different service answers on this port"),
         ({"port": silent.port, "connect_timeout": 2}, "timeout", "The server did not answer in time."),
-        ({"host": "no-such-host.invalid"}, "name", "The host no-such-host.invalid is not found."),
-        ({"database": "nowhere"}, "name", "There is no such database."),
-        ({"tls": "verify-full"}, "config", "encryption setting do not fit"),
-        ({"system": "oracle"}, "config", "System: Choose 'postgresql'"),
+        ({"host": "no-such-host.invalid"}, "name", "The host no-such-host.invalid was not found."),
+        ({"database": "nowhere"}, "name", "The database does not exist."),
+        ({"tls": "verify-full"}, "config", "does not accept this encryption setting"),
+        ({"system": "oracle"}, "config", "Database system: Choose 'postgresql'"),
         ({"parameters": {"passfile": "/etc/passwd"}}, "config", "passfile is not allowed"),
     ]
     outcomes = [None] * len(cases)
@@ -111,12 +111,12 @@ def test_streams_that_fail_do_not_keep_the_others(tmp_path, cluster, locked):
     )
     said = [(event["stream"], event.get("kind"), event.get("message", "")) for event in outcome.done]
     assert said == [
-        ("gone", "config", "There is no such table (any more). (gone)"),
-        ("closed", "permission", "The user may not read this: give it the right to, or use another user. "
+        ("gone", "config", "The table does not exist (any more). (gone)"),
+        ("closed", "permission", "The user does not have permission to read this. Grant it, or use another user. "
          "(permission denied for table closed)"),
         ("orders", None, ""),
         ("orders", "schema", "The table orders has no column nothing (any more)."),
-        ("orders", "config", "Merge needs a primary key: choose the columns that name a row."),
+        ("orders", "config", "Merge needs a primary key: choose the columns that identify a row."),
     ]  # fmt: skip
     assert outcome.state == "failed"
     assert place.one("SELECT count(*) FROM shop.orders") == (10,)

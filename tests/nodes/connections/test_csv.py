@@ -58,15 +58,15 @@ def test_a_load_of_a_broken_file_leaves_the_table_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ("a,a,b,b\n1,2,3,4\n", "line 1: several columns are called a, b"),
+        ("a,a,b,b\n1,2,3,4\n", "line 1: several columns have the name a, b"),
         ("a,,b,\n1,2,3,4\n", "line 1: columns 2, 4 have no name"),
-        ('a,b\n1,"x\n2,y\n', "line 2: a quote is opened there and never closed"),
+        ('a,b\n1,"x\n2,y\n', "line 2: a quote is opened here and never closed"),
         ('a,b\n1,"x"y\n', 'line 2: there is text behind a closing quote. The line: 1,"x"y'),
-        (b"a,b\n1,\xe9t\xe9 \xe0 la mer\n", "line 2: this is not text in UTF-8. It looks like"),
-        (b"a,b\n" + b"1,x\n" * 20_000 + b"1,\xff\n", "line 20002: this is not text in UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16-le"), "this looks like UTF-16: choose it under Encoding"),
-        (b"a,b\n1,\0\n", "is it a binary file?"),
-        (b"a,b\n1,2\n\xff\xfe", "line 3: this is not text in UTF-8"),
+        (b"a,b\n1,\xe9t\xe9 \xe0 la mer\n", "line 2: this is not UTF-8 text. It looks like"),
+        (b"a,b\n" + b"1,x\n" * 20_000 + b"1,\xff\n", "line 20002: this is not UTF-8 text"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "this looks like UTF-16. Choose it under Encoding"),
+        (b"a,b\n1,\0\n", "Is it a binary file?"),
+        (b"a,b\n1,2\n\xff\xfe", "line 3: this is not UTF-8 text"),
     ],
     ids=range(9),
 )
@@ -121,7 +121,7 @@ def test_words_for_nothing_decimal_commas_and_compressed_files(tmp_path):
     options = {"delimiter": ";", "decimal_mark": ",", "null_words": ["NA", "NULL"]}
     assert table(tmp_path, data, **options)[1:] == (["int64", "double"], [(1, 1.5), (None, -0.25), (3, None)])
     assert table(tmp_path, gzip.compress(data.encode()), name="a.csv.gz", **options)[2][0] == (1, 1.5)
-    assert "cut or broken" in refused(tmp_path, gzip.compress(data.encode())[:-9], name="b.csv.gz", **options)
+    assert "incomplete or damaged" in refused(tmp_path, gzip.compress(data.encode())[:-9], name="b.csv.gz", **options)
     assert table(tmp_path, "v\n1.234,5\n", decimal_mark=",", delimiter=";")[2] == [("1.234,5",)]  # no number: a point
 
 

@@ -59,7 +59,7 @@ def test_a_source_in_the_projects_repository(tmp_path):
 
     died = place.load("deadly")
     assert (died.state, died.ok) == ("died", False)
-    assert "in the middle" in died.message
+    assert "ended unexpectedly" in died.message
     assert not list((tmp_path / "home").glob("ingestion-*")), "what a killed one downloaded is still there"
 
     place.config["package"] = "../crm"

@@ -186,8 +186,8 @@ def test_appending_adds_everything_every_time_and_does_not_become_incremental_by
     by_id = {"name": "Orders", "mode": "incremental", "cursor": "id"}
     assert lite.failed(by_id) == (
         "config",
-        "orders holds rows that were not loaded by the cursor id: load it once with a full refresh, "
-        "so that no row is there twice.",
+        "orders holds rows that were not loaded by the cursor id. Load it once with a full refresh "
+        "to avoid duplicate rows.",
     )
     lite.loaded({**by_id, "refresh": True})
     lite.source.execute("INSERT INTO Orders VALUES (5000, 1, NULL, NULL)")

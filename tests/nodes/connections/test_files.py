@@ -81,7 +81,7 @@ def test_files_without_rows_make_a_table_where_the_types_of_its_columns_are_know
     assert {name: event["rows"] for name, event in told.items()} == dict.fromkeys(told, 0)
     assert folder.one("SELECT count(id), sum(amount) FROM shop.facts") == (0, None)
     for name in ("orders", "prices", "events"):
-        said = f"{name} has no rows, and its columns are not known: there is no table yet."
+        said = f"{name} has no rows and its columns are unknown, so no table was created."
         assert said in folder.log.decode()
     (data / "orders.csv").write_text(csv(1, 101))
     (data / "events.jsonl").write_text('{"id": 1}\n')
@@ -124,11 +124,11 @@ def test_broken_files_are_named_with_their_line_and_nothing_of_them_is_seen(fold
     outcome = folder.load("ragged", "binary", "huge", "cut", "list", "fake", "mock", "orders", "gone")
     said = {event["stream"]: (event["kind"], event["message"]) for event in outcome.done}
     assert {name: kind for name, (kind, _) in said.items()} == {**dict.fromkeys(said, "data"), "gone": "config"}
-    assert said["binary"][1] == "binary.csv: this is not text in UTF-8; is it a binary file?"
+    assert said["binary"][1] == "binary.csv: this is not UTF-8 text. Is it a binary file?"
     assert said["huge"][1] == "huge.csv, line 2: it is longer than 16 MiB; is a quote missing?"
     assert said["cut"][1].startswith("cut.jsonl, line 2: this is not JSON: Expecting ")
-    assert said["list"][1] == "list.jsonl, line 2: this is not an object in braces."
-    assert said["gone"][1] == "There are no files (any more) for the table gone."
+    assert said["list"][1] == "list.jsonl, line 2: this is not a JSON object."
+    assert said["gone"][1] == "The table gone has no files (any more)."
     assert "ragged.csv" in said["ragged"][1]
     assert "orders.csv" in said["orders"][1]
     for _, message in said.values():
@@ -167,7 +167,7 @@ def test_a_file_behind_an_address(tmp_path):
         place.config["url"] = f"{api.url}/page.csv"
         assert place.failed("orders") == (
             "http",
-            "page.csv is a web page (HTML), not a file of data: check the address.",
+            "page.csv is a web page (HTML), not a data file. Check the URL.",
         )
         assert place.one("SELECT count(*) FROM shop.orders") == (70,)
     finally:
@@ -181,7 +181,7 @@ def test_columns_of_a_sheet_with_no_name_or_a_repeated_one_are_reported(folder):
     write_book(data / "c.xlsx", [["sku", "", "price"], ["x", None, 1]])
     said = {event["stream"]: event.get("message") for event in folder.load("a", "b", "c").done}
     assert said["a"] == "a.xlsx: column 2 has values, and no name in line 1. Name it."
-    assert said["b"] == "b.xlsx: several columns are called price, sku."
+    assert said["b"] == "b.xlsx: several columns have the name price, sku."
     assert folder.rows("SELECT sku, price FROM shop.c") == [("x", 1)]
 
 
@@ -200,7 +200,9 @@ def test_parquet_times_finer_than_a_warehouse_can_hold_are_kept_or_refused(folde
         pq.write_table(pa.table({"id": [1], **values}), data / f"{name}.parquet")
     said = {event["stream"]: event.get("message") for event in folder.load("fine", "whole", "large", "long").done}
     at = "2026-01-01 00:00:00.000000001"
-    assert f"fine, column at, row 1: {at} has more than 6 digits of a second. Choose another type" in said["fine"]
+    assert (
+        f"fine, column at, row 1: {at} has more than 6 decimal digits of seconds. Choose another type" in said["fine"]
+    )
     assert f"large, column n, row 1: {2**64 - 1} is larger than" in said["large"]
     assert f"long, column n, row 1: {10**40} has more than 38 digits" in said["long"]
     assert folder.one('SELECT epoch_us("at"), n FROM shop.whole') == (whole // 1000, 7)

@@ -76,15 +76,15 @@ def test_values_are_typed_and_references_wait():
 BAD = [
     ({**PG, "port": "x"}, {"port": "This must be a whole number."}),
     ({**PG, "port": "70000"}, {"port": "This must be at most 65535."}),
-    ({**PG, "host": " "}, {"host": "Host is needed for PostgreSQL."}),
-    ({**PG, "views": "maybe"}, {"views": "This is yes or no."}),
+    ({**PG, "host": " "}, {"host": "Host is required for PostgreSQL."}),
+    ({**PG, "views": "maybe"}, {"views": "This must be yes or no."}),
     ({**PG, "colour": "red"}, {"colour": "SQL database has no setting colour."}),
     ({**PG, "parameters": "{"}, {"parameters": "This is not JSON (line 1, column 2)."}),
     ({**PG, "system": "oracle"}, {"system": "Choose 'postgresql', 'mysql', 'sqlite' or 'mssql'."}),
     ({"system": "mysql", **{k: v for k, v in PG.items() if k != "system"}, "parameters": '{"local_infile": 1}'},
      {"parameters":
       "local_infile is not allowed. Allowed for MySQL or MariaDB: charset, read_timeout, write_timeout."}),
-    ({"system": "sqlite"}, {"path": "File is needed for SQLite."}),
+    ({"system": "sqlite"}, {"path": "File is required for SQLite."}),
 ]  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def test_lists_of_settings_name_the_place():
     config["endpoints"] = [ENDPOINT, ENDPOINT]
     assert parse(CATALOGUE["rest_api"], config)[1] == {"endpoints": "Two endpoints have the same name."}
     assert parse(CATALOGUE["google_sheets"], {"spreadsheet": "x", "service_account": "{}"})[1] == {
-        "service_account": "This is not a service account's key: client_email or private_key is missing."
+        "service_account": "This is not the key of a service account: client_email or private_key is missing."
     }
 
 

@@ -51,7 +51,7 @@ def test_the_type_of_a_column_holds_all_of_its_values(folder):
         found = [row[0] for row in folder.rows(f"SELECT v{place} FROM shop.t ORDER BY id")]
         assert (types[f"v{place}"], found) == (kind, values)
         assert any(f"column v{place} of t" in line and said in line for line in log.splitlines()) == bool(said), place
-    assert "Without a value in any row, so that their types are not known, and not loaded: nothing." in log
+    assert "Columns without values have no known type and were not loaded: nothing." in log
 
 
 def test_a_type_that_changed_between_loads_holds_old_and_new_values(folder):
@@ -69,9 +69,9 @@ def test_a_type_that_changed_between_loads_holds_old_and_new_values(folder):
     ("value", "said"),
     [
         ('"\\ud800"', "column v, row 2: \\ud800 has half a letter"),
-        ('"\\uf0261.5"', "column v, row 2: \\uf0261.5 begins with a letter that dlt uses for itself"),
-        ("NaN", "t.jsonl, line 2: this is not JSON: NaN is no value of JSON"),
-        ('{"a": 1, "a": 2}', "t.jsonl, line 2: this is not JSON: the key a is there twice"),
+        ('"\\uf0261.5"', "column v, row 2: \\uf0261.5 starts with a character that is reserved for dlt"),
+        ("NaN", "t.jsonl, line 2: this is not JSON: NaN is not a JSON value"),
+        ('{"a": 1, "a": 2}', "t.jsonl, line 2: this is not JSON: the key a occurs twice"),
     ],
     ids=range(4),
 )
@@ -89,5 +89,7 @@ def test_the_character_0_is_kept_by_duckdb_and_refused_for_postgresql_by_name(wa
         place.loaded(stream)
         assert place.one("SELECT v__w FROM shop.t") == ("a\0b",)
     else:
-        said = "t, column v.w, the row with id 7: a\\u0000b has the character 0, which PostgreSQL has in no text"
+        said = (
+            "t, column v.w, the row with id 7: a\\u0000b contains the NUL character, which PostgreSQL text cannot store"
+        )
         assert said in place.failed(stream)[1]

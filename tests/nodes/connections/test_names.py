@@ -38,7 +38,7 @@ def test_two_keys_that_become_one_name_are_reported_and_nothing_is_loaded(folder
     write(folder, {"id": 1, **row})
     kind, said = folder.failed("events")
     assert kind == "schema" and all(name in said for name in both)
-    assert "Rename one in the settings of this table, or leave it out" in said
+    assert "Rename one in the settings of this table, or exclude it" in said
 
 
 def test_keys_that_collide_in_different_rows_are_reported_too(folder):

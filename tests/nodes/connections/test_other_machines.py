@@ -75,7 +75,7 @@ def test_files_on_an_sftp_server(tmp_path):
         place.config = {**config, "password": "wrong-password"}
         assert place.test().kind == "auth"
         place.config = {**config, "host_key": "SHA256:somebodyelse"}
-        assert "somebody may be in between" in place.test().message
+        assert "Someone may be intercepting the connection" in place.test().message
         assert PASSWORD not in place.log.decode()
     finally:
         server.close()
@@ -144,7 +144,7 @@ def test_sheets_of_a_google_spreadsheet(tmp_path, service_account):
         assert place.rows("SELECT count(*) FROM shop.bob_s_orders") == [(4,)]
         place.config = {**config, "spreadsheet": "gone"}
         kind, message = place.failed("Bob's orders", argv=pretending)
-        assert (kind, "answered 404: there is nothing at this path." in message) == ("config", True)
+        assert (kind, "answered 404: the path does not exist." in message) == ("config", True)
     finally:
         api.close()
 

@@ -85,14 +85,14 @@ def test_other_ways_to_sign_in(tmp_path, api):
 
 FAULTS = {
     "wrong": ("auth", "answered 401: the credentials are wrong or expired."),
-    "nowhere": ("config", "answered 404: there is nothing at this path."),
+    "nowhere": ("config", "answered 404: the path does not exist."),
     "broken": ("http", "answered 500 2 times: the server has a problem."),
     "busy": ("http", "answered 429 2 times: too many requests; try again later."),
-    "html": ("http", "answered with a web page (HTML) instead of data: check the address."),
-    "redirect": ("http", "The API sends dex to another host, localhost; dex does not follow."),
-    "elsewhere": ("http", "The API sends dex to another host, localhost; dex does not follow."),
-    "growing": ("http", "has more than 20 pages: it seems to have no end."),
-    "endless": ("http", "answers every page with the same data: check the pagination."),
+    "html": ("http", "answered with a web page (HTML) instead of data. Check the URL."),
+    "redirect": ("http", "The API redirects to another host, localhost; dex does not follow it."),
+    "elsewhere": ("http", "The API redirects to another host, localhost; dex does not follow it."),
+    "growing": ("http", "has more than 20 pages. The pagination may be endless."),
+    "endless": ("http", "returns the same data for every page. Check the pagination."),
 }
 
 

@@ -110,7 +110,7 @@ def test_a_type_that_changed_below_a_view_of_dbt(tmp_path, cluster):
     ask_postgres(cluster.url, "ALTER TABLE orders ALTER amount TYPE text; ALTER TABLE orders ADD more int")
     assert place.failed("orders") == (
         "schema",
-        "A column's type changed, and a view reads it: drop the views, then load again with a full refresh.",
+        "The type of a column changed, and a view reads it. Drop the view, then load again with a full refresh.",
     )
     assert place.one("SELECT amount FROM shop.stg_orders") == (2,)
 

@@ -130,31 +130,31 @@ def test_a_copy_has_everything_but_the_name_and_is_paused(flow):
     [
         ("dex: 1", "dex: 2", "dex: must be 1"),
         ("dex: 1", "", "dex: must be 1"),
-        ("name: Finance", "name: [1]", "name: is missing, or is no text"),
+        ("name: Finance", "name: [1]", "name: is missing or is not text"),
         ("name: Finance", "nam: Finance", "Did you mean name"),
         ("environment: shop / main", "environment: 7", "environment: is missing"),
         ("schedule:", "schedule: daily\nx:", "schedule: must be a mapping"),
         ("cron: 0 2 * * *", "corn: 0 2 * * *", "Did you mean cron"),
         ("cron: 0 2 * * *", "cron: 7", "cron: must be text"),
-        ("type: transformation", "type: model", "type: is one of"),
-        ("type: transformation", "type: [transformation]", "type: is one of"),
+        ("type: transformation", "type: model", "type: must be one of"),
+        ("type: transformation", "type: [transformation]", "type: must be one of"),
         ("retries: 2", "retries: -2", "retries: must be a whole number"),
         ("retries: 2", "retries: true", "retries: must be a whole number"),
         ("retries: 2", "retires: 2", "Did you mean retries"),
-        ("    exclude:\n      - tag:revenue", "    exclude: tag:revenue", "exclude: must be a list of texts"),
-        ("    exclude:\n      - tag:revenue", "    exclude:\n      - 7", "exclude: must be a list of texts"),
+        ("    exclude:\n      - tag:revenue", "    exclude: tag:revenue", "exclude: must be a list of strings"),
+        ("    exclude:\n      - tag:revenue", "    exclude:\n      - 7", "exclude: must be a list of strings"),
         ("      - Staging", "      - Stagin", "Did you mean Staging"),
         ("      - Staging", "      - Marts", "cannot run after itself"),
-        ("name: Marts", "name: Staging", "there are two of this name"),
+        ("name: Marts", "name: Staging", "this name is used twice"),
         ("at: [0, 0]", "at: [0]", "two numbers"),
         ("at: [0, 0]", "at: [.nan, 0]", "two numbers"),
         ("at: [0, 0]", "at: [1.0e+300, 0]", "two numbers"),
         ("nodes:", "nodes: 7\nx:", "nodes: must be a list"),
-        ("dex: 1", "dex: 1\ndex: 1", "the key dex is there twice"),
+        ("dex: 1", "dex: 1\ndex: 1", "the key dex is used twice"),
         ("name: Finance", "name: &a Finance\ndescription: *a", "anchors and aliases"),
-        ("name: Finance", "name: !!python/object/apply:os.system [ls]", "not YAML that dex reads"),
+        ("name: Finance", "name: !!python/object/apply:os.system [ls]", "not valid YAML"),
         ("dex: 1", "dex: [", "Line"),
-        ("name: Finance", "name: \x07", "not YAML"),
+        ("name: Finance", "name: \x07", "not valid YAML"),
     ],
 )
 def test_every_mistake_in_a_text_is_named(old, new, said):
@@ -181,9 +181,9 @@ def test_all_mistakes_are_said_at_once():
     ("old", "new", "said"),
     [
         ("shop / main", "shop / prod", "There are shop / main"),
-        ("- tag:staging", "- tag:nothing", "finds nothing to do"),
+        ("- tag:staging", "- tag:nothing", "has nothing to do"),
         ("- tag:staging", "- tga:staging", "tga"),
-        ("Europe/Berlin", "Mars/Olympus", "no time zone"),
+        ("Europe/Berlin", "Mars/Olympus", "Unknown time zone"),
         ("0 2 * * *", "0 99 * * *", "hour"),
         ("name: Finance", f"name: {'x' * 300}", "at most 200"),
         (
@@ -217,7 +217,7 @@ def test_commands_write_and_read_files(flow, tmp_path, capsys):
     file = tmp_path / "flow.yml"
     call_command("export_flow", "Daily shop", output=file)
     call_command("import_flow", str(file))
-    assert "nothing changes" in capsys.readouterr().out
+    assert "no changes" in capsys.readouterr().out
     file.write_text(file.read_text().replace("tag:staging", "tag:mart"))
     with pytest.raises(SystemExit) as ended:
         call_command("import_flow", str(file), check=True)

@@ -133,10 +133,10 @@ def test_it_is_exported_as_yaml_and_imported_again(flow):
         ("times: often", "node Greeting: times: must be a whole number."),
         ("times: true", "node Greeting: times: must be a whole number."),
         ("loud: 1", "node Greeting: loud: must be true or false."),
-        ("readers: ann", "node Greeting: readers: must be a list of texts."),
-        ("readers: [1]", "node Greeting: readers: must be a list of texts."),
-        ("lod: true", "node Greeting: lod: is not known here. Did you mean loud?"),
-        ("include: [x]", "node Greeting: include: is not known here."),
+        ("readers: ann", "node Greeting: readers: must be a list of strings."),
+        ("readers: [1]", "node Greeting: readers: must be a list of strings."),
+        ("lod: true", "node Greeting: lod: is not a known key. Did you mean loud?"),
+        ("include: [x]", "node Greeting: include: is not a known key."),
     ],
 )
 def test_an_error_in_a_file_is_reported_with_its_position(flow, line, said):
@@ -152,7 +152,7 @@ def test_an_unknown_kind_in_a_file_is_named_with_those_that_there_are(flow):
     text = to_yaml(document_of(flow)).replace("type: note", "type: notes")
     with pytest.raises(DocumentError) as error:
         from_yaml(text)
-    said = "node Greeting: type: is one of connection, transformation, script, note, not notes. Did you mean note?"
+    said = "node Greeting: type: must be one of connection, transformation, script, note, not notes. Did you mean note?"
     assert error.value.problems == [said]
 
 
@@ -194,13 +194,11 @@ def test_retries_by_kind_of_task_have_a_row_for_it(ada, flow):
 def test_a_missing_field_of_a_kind_is_an_error_before_anything_is_saved(flow):
     with pytest.raises(ValidationError) as error:
         save_node(Node(flow=flow, name="Greeting", kind="note"))
-    assert error.value.message_dict == {"text": ["Line is empty."]}
+    assert error.value.message_dict == {"text": ["Line is required."]}
     with pytest.raises(ValidationError) as error:
         save_node(Node(flow=flow, name="Greeting", kind="nota"))
     assert error.value.message_dict == {
-        "kind": [
-            "There is no kind of node nota; there are connection, transformation, script, note. Did you mean note?"
-        ]
+        "kind": ["Unknown type of node nota; use one of connection, transformation, script, note. Did you mean note?"]
     }
 
 
@@ -211,7 +209,7 @@ def test_a_node_whose_kind_is_gone_is_shown_with_what_is_wrong_and_does_not_run(
     version = flow.changes.first().version
     unregister("note")
     save_node(Node(flow=flow, name="Staging", include=["tag:staging"]))  # the others can still be edited
-    said = "There is no kind of node note; there are connection, transformation, script."
+    said = "Unknown type of node note; use one of connection, transformation, script."
     assert ada.open(f"/flows/{flow.pk}/").status == 200
     drawn = {node["name"]: node for node in ada.client.get(f"/flows/{flow.pk}/canvas/").json()["nodes"]}
     assert (drawn["Greeting"]["kind_label"], drawn["Greeting"]["problem"]) == ("Unknown (note)", said)
@@ -225,7 +223,7 @@ def test_a_node_whose_kind_is_gone_is_shown_with_what_is_wrong_and_does_not_run(
     drain(waiting)
     task = waiting.task_runs.get()
     assert (task.state, task.reason, task.attempts) == (TaskState.FAILED, said, 1)
-    with pytest.raises(ValidationError, match="node Greeting: type: There is no kind of node note"):
+    with pytest.raises(ValidationError, match="node Greeting: type: Unknown type of node note"):
         restore_flow(flow, version)
 
 

@@ -59,17 +59,18 @@ def test_every_chip_says_what_it_gives_by_itself(flow):
 
 def test_why_another_model_is_not_in(flow):
     assert shown(flow, ["tag:mart"], ["tag:revenue"], ask="mart_revenue").why_not == [
-        "mart_revenue is not in. 'tag:revenue' on the exclude list takes it away."
+        "mart_revenue is not included. 'tag:revenue' in the exclude list removes it."
     ]
     assert shown(flow, ["mart_orders"], ask="stg_orders").why_not == [
-        "stg_orders is not in. Nothing on the include list matches it. It is upstream: +mart_orders would take it in."
+        "stg_orders is not included. Nothing in the include list matches it. It is upstream: +mart_orders would "
+        "select it."
     ]
     (unknown,) = shown(flow, ["mart_orders"], ask="stg_order").why_not
     assert (
         unknown.startswith("The project has nothing called 'stg_order'. Did you mean stg_orders")
         and "?." not in unknown
     )
-    assert shown(flow, ["mart_orders"], ask="mart_orders").why_not == ["mart_orders is in: mart_orders."]
+    assert shown(flow, ["mart_orders"], ask="mart_orders").why_not == ["mart_orders is included: mart_orders."]
 
 
 def test_tasks_that_the_command_does_not_run_are_shown_as_such(flow):

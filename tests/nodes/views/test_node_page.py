@@ -170,7 +170,7 @@ def test_a_node_needs_an_environment_that_was_parsed(ada, flow):
 def test_a_revision_that_is_gone_from_the_disk_says_what_to_do(ada, flow):
     Revision.objects.update(compact_path="/nowhere/manifest.compact")
     page = add(ada, flow, include="stg_orders")
-    assert page.errors() == ["What was parsed of shop / main is gone from the disk. Sync the environment again."]
+    assert page.errors() == ["The parsed project of shop / main is no longer on disk. Sync the environment again."]
 
 
 def test_a_node_stays_in_its_flow(ada, flow):

@@ -129,7 +129,7 @@ def test_the_message_says_what_people_wrote_about_the_failure(mail):
     ((recipients, message),) = mail.got
     text = message.get_payload(decode=True).decode()
     assert recipients == ["ada@example.org", "bob@example.org"]
-    assert "Call the shop." in text and "seen 2 times" in text and f"/runs/{run}/" in text
+    assert "Call the shop." in text and "occurred 2 times" in text and f"/runs/{run}/" in text
     assert "3 failed, 1 skipped of 4 tasks" in text and "failed: a and 2 more" in message["Subject"]
 
 
@@ -489,7 +489,7 @@ def test_an_administrator_makes_a_channel_tries_it_and_reads_what_came_back(web)
     row = Channel.objects.get()
     assert page.url == f"/alerts/{row.pk}/" and row.events == ["failure", "late"] and row.enabled
     page = ada.post(page, page.form("test"), {})
-    assert page.messages == ["The test message was taken by the receiver."] and body_of(web)["event"] == "test"
+    assert page.messages == ["The receiver accepted the test message."] and body_of(web)["event"] == "test"
     web.answers = [500]
     page = ada.post(page, page.form("test"), {})
     assert "answered 500" in page.messages[0] and "answered 500" in page.html
@@ -500,7 +500,7 @@ def test_an_administrator_makes_a_channel_tries_it_and_reads_what_came_back(web)
     web.answers = [200]
     (again,) = [form for form in page.forms if form.action == f"/alerts/messages/{failed.pk}/again/"]
     page = ada.post(page, again, {})
-    assert page.messages == ["The message is sent again."] and send(failed.pk) is not None
+    assert page.messages == ["Sending the message again."] and send(failed.pk) is not None
     assert web.url not in ada.open("/alerts/").html
     ada.post(page, page.form("delete"), {})
     assert not Channel.objects.exists()
@@ -636,7 +636,7 @@ def test_the_address_of_a_webhook_is_in_no_row_and_on_no_page(tmp_path, settings
     row.refresh_from_db()
     assert row.name == "Others" and address_of(row) == f"http://127.0.0.1:9{secret}"
     asked = ada.post(again, again.form("channel"), {"kind": "email"})
-    assert asked.status == 422 and "Type the addresses" in asked.html
+    assert asked.status == 422 and "Enter the email addresses" in asked.html
     ada.post(again, again.form("channel"), {"kind": "email", "target": "ada@example.org"})
     row.refresh_from_db()
     assert (row.target, row.sealed) == ("ada@example.org", "")

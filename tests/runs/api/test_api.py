@@ -172,7 +172,7 @@ def test_the_limit_says_when_there_is_room_again_and_counts_what_the_api_started
     assert [ada.post(address, key=key).status_code for key in ("a", "b")] == [201, 201]
     answer = ada.post(address, key="c")
     error = refused(answer, 429, "too_many_starts")
-    assert 55 <= int(answer["Retry-After"]) <= 60 and f"Try in {answer['Retry-After']} s." in error["message"]
+    assert 55 <= int(answer["Retry-After"]) <= 60 and f"Try again in {answer['Retry-After']} s." in error["message"]
     assert ada.post(address, key="a").status_code == 200  # an answer that was lost is still to be had
     assert Program("ben").post(address).status_code == 201
     assert Program("ada").post(address).status_code == 429  # another token of the same user
@@ -287,7 +287,7 @@ def test_a_session_is_no_token_even_an_administrators():
     refused(client.get("/api/flows"), 401, "unauthorized")
     viewer = Program("vic", "viewer")
     answer = client.post(f"/api/flows/{sample_flow().pk}/runs", headers=viewer.headers)
-    assert "vic may not do this" in refused(answer, 403, "forbidden")["message"]
+    assert "vic does not have permission to do this" in refused(answer, 403, "forbidden")["message"]
 
 
 def test_a_token_that_ended_says_so_in_the_challenge(ada):
@@ -354,7 +354,7 @@ def test_a_viewer_reads_but_does_not_start():
     vic, flow = Program("vic", "viewer"), sample_flow()
     assert vic.get(f"/api/flows/{flow.pk}").status_code == 200
     error = refused(vic.post(f"/api/flows/{flow.pk}/runs"), 403, "forbidden")
-    assert error["message"] == "vic may not do this; the permission runs.add_run is missing."
+    assert error["message"] == "vic does not have permission to do this. Missing: runs.add_run."
     assert not Run.objects.exists()
 
 

@@ -114,7 +114,7 @@ def test_changed_columns_are_reported_and_loaded_once_somebody_accepts_them(engi
     assert "The columns of the source changed." in page.html and "note" in page.html
     form = next(form for form in page.forms if form.action.endswith("/accept/"))
     page = ada.post(page, form, {})
-    assert "takes its new columns" in page.messages[0]
+    assert "will accept the new columns" in page.messages[0]
     run = finished(rerun(failed, actor="ada"))
     assert run.state == RunState.SUCCEEDED, run.task_runs.get().reason
     row.refresh_from_db()

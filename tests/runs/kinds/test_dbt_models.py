@@ -379,7 +379,7 @@ def test_some_of_the_rows_that_fail_a_test_are_kept_masked_for_who_may_look(engi
     viewer, operator = Person("vi", "runs.view_run"), Person("op", "runs.view_run", "runs.view_failing_rows")
     assert "rows that fail" not in viewer.open(f"/runs/{run.pk}/?task={task.pk}").html
     page = operator.open(f"/runs/{run.pk}/?task={task.pk}").html
-    assert "The 2 rows that fail" in page and "<b>y</b>" not in page
+    assert "The 2 failing rows" in page and "<b>y</b>" not in page
 
 
 def test_rows_that_cannot_be_fetched_are_told_and_the_test_counts(engine, tmp_path, monkeypatch):
@@ -394,7 +394,7 @@ def test_rows_that_cannot_be_fetched_are_told_and_the_test_counts(engine, tmp_pa
     (test,) = detail_of(task, with_rows=True).tests
     assert test.status == "fail" and "no rows for you" in test.problem and test.rows == ()
     page = Person("op", "runs.view_run", "runs.view_failing_rows").open(f"/runs/{run.pk}/?task={task.pk}").html
-    assert "The rows that fail could not be fetched" in page
+    assert "The failing rows could not be fetched" in page
 
 
 def test_bytes_are_shown_and_a_view_has_no_count_of_rows(engine, tmp_path, postgres_profile):

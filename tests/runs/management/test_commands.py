@@ -70,7 +70,7 @@ def test_run_flow_without_wait_prints_the_queued_run_and_says_that_nobody_execut
         (["Dialy"], "There is no flow 'Dialy'. Flows: 'Daily'."),
         (["Daily", "--param", "day"], "--param 'day' must be NAME=VALUE."),
         (["Daily", "--param", "=1"], "--param '=1' must be NAME=VALUE."),
-        (["Daily", "--param", "dya=1"], "The flow has no parameter 'dya'. It declares day."),
+        (["Daily", "--param", "dya=1"], "The flow has no parameter 'dya'. Its parameters: day."),
         (["Daily", "--param", "day=tomorrow"], "Parameter day must be a date such as 2026-01-31, not 'tomorrow'."),
     ],
 )

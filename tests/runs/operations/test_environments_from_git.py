@@ -212,13 +212,13 @@ def test_a_repository_is_added_on_the_pages_with_a_token_that_nobody_sees_again(
 @pytest.mark.parametrize(
     ("typed", "field", "said"),
     [
-        ({"url": "https://u:p@h/x"}, "url", "must not hold a user name or password"),
+        ({"url": "https://u:p@h/x"}, "url", "must not contain a user name or password"),
         ({"url": "ext::sh -c x"}, "url", "blank"),
-        ({"url": "http://h/x"}, "url", "other ways are not allowed"),
+        ({"url": "http://h/x"}, "url", "other protocols are not allowed"),
         ({"url": "https://h/x", "path": "/tmp"}, "path", "not both"),
-        ({}, "path", "URL of a repository, or a folder"),
+        ({}, "path", "URL of a repository or a folder"),
         ({"url": "git@h:x"}, "known_hosts", "ssh-keyscan"),
-        ({"url": "https://h/x", "subfolder": "../x"}, "subfolder", "within the repository"),
+        ({"url": "https://h/x", "subfolder": "../x"}, "subfolder", "a folder in the repository"),
     ],
 )
 def test_an_address_that_is_no_repository_is_an_error_at_its_field(typed, field, said):
@@ -278,7 +278,7 @@ def test_a_warehouse_from_fields_runs_with_a_secret_that_is_in_no_file_and_no_lo
         "postgres_schema": "{{ SCHEMA }}",
     }
     page = ada.fill(f"{ENVIRONMENTS}{environment.pk}/change/", **{**fields, "postgres_password": "typed-in-clear"})
-    assert "Keep it as a secret" in page.errors("postgres_password")[0]
+    assert "Add it as a secret" in page.errors("postgres_password")[0]
     ada.fill(f"{ENVIRONMENTS}{environment.pk}/change/", **fields)
     environment.refresh_from_db()
     assert environment.warehouse["type"] == "postgres"

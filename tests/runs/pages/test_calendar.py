@@ -289,7 +289,7 @@ def test_two_flows_that_build_the_same_models_at_the_same_time_are_described_in_
     monkeypatch.setattr(timezone, "now", lambda: NOON)
     page = Person("ada", "flows.view_flow").open("/calendar/?days=7")
     assert page.status == 200 and not page.inline
-    assert "build the same at the same time" in page.html and "and 1 more. 7 times" in page.html
+    assert "build the same models at the same time" in page.html and "and 1 more. 7 times" in page.html
     assert page.html.count('<g class="cal-clash"><title>') == 14
     assert len(shown(days=7, query="beside").trouble.clashes) == 0
 
@@ -321,7 +321,7 @@ def test_a_bar_says_when_and_how_long_and_that_it_is_a_guess_where_it_is(shop):
     flow_of(shop, "New", "0 3 * * *")
     known, new = shown().lines
     assert "<title>02:00-02:12, usually 12 m</title>" in known.shapes
-    assert "<title>03:00-03:05, no success yet</title>" in new.shapes and 'fill="url(#cal-unknown)"' in new.shapes
+    assert "<title>03:00-03:05, not succeeded yet</title>" in new.shapes and 'fill="url(#cal-unknown)"' in new.shapes
 
 
 def test_paused_flows_and_those_without_a_schedule_are_counted_not_drawn(shop):
@@ -340,8 +340,8 @@ def test_without_any_schedule_the_page_says_what_to_do(shop):
     ada = Person("ada", "flows.view_flow")
     assert "No flow is scheduled" in ada.open("/calendar/").html
     flow_of(shop, "Yearly", f"0 0 1 {(timezone.now().month + 5) % 12 + 1} *")
-    assert "Nothing starts in these 24 hours" in ada.open("/calendar/").html
-    assert "Nothing fits" in ada.open("/calendar/?q=zebra").html
+    assert "Nothing starts in the next 24 hours" in ada.open("/calendar/").html
+    assert "No matches" in ada.open("/calendar/?q=zebra").html
 
 
 def test_the_environment_of_the_top_bar_and_the_search_narrow_it(shop):

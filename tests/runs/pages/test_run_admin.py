@@ -117,7 +117,7 @@ def test_when_several_flows_are_started_those_start_that_need_no_value(ada):
     second = Flow.objects.create(name="Asks", environment=first.environment, parameters=[DAY])
     page = send(ada, "/flows/bulk/", action="run", flow=[first.pk, second.pk], key="k")
     assert [run.flow for run in Run.objects.all()] == [first]
-    assert "Asks: Parameter day is required. Start this flow by itself to type its values." in page.messages
+    assert "Asks: Parameter day is required. Start this flow on its own to enter its values." in page.messages
 
 
 # --- the page of a run ---------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_a_run_is_cancelled_and_says_by_whom(ada, way):
     run.refresh_from_db()
     assert (run.state, run.cancel_requested_by) == ("cancelled", "ada")
     assert said(page, "being cancelled")
-    assert said(send(ada, f"/runs/{run.pk}/cancel/"), f"#{run.pk} was being cancelled already by ada.")
+    assert said(send(ada, f"/runs/{run.pk}/cancel/"), f"#{run.pk} was already being cancelled by ada.")
 
 
 def test_a_failed_run_is_repeated_from_its_failure(ada):
@@ -163,7 +163,7 @@ def test_a_run_that_cannot_be_rerun_says_why(ada):
     done, busy = open_graph({"a": ()}), open_graph({"a": ()})
     drain(done)
     assert "Everything in this run succeeded" in rerun_from_failure(ada, done).html
-    assert "This run is not over" in rerun_from_failure(ada, busy).html
+    assert "This run has not finished" in rerun_from_failure(ada, busy).html
     broken = drain(open_graph({"a": ()}, {"a": {"end": "fail"}}))
     broken.flow.delete()
     plan = rerun_from_failure(ada, broken)
@@ -207,7 +207,7 @@ def test_one_task_is_cancelled_and_one_is_repeated(ada):
     send(ada, f"/runs/{run.pk}/tasks/{first.pk}/cancel/")
     assert states(run)["a"] == "cancelled"
     late = send(ada, f"/runs/{run.pk}/tasks/{first.pk}/cancel/")
-    assert said(late, "was over, or was being cancelled already.")
+    assert said(late, "has already finished or is being cancelled.")
     drain(run)
     plan = ada.open(f"/runs/{run.pk}/rerun/?key=x")
     assert "chosen" in plan.html and Run.objects.count() == 1
@@ -373,4 +373,4 @@ def test_a_run_that_is_being_cancelled_is_not_cancelled_twice(ada):
     run = open_graph({"a": ()}, start=False)
     cancel_run(run.pk, actor="bob")
     page = send(ada, f"/runs/{run.pk}/cancel/")
-    assert said(page, f"#{run.pk} was being cancelled already by bob.")
+    assert said(page, f"#{run.pk} was already being cancelled by bob.")

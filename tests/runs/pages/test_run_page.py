@@ -66,7 +66,9 @@ def test_a_rerun_repeats_some_tasks_and_reuses_others(scope, done, changed, runs
 def test_a_change_reaches_what_is_below_it_through_the_gates_between_nodes():
     edges = [("a", "gate"), ("gate", "b")]
     done = {"a": "x", "b": "x"}
-    assert decisions(["a", "b"], edges, done, Scope(), ["a"])["b"] == Decision(True, "it is below what runs again")
+    assert decisions(["a", "b"], edges, done, Scope(), ["a"])["b"] == Decision(
+        True, "it is downstream of a task that runs again"
+    )
 
 
 def test_hooks_run_every_time_and_make_nothing_else_run():
@@ -200,10 +202,10 @@ def test_a_task_of_a_large_run_is_found_by_name_and_shown_with_what_is_around_it
     assert "nodes=1" in nodes and 'id="task-panel"' not in nodes  # they have the room
     assert 'id="task-panel"' in person.open(f"/runs/{run.pk}/?tab=graph&all=").html
     page = person.open(f"/runs/{run.pk}/?tab=graph&find=m40")
-    assert f"near={ids['m40']}&amp;distance=2" in page.html and "Further" in page.html
+    assert f"near={ids['m40']}&amp;distance=2" in page.html and "Show more" in page.html
     many = person.open(f"/runs/{run.pk}/?tab=graph&find=m4")
-    assert "10 tasks have" in many.html and f"?tab=graph&near={ids['m47']}&task={ids['m47']}" in many.links
-    assert "No task of this run has" in person.open(f"/runs/{run.pk}/?tab=graph&find=zzz").html
+    assert "10 tasks match" in many.html and f"?tab=graph&near={ids['m47']}&task={ids['m47']}" in many.links
+    assert "No task in this run matches" in person.open(f"/runs/{run.pk}/?tab=graph&find=zzz").html
 
     def drawn(query):
         made = person.client.get(f"/runs/{run.pk}/graph/?{query}").json()
@@ -238,7 +240,7 @@ def test_the_run_the_task_and_the_list_name_who_cancelled():
     person = ann()
     page = person.open(f"/runs/{run.pk}/?task={task.pk}").html
     assert "Cancelled by bob" in page[: page.index('id="task-panel"')]
-    assert "Cancelled by bob" in page[page.index('id="task-panel"') :] and "Rerun the rest" in page
+    assert "Cancelled by bob" in page[page.index('id="task-panel"') :] and "Rerun unfinished" in page
     assert "by bob</span>" in person.open("/runs/").html
     alone = open_graph()
     task = alone.task_runs.get(identifier="a")
@@ -281,9 +283,9 @@ def test_a_run_that_waits_for_a_file_says_who_has_it_and_how_many_come_first():
             PoolSlot.objects.create(pool=lane.pool, slot=0, holder=f"lane:{lane.pk}", owner="w")
     person = ann()
     page = person.open(f"/runs/{waiting.pk}/")
-    assert "Waits for the DuckDB file shop.duckdb" in page.html and "1 ahead" in page.html
+    assert "Waiting for the DuckDB file shop.duckdb" in page.html and "1 ahead" in page.html
     assert f"/runs/{having.pk}/" in page.links
-    assert "Waits for" not in person.open(f"/runs/{having.pk}/").html
+    assert "Waiting for" not in person.open(f"/runs/{having.pk}/").html
     again = person.client.get(f"/runs/{waiting.pk}/live/?since=0&tab=tasks").json()
     assert "shop.duckdb" in again["parts"]["run-head"]
 
@@ -295,17 +297,17 @@ def test_a_run_whose_script_or_load_waits_for_a_pool_says_so_unless_its_own_task
     for run in (having, waiting):
         run.task_runs.filter(state="queued").update(**{field: pool}, queued_at=timezone.now())
     person = ann()
-    assert "Waits for" not in person.open(f"/runs/{waiting.pk}/").html  # it will begin at once
+    assert "Waiting for" not in person.open(f"/runs/{waiting.pk}/").html  # it will begin at once
     slot = PoolSlot.objects.create(pool=pool, slot=0, holder=holder_of_task(having.task_runs.first().pk), owner="w")
     having.task_runs.filter(state="queued").update(state="running", fence=1, owner="w")
     page = person.open(f"/runs/{waiting.pk}/")
-    assert f"Waits for {'the pool api' if pool == 'api' else 'the DuckDB file shop.duckdb'}" in page.html
+    assert f"Waiting for {'the pool api' if pool == 'api' else 'the DuckDB file shop.duckdb'}" in page.html
     assert f"/runs/{having.pk}/" in page.links
     PoolSlot.objects.filter(pk=slot.pk).update(holder=holder_of_task(waiting.task_runs.first().pk))
-    assert "Waits for" not in person.open(f"/runs/{waiting.pk}/").html  # one of its own tasks after the other
+    assert "Waiting for" not in person.open(f"/runs/{waiting.pk}/").html  # one of its own tasks after the other
     PoolSlot.objects.filter(pk=slot.pk).update(holder=slot.holder)
     Pool.objects.create(name=pool, slots=2)
-    assert "Waits for" not in person.open(f"/runs/{waiting.pk}/").html
+    assert "Waiting for" not in person.open(f"/runs/{waiting.pk}/").html
 
 
 @pytest.mark.django_db
@@ -345,7 +347,7 @@ def test_the_timeline_marks_the_chain_that_determined_the_end():
     assert made.critical_seconds == 45 and [bar.task.identifier for bar in made.bars] == list("abcd")
     assert [bar.task.identifier for bar in timeline_of(run, "took").bars] == list("cabd")
     page = ann().open(f"/runs/{run.pk}/?tab=timeline&sort=took")
-    assert "ran 45 s of 45 s" in page.html and page.html.index(">c</span>") < page.html.index(">a</span>")
+    assert "took 45 s of 45 s" in page.html and page.html.index(">c</span>") < page.html.index(">a</span>")
     assert page.inline == []
 
 
@@ -376,7 +378,7 @@ def test_the_dialog_says_what_runs_what_is_taken_over_and_why(failed):
     page = ann().open(f"/runs/{failed.pk}/rerun/")
     assert "1 task runs, 1 is reused" in page.html
     assert "failed</span>" in page.html and f"succeeded in run {failed.pk}" in page.html
-    assert "none of these tasks has succeeded lately" in page.html
+    assert "none of these tasks has succeeded recently" in page.html
     everything = ann().open(f"/runs/{failed.pk}/rerun/?mode=all")
     assert "2 tasks run, 0 are reused" in everything.html
     chosen = ann().open(f"/runs/{failed.pk}/rerun/?mode=selected&key=model.shop.stg_orders")
@@ -399,7 +401,7 @@ def test_the_dialog_says_how_long_it_will_probably_take_and_of_which_tasks_nobod
     )
     everything = ann().open(f"/runs/{failed.pk}/rerun/?mode=all").html
     assert "1 m 35 s" in everything  # two at a time, and 5 s to start
-    assert "1 of these tasks has not succeeded lately" in everything
+    assert "1 of these tasks has not succeeded recently" in everything
     assert preview(failed, Scope("all")).takes == 95
     one = preview(failed, Scope())
     assert (one.takes, one.unknown) == (None, 1)
@@ -427,7 +429,7 @@ def test_the_form_starts_one_rerun_however_often_it_is_sent(failed):
 
 def test_a_run_has_one_rerun_at_a_time_and_the_second_request_is_refused(failed):
     first = rerun(failed, actor="ann")
-    with pytest.raises(RunError, match=f"Run {first.pk} repeats this run already"):
+    with pytest.raises(RunError, match=f"Run {first.pk} already reruns this run"):
         rerun(failed, actor="bob")
     cancel_run(first.pk, actor="ann")
     assert rerun(failed, actor="bob").retry_of == failed
@@ -491,7 +493,7 @@ def test_wishes_that_mean_nothing_are_refused(failed, options, said):
 
 def test_a_run_that_goes_on_or_lost_its_flow_is_not_repeated(failed):
     going = open_graph()
-    with pytest.raises(RunError, match="not over"):
+    with pytest.raises(RunError, match="not finished"):
         rerun(going, actor="ann")
     Flow.objects.filter(pk=failed.flow_id).update(name="gone")
     failed.flow = None

@@ -214,7 +214,7 @@ def test_the_page_of_due_times_says_what_became_of_each():
     tick_all(at(0.51))
     tick_all(at(1.51))
     page = Person("vera", "flows.view_flow", "runs.view_run").open(f"/flows/{flow.pk}/due/")
-    assert page.status == 200 and "A run was started" in page.html and "was still going" in page.html
+    assert page.status == 200 and "A run was started" in page.html and "was still running" in page.html
     assert f"/runs/{Run.objects.get().pk}/" in page.links
 
 

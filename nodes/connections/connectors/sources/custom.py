@@ -21,16 +21,16 @@ class Settings(base.Config):
     """Which package, and what it is told."""
 
     package: str = setting(title="Package", help=f"The name of a folder below {FOLDER}/")
-    values: dict[str, Any] = setting({}, title="Settings", help="As JSON; the source gets them as `config`")
+    values: dict[str, Any] = setting({}, title="Settings", help="As JSON. The source gets them as `config`")
     secrets: dict[str, str] = setting(
-        {}, title="Secret settings", help="As JSON; added to the settings, never shown again", secret=True
+        {}, title="Secret settings", help="As JSON. Added to the settings and never shown again", secret=True
     )
 
     @field_validator("package")
     @classmethod
     def _is_name(cls, value: str) -> str:
         if not _NAME.fullmatch(value):
-            raise ValueError("the name has letters, digits, dashes and underscores.")
+            raise ValueError("the name can have letters, digits, dashes and underscores.")
         return value
 
 
@@ -39,7 +39,7 @@ class Custom(Connector):
 
     key = "custom"
     title = "Custom source"
-    summary = f"A dlt source in the project's own repository, below {FOLDER}/"
+    summary = f"A dlt source in the project repository, below {FOLDER}/"
     group = "Custom"
     icon = "code"
     status = "Beta"
@@ -50,7 +50,7 @@ class Custom(Connector):
         module = _module(config, context)
         names = list(_source(module, config).resources)
         if hasattr(module, "test"):
-            return str(module.test(_told(config)) or "The source's own test passed.")
+            return str(module.test(_told(config)) or "The test of the source passed.")
         return f"The source offers {len(names):,} streams."
 
     def discover(self, config: Settings, context: Context) -> Sequence[Found]:

@@ -60,11 +60,11 @@ class Files(Connector):
             with store_of(config, context) as store:
                 tables = tables_of(config, store.files())
                 if stream.name not in tables:
-                    raise SourceError("config", f"There are no files (any more) for the table {stream.name}.")
+                    raise SourceError("config", f"The table {stream.name} has no files (any more).")
                 files, options = tables[stream.name]
                 if cursor and cursor.column == MODIFIED:
                     if not config.file_columns:
-                        raise SourceError("config", f"Switch “Say where rows come from” on to use {MODIFIED}.")
+                        raise SourceError("config", f"Turn on “Add file columns” to use {MODIFIED}.")
                     files = [file for file in files if cursor.since is None or file.modified >= _moment(cursor.since)]
                 yield from _read(store, files, config, options)
 
@@ -118,9 +118,7 @@ def tables_of(config: Settings, files: list[File]) -> dict[str, tuple[list[File]
         name = place.name.split(".")[0] if len(place.parts) == 1 else "_".join(place.parts[:-1])
         made.setdefault(name, ([], config))[0].append(file)
     if len(made) > MOST_TABLES:
-        raise SourceError(
-            "config", f"The folder would make {len(made):,} tables; say under Tables which files belong together."
-        )
+        raise SourceError("config", f"The folder would make {len(made):,} tables. Group files under Tables.")
     return made
 
 

@@ -22,12 +22,12 @@ SCOPE = "https://www.googleapis.com/auth/spreadsheets.readonly"
 class Settings(base.Config):
     """Which spreadsheet, and who reads it."""
 
-    spreadsheet: str = setting(title="Spreadsheet", help="Its address, or its ID", max_length=500)
+    spreadsheet: str = setting(title="Spreadsheet", help="Its URL or ID", max_length=500)
     service_account: str = setting(
-        title="Service account (JSON)", help="Share the spreadsheet with its e-mail address", secret=True, textarea=True
+        title="Service account (JSON)", help="Share the spreadsheet with its email address", secret=True, textarea=True
     )
-    sheets: list[str] = setting([], title="Sheets", help="Empty: all of them")
-    header_row: int = setting(1, title="Line with names", advanced=True, ge=1, le=1000)
+    sheets: list[str] = setting([], title="Sheets", help="Empty: all")
+    header_row: int = setting(1, title="Header line", advanced=True, ge=1, le=1000)
 
     @field_validator("service_account")
     @classmethod
@@ -39,7 +39,7 @@ class Settings(base.Config):
         except ValueError as error:
             raise ValueError("this is not JSON; paste the whole key file.") from error
         if not isinstance(key, dict) or not {"client_email", "private_key"} <= set(key):
-            raise ValueError("this is not a service account's key: client_email or private_key is missing.")
+            raise ValueError("this is not the key of a service account: client_email or private_key is missing.")
         return value
 
     @property
@@ -101,7 +101,7 @@ def _session(config: Settings, context: Context) -> Any:
         credentials = service_account.Credentials.from_service_account_info(key, scopes=[SCOPE])
         credentials.refresh(Request(session=Session(context.guard)))
     except exceptions.RefreshError as error:
-        raise SourceError("auth", "Google does not accept this service account: is its key still valid?") from error
+        raise SourceError("auth", "Google rejected this service account. Check that its key is still valid.") from error
     except ValueError as error:
         raise SourceError("config", "The private key of the service account cannot be read.") from error
     web = Web(context.guard, say=context.say, home=SHEETS)

@@ -16,8 +16,8 @@ from nodes.connections.connectors.streams import StreamSettings
 class Settings(readers.Reading, base.Config):
     """Which file, and how to sign in."""
 
-    url: str = setting(title="Address", help="https://…", max_length=2000)
-    table: str = setting("file", title="Table", help="The name of the table it becomes", min_length=1, max_length=100)
+    url: str = setting(title="URL", help="https://…", max_length=2000)
+    table: str = setting("file", title="Table", help="The name of the table", min_length=1, max_length=100)
     format: Literal["auto", "csv", "jsonl", "parquet", "excel"] = setting("auto", title="Format", words=readers.FORMATS)
     user: str | None = setting(None, title="User", help="For basic authentication", advanced=True, max_length=200)
     password: str | None = setting(None, title="Password", secret=True, advanced=True)
@@ -30,7 +30,7 @@ class Settings(readers.Reading, base.Config):
     @classmethod
     def _is_http(cls, value: str) -> str:
         if "{{" not in value and urlsplit(value).scheme not in ("http", "https"):
-            raise ValueError("the address must begin with https:// or http://.")
+            raise ValueError("the URL must begin with https:// or http://.")
         return value
 
 
@@ -39,7 +39,7 @@ class HttpFile(Connector):
 
     key = "http_file"
     title = "File over HTTP"
-    summary = "A CSV, JSON, Parquet or Excel file behind an address"
+    summary = "A CSV, JSON, Parquet or Excel file at a URL"
     group = "Files"
     icon = "download"
     status = "Certified"
@@ -50,7 +50,7 @@ class HttpFile(Connector):
         with _session(config, context) as web, web.get(config.url, stream=True, auth=_auth(config)) as answer:
             _refuse_page(answer, config)
             size = answer.headers.get("Content-Length")
-        return f"The file is there{f', {int(size):,} bytes' if size and size.isdigit() else ''}."
+        return f"The file was found{f', {int(size):,} bytes' if size and size.isdigit() else ''}."
 
     def discover(self, config: Settings, context: Context) -> Sequence[Found]:
         """The one stream, with its columns."""
@@ -105,4 +105,4 @@ def _look(config: Settings) -> Callable[[Any], None]:
 
 def _refuse_page(answer: Any, config: Settings) -> None:
     if answer.status_code < 300 and answer.headers.get("Content-Type", "").startswith("text/html"):
-        raise SourceError("http", f"{_name(config)} is a web page (HTML), not a file of data: check the address.")
+        raise SourceError("http", f"{_name(config)} is a web page (HTML), not a data file. Check the URL.")

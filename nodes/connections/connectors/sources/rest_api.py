@@ -24,15 +24,15 @@ SIGNS_IN = {
     "basic": "User and password",
     "oauth2": "OAuth 2 client credentials",
 }
-KEY_IN = {"header": "In a header", "query": "In the address"}
+KEY_IN = {"header": "In a header", "query": "In the URL"}
 PAGES = {
-    "none": "One answer holds everything",
-    "auto": "See it from the first answer",
+    "none": "Single response",
+    "auto": "Detect from the first response",
     "page_number": "Page numbers",
     "offset": "Offset and limit",
-    "cursor": "A cursor in the answer",
+    "cursor": "A cursor in the response",
     "header_link": "A link in the headers",
-    "json_link": "A link in the answer",
+    "json_link": "A link in the response",
 }
 _PAGES = ["page_number", "offset"]
 
@@ -67,9 +67,9 @@ class Settings(base.Config):
     )
     token: str | None = setting(None, title="Token", secret=True, when={"auth": ["bearer"]})
     api_key: str | None = setting(None, title="API key", secret=True, when={"auth": ["api_key"]})
-    api_key_name: str | None = setting("X-API-Key", title="Name of the key", when={"auth": ["api_key"]}, max_length=100)
+    api_key_name: str | None = setting("X-API-Key", title="Key name", when={"auth": ["api_key"]}, max_length=100)
     api_key_in: Literal["header", "query"] = setting(
-        "header", title="Where the key goes", words=KEY_IN, when={"auth": ["api_key"]}
+        "header", title="Key location", words=KEY_IN, when={"auth": ["api_key"]}
     )
     user: str | None = setting(None, title="User", when={"auth": ["basic"]}, max_length=200)
     password: str | None = setting(None, title="Password", secret=True, when={"auth": ["basic"]})
@@ -81,47 +81,46 @@ class Settings(base.Config):
         "auto", title="Pagination", words=PAGES
     )
     page_param: str | None = setting(
-        None, title="Parameter of the page", help="page, offset or cursor unless it is called otherwise",
+        None, title="Page parameter", help="Default: page, offset or cursor",
         when={"pagination": [*_PAGES, "cursor"]}, max_length=100,
     )  # fmt: skip
-    first_page: int = setting(1, title="Number of the first page", when={"pagination": ["page_number"]}, ge=0)
-    size_param: str | None = setting(
-        None, title="Parameter of the page's size", when={"pagination": _PAGES}, max_length=100
-    )
-    page_size: int = setting(100, title="Rows in a page", when={"pagination": _PAGES}, ge=1, le=100_000)
+    first_page: int = setting(1, title="First page number", when={"pagination": ["page_number"]}, ge=0)
+    size_param: str | None = setting(None, title="Page size parameter", when={"pagination": _PAGES}, max_length=100)
+    page_size: int = setting(100, title="Rows per page", when={"pagination": _PAGES}, ge=1, le=100_000)
     total_path: str | None = setting(
-        None, title="Path of the total in the answer", help="Empty: until a page is empty", when={"pagination": _PAGES}
+        None,
+        title="Path of the total in the response",
+        help="Empty: until a page has no rows",
+        when={"pagination": _PAGES},
     )
     next_path: str | None = setting(
-        None, title="Path of the next page in the answer", help="such as meta.next",
+        None, title="Path of the next page in the response", help="such as meta.next",
         when={"pagination": ["cursor", "json_link"]},
     )  # fmt: skip
     endpoints: list[Endpoint] = setting(
         title="Endpoints", help='As JSON: [{"name": "orders", "path": "orders", "primary_key": ["id"]}]', min_length=1
     )
     headers: dict[str, str] = setting({}, title="Headers", help="As JSON", secret=True, advanced=True)
-    attempts: int = setting(5, title="Attempts for each request", advanced=True, ge=1, le=10)
-    most_pages: int = setting(10_000, title="Most pages of an endpoint", advanced=True, ge=1, le=10_000_000)
-    nesting: int = setting(
-        3, title="Levels of nested lists that become tables of their own", advanced=True, ge=0, le=10
-    )
+    attempts: int = setting(5, title="Attempts per request", advanced=True, ge=1, le=10)
+    most_pages: int = setting(10_000, title="Maximum pages per endpoint", advanced=True, ge=1, le=10_000_000)
+    nesting: int = setting(3, title="Levels of nested lists that become separate tables", advanced=True, ge=0, le=10)
 
     @field_validator("base_url", "token_url")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
         if value and "{{" not in value and urlsplit(value).scheme not in ("http", "https"):
-            raise ValueError("the address must begin with https:// or http://.")
+            raise ValueError("the URL must begin with https:// or http://.")
         if value and urlsplit(value).username:
-            raise ValueError("the address must not hold a user name or password.")
+            raise ValueError("the URL must not contain a user name or password.")
         return value
 
     @model_validator(mode="after")
     def _fits(self) -> "Settings":
         for name in AUTH.get(self.auth, ()):
             if not getattr(self, name):
-                raise Misfit(name, f"{type(self).model_fields[name].title} is needed for this authentication.")
+                raise Misfit(name, f"{type(self).model_fields[name].title} is required for this authentication.")
         if self.pagination in ("cursor", "json_link") and not self.next_path:
-            raise Misfit("next_path", "Say where the answer holds the next page.")
+            raise Misfit("next_path", "Enter the path of the next page in the response.")
         names = [endpoint.name for endpoint in self.endpoints]
         if len(set(names)) != len(names):
             raise Misfit("endpoints", "Two endpoints have the same name.")
@@ -133,7 +132,7 @@ class RestApi(Connector):
 
     key = "rest_api"
     title = "REST API"
-    summary = "Endpoints that answer in JSON, with authentication and pages"
+    summary = "JSON endpoints, with authentication and pagination"
     group = "APIs"
     icon = "network"
     status = "Certified"

@@ -16,7 +16,7 @@ from nodes.connections.connectors.values import sql as sql_values
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _SERVERS = {"system": list(PORTS)}
-# Parameters of the drivers that a person may set. Never one that reads files, runs statements or changes the host.
+# Driver parameterss that a person may set. Never one that reads files, runs statements or changes the host.
 PARAMETERS = {
     "postgresql": {"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
                    "target_session_attrs", "channel_binding", "gssencmode", "client_encoding"},
@@ -26,10 +26,10 @@ PARAMETERS = {
 }  # fmt: skip
 WORDS = {"postgresql": "PostgreSQL", "mysql": "MySQL or MariaDB", "sqlite": "SQLite", "mssql": "Microsoft SQL Server"}
 TLS = {
-    "prefer": "If the server offers it",
+    "prefer": "If the server supports it",
     "disable": "Never",
     "require": "Always",
-    "verify-full": "Always, and check that the certificate is the host's",
+    "verify-full": "Always, and verify the certificate",
 }
 MOST_TABLES = 2000
 _GROWING = ("INTEGER", "BIGINT", "SMALLINT", "DATE", "DATETIME", "TIMESTAMP", "NUMERIC", "DECIMAL")
@@ -38,16 +38,20 @@ _GROWING = ("INTEGER", "BIGINT", "SMALLINT", "DATE", "DATETIME", "TIMESTAMP", "N
 class Settings(base.Config):
     """Where the database is, and how to sign in."""
 
-    system: Literal["postgresql", "mysql", "sqlite", "mssql"] = setting("postgresql", title="System", words=WORDS)
+    system: Literal["postgresql", "mysql", "sqlite", "mssql"] = setting(
+        "postgresql", title="Database system", words=WORDS
+    )
     host: str | None = setting(None, title="Host", when=_SERVERS, max_length=255)
-    port: int | None = setting(None, title="Port", help="Empty: the usual one", when=_SERVERS, ge=1, le=65535)
+    port: int | None = setting(None, title="Port", help="Empty: the default port", when=_SERVERS, ge=1, le=65535)
     database: str | None = setting(None, title="Database", when=_SERVERS, max_length=200)
-    user: str | None = setting(None, title="User", help="One that may only read", when=_SERVERS, max_length=200)
+    user: str | None = setting(None, title="User", help="Use a read-only user", when=_SERVERS, max_length=200)
     password: str | None = setting(None, title="Password", secret=True, when=_SERVERS)
     path: str | None = setting(
         None, title="File", help="Relative to the project, or in an allowed folder", when={"system": ["sqlite"]}
     )
-    db_schema: str | None = setting(None, title="Schema", help="Empty: the user's own", when=_SERVERS, max_length=200)
+    db_schema: str | None = setting(
+        None, title="Schema", help="Empty: the default schema of the user", when=_SERVERS, max_length=200
+    )
     tls: Literal["prefer", "disable", "require", "verify-full"] = setting(
         "prefer",
         title="Encryption",
@@ -58,16 +62,16 @@ class Settings(base.Config):
     ca: str | None = setting(
         None, title="Certificate authority (PEM)", textarea=True, advanced=True, when={"tls": ["verify-full"]}
     )
-    views: bool = setting(False, title="Also offer views", advanced=True)
-    chunk_size: int = setting(50_000, title="Rows at a time", advanced=True, ge=100, le=1_000_000)
-    connect_timeout: int = setting(10, title="Seconds to wait for the server", advanced=True, ge=1, le=120)
-    parameters: dict[str, str | int] = setting({}, title="Parameters of the driver", help="As JSON", advanced=True)
+    views: bool = setting(False, title="Include views", advanced=True)
+    chunk_size: int = setting(50_000, title="Rows per batch", advanced=True, ge=100, le=1_000_000)
+    connect_timeout: int = setting(10, title="Timeout in seconds", advanced=True, ge=1, le=120)
+    parameters: dict[str, str | int] = setting({}, title="Driver parameters", help="As JSON", advanced=True)
 
     @model_validator(mode="after")
     def _fits(self) -> "Settings":
         for name in ("path",) if self.system == "sqlite" else ("host", "database", "user"):
             if not getattr(self, name):
-                raise Misfit(name, f"{type(self).model_fields[name].title} is needed for {WORDS[self.system]}.")
+                raise Misfit(name, f"{type(self).model_fields[name].title} is required for {WORDS[self.system]}.")
         if unknown := sorted(set(self.parameters) - PARAMETERS[self.system]):
             known = ", ".join(sorted(PARAMETERS[self.system])) or "none"
             raise Misfit("parameters", f"{unknown[0]} is not allowed. Allowed for {WORDS[self.system]}: {known}.")
@@ -99,7 +103,7 @@ class SqlDatabase(Connector):
         with engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
             count = len(sa.inspect(connection).get_table_names(schema=config.db_schema))
-        return f"Signed in; the schema has {count:,} tables."
+        return f"Connected; the schema has {count:,} tables."
 
     def discover(self, config: Settings, context: Context) -> Sequence[Found]:
         """Every table of the schema, with its columns and its key."""

@@ -13,8 +13,8 @@ from nodes.connections.connectors.values.misfits import CURE, LEAVE_OUT, misfit
 
 MOST_DIGITS = 38  # of a decimal, in arrow and in DuckDB
 _FIRST_DAY, _LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
-_TOO_FINE = "has more than 6 digits of a second"
-_ROUNDED = "would be rounded by the warehouse's column, a double"
+_TOO_FINE = "has more than 6 decimal digits of seconds"
+_ROUNDED = "would be rounded, because the warehouse column is a double"
 _OTHER_AGE = "is before the year 1 or after 9999"
 _EXACTLY = Context(prec=2 * MOST_DIGITS, traps=[InvalidOperation, Inexact])  # Python's own has 28 digits, and rounds
 Row = Callable[[int], str]  # the name of a row by its place in the column
@@ -32,7 +32,7 @@ def as_chosen(values: Any, kind: str, stream: str, column: str, row: Row) -> Any
     wanted = pa.decimal128(*decimal) if decimal else pa.float64()
     if wanted == pa.float64() and pa.types.is_integer(values.type):
         return pc.cast(values, wanted, safe=False)  # rounded, as chosen
-    return _cast(values, wanted, stream, column, row, f"is no {kind}")
+    return _cast(values, wanted, stream, column, row, f"is not a valid {kind}")
 
 
 def as_kept(values: Any, stream: str, column: str, row: Row, *, postgres: bool = False) -> Any:
@@ -50,7 +50,7 @@ def as_kept(values: Any, stream: str, column: str, row: Row, *, postgres: bool =
     elif types.is_time(kind):
         wanted, why = pa.time64("us"), _TOO_FINE
     elif types.is_date(kind):
-        wanted, why = pa.date32(), "is no day"
+        wanted, why = pa.date32(), "is not a date"
     elif types.is_integer(kind):
         wanted, why = pa.int64(), "is larger than 9,223,372,036,854,775,807"
     elif types.is_floating(kind):
@@ -63,7 +63,7 @@ def as_kept(values: Any, stream: str, column: str, row: Row, *, postgres: bool =
             (f"has more than {MOST_DIGITS} digits"),
         )
     elif types.is_duration(kind):
-        raise _first(values, stream, column, row, "is a length of time, and no warehouse has a type for it", CURE)
+        raise _first(values, stream, column, row, "is a duration, which warehouses cannot store", CURE)
     elif types.is_nested(kind):
         wanted, why, values = pa.string(), "", _as_json(values, stream, column, row)
     else:
@@ -96,7 +96,7 @@ def refuse_zero(values: Any, stream: str, column: str, row: Row) -> None:
         raise misfit(stream, column, row(found), values[found].as_py(), NO_ZERO, LEAVE_OUT)
 
 
-NO_ZERO = "has the character 0, which PostgreSQL has in no text"
+NO_ZERO = "contains the NUL character, which PostgreSQL text cannot store"
 
 
 def _refuse_other_ages(values: Any, stream: str, column: str, row: Row) -> None:
@@ -210,7 +210,9 @@ def _as_json(values: Any, stream: str, column: str, row: Row) -> Any:
         try:
             made.append(written(each.as_py()) if each.is_valid else None)
         except (ValueError, OverflowError) as error:
-            raise misfit(stream, column, row(place), each, "has a part that JSON cannot say", LEAVE_OUT) from error
+            raise misfit(
+                stream, column, row(place), each, "contains a value that JSON cannot represent", LEAVE_OUT
+            ) from error
     return pa.chunked_array([pa.array(made, pa.string())])
 
 
@@ -218,7 +220,7 @@ def written(value: Any) -> str:
     """A value as JSON, exactly: decimals as numbers, bytes in base64, moments in ISO 8601. Raises ValueError."""
     if isinstance(value, Decimal):
         if not value.is_finite():
-            raise ValueError(f"{value} is no number of JSON")
+            raise ValueError(f"{value} is not a JSON number")
         return f"{value:f}" if abs(value.adjusted()) < 400 else f"{value:e}"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{written(_key(key))}: {written(each)}" for key, each in value.items()) + "}"
@@ -253,4 +255,4 @@ def value_as_chosen(value: Any, kind: str, stream: str, column: str, row: str) -
             raise InvalidOperation
         return made.quantize(Decimal(1).scaleb(-scale), context=_EXACTLY)
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise misfit(stream, column, row, value, f"is no {kind}") from error
+        raise misfit(stream, column, row, value, f"is not a valid {kind}") from error

@@ -7,9 +7,9 @@ from nodes.connections.connectors.failures import SourceError
 SHOWN = 60  # characters of a value in a message
 CURE = (
     "Choose another type for the column in the settings of this table (text keeps every value; double rounds to 15 "
-    "digits; decimal(38,n) has n decimals), or leave the column out."
+    "digits; decimal(38,n) has n decimals), or exclude the column."
 )
-LEAVE_OUT = "Change the value in the source, or leave the column out."
+LEAVE_OUT = "Change the value in the source, or exclude the column."
 
 
 class Odd:

@@ -44,7 +44,7 @@ def _number(text: str) -> float | Decimal:
     try:
         exact = Decimal(text)
     except ArithmeticError as error:
-        raise ValueError(f"{text[:20]} is no number that can be read") from error
+        raise ValueError(f"{text[:20]} is not a readable number") from error
     return value if math.isfinite(value) and Decimal(repr(value)) == exact else exact
 
 
@@ -53,14 +53,14 @@ def _integer(text: str) -> int | Decimal:
 
 
 def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no value of JSON")
+    raise ValueError(f"{text} is not a JSON value")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)} is there twice")
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)} occurs twice")
     return made
 
 
@@ -160,7 +160,7 @@ class RowTypes:
             if isinstance(each, str):
                 self._text(place, each)
             elif isinstance(each, Decimal) or (isinstance(each, float) and not math.isfinite(each)):
-                raise self._refused(place, each, "is a number inside JSON that a double would change")
+                raise self._refused(place, each, "is a number in JSON that a double would change")
 
     def _scalar(self, place: _Place, value: Any) -> Any:
         """The value as dlt shall have it. Raises SourceError."""
@@ -178,14 +178,14 @@ class RowTypes:
             place.most = max(place.most, abs(value))
         elif kind is float:
             if not math.isfinite(value):
-                raise self._refused(place, value, "is no number that every warehouse has")
+                raise self._refused(place, value, "is not a number that every warehouse supports")
             kinds.add("double")
             place.most = max(place.most, abs(value))
             if not value.is_integer():
                 place.scale = max(place.scale, -int(Decimal(repr(value)).as_tuple().exponent))
         elif isinstance(value, Decimal):
             if not value.is_finite():
-                raise self._refused(place, value, "is no number that every warehouse has")
+                raise self._refused(place, value, "is not a number that every warehouse supports")
             kinds.add("decimal")
             place.most = max(place.most, value.copy_abs())  # abs() would round to 28 digits
             place.scale = max(place.scale, -int(value.as_tuple().exponent))
@@ -202,11 +202,13 @@ class RowTypes:
         if value.isascii():
             return
         if _MARKS[0] <= value[0] <= _MARKS[1]:
-            raise self._refused(place, value, "begins with a letter that dlt uses for itself", LEAVE_OUT)
+            raise self._refused(place, value, "starts with a character that is reserved for dlt", LEAVE_OUT)
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise self._refused(place, value, "has half a letter (a lone surrogate)", LEAVE_OUT) from error
+            raise self._refused(
+                place, value, "contains an incomplete character (a lone surrogate)", LEAVE_OUT
+            ) from error
 
     # --- what dlt is told -------------------------------------------------------------------------------------------
     def tables(self, naming: Any) -> list[str]:
@@ -241,7 +243,7 @@ class RowTypes:
                 self._tell(place, made, say)
                 there[name] = {"nullable": True, **_without_type(there.get(name, {})), "name": name, **made}
         if empty:
-            say(f"Without a value in any row, so that their types are not known, and not loaded: {', '.join(empty)}.")
+            say(f"Columns without values have no known type and were not loaded: {', '.join(empty)}.")
 
     def _tables(self, naming: Any) -> Iterator[tuple[tuple[str, ...], list[tuple[tuple[str, ...], _Place]]]]:
         """(parts of the table's name, its columns with the parts of their names), as dlt makes them."""
@@ -310,16 +312,17 @@ class RowTypes:
         kinds = {_WORDS[kind] for kind in place.kinds}
         if made["data_type"] == "decimal" and "decimal" in place.kinds:
             say(
-                f"The column {place.shown} of {self._stream.name} has numbers that a double would round: it is loaded "
+                f"The column {place.shown} of {self._stream.name} has numbers that a double would round, so it is "
+                "loaded "
                 f"as decimal({made['precision']},{made['scale']})."
             )
         elif made["data_type"] == "text" and kinds != {"texts"}:
             why = " and ".join(sorted(kinds)) if len(kinds) > 1 else f"{kinds.pop()} of more than {MOST_DIGITS} digits"
-            say(f"The column {place.shown} of {self._stream.name} has {why}: it is loaded as text.")
+            say(f"The column {place.shown} of {self._stream.name} has {why}, so it is loaded as text.")
 
 
 _WORDS = {
-    "text": "texts", "instant": "moments with a zone", "moment": "moments", "bool": "true or false",
+    "text": "texts", "instant": "times with a zone", "moment": "moments", "bool": "true or false",
     "bigint": "numbers", "double": "numbers", "decimal": "numbers", "json": "objects or lists", "date": "days",
     "time": "times", "other": "other values",
 }  # fmt: skip

@@ -113,7 +113,7 @@ def _chosen(chosen: str, name: str, say: Callable[[str], None]) -> Any:
     import sqlalchemy as sa
 
     if chosen == "double":
-        say(f"The column {name} is loaded as double, as chosen: digits beyond 15 are rounded.")
+        say(f"The column {name} is loaded as double, as you chose. Digits beyond 15 are rounded.")
         return sa.Double()
     if decimal := decimal_of(chosen):
         return sa.Numeric(*decimal)
@@ -135,7 +135,7 @@ def _loaded_as(column: Any, table: str, system: str, say: Callable[[str], None])
 
     kind, name = _kind(column), column.name
     if isinstance(kind, sa.Time) and getattr(kind, "timezone", False):
-        say(f"The column {name} is a time with a zone; it is loaded as text, which keeps the zone.")
+        say(f"The column {name} is a time with a zone. It is loaded as text, which keeps the zone.")
         return sa.Text()
     if isinstance(kind, sa.Numeric) and (kind.precision or 0) > MOST_DIGITS:
         raise SourceError(
@@ -169,7 +169,7 @@ def _loaded_as(column: Any, table: str, system: str, say: Callable[[str], None])
         return kind
     if system != "sqlite":
         said = "of a type that SQLAlchemy does not know" if isinstance(kind, sa.types.NullType) else str(kind)
-        say(f"The column {name} is {said}; it is loaded as text, as the database writes it.")
+        say(f"The column {name} is {said}. It is loaded as text, as the database writes it.")
     return sa.Text()
 
 

@@ -167,6 +167,6 @@ def test_an_event_for_a_catalogue_follows_no_redirect(settings):
     with serving(Web(answers=[302])) as web:
         web.headers = {"Location": "http://169.254.169.254/"}
         settings.OPENLINEAGE_URL = web.url
-        with pytest.raises(Exception, match="a redirect, which is not followed"):
+        with pytest.raises(Exception, match="a redirect"):
             openlineage._emit({})
     assert len(web.got) == 1

@@ -91,8 +91,8 @@ def test_every_selected_resource_has_a_reason_and_no_other_has(lab: Manifest) ->
     [
         (["tag:mart"], [], "mart_ordrs", "unknown", "mart_orders"),
         (["tag:mart"], [], "disabled_model", "disabled", "models/staging/disabled_model.sql"),
-        (["mart_margin"], [], "mart_orders", "not matched", "+mart_margin would take it in"),
-        (["stg_orders"], [], "mart_orders", "not matched", "stg_orders+ would take it in"),
+        (["mart_margin"], [], "mart_orders", "not matched", "+mart_margin would select it"),
+        (["stg_orders"], [], "mart_orders", "not matched", "stg_orders+ would select it"),
         (["tag:mart"], ["+mart_margin"], "mart_orders", "excluded", "+mart_margin"),
         (["tag:mart", "source:*"], [], "raw.orders", "resource type", "source"),
         (["tga:mart"], [], "mart_orders", "error", "Did you mean"),

@@ -87,8 +87,8 @@ def test_a_value_on_which_dbt_stops_empties_the_selection(lab: Manifest) -> None
 
 
 def test_an_unknown_type_or_mode_is_an_error(lab: Manifest) -> None:
-    assert "no resource type" in str(select(lab, ["*"], resource_types=["modle"]).errors[0])
-    assert "no mode" in str(select(lab, ["*"], indirect_selection="lazy").errors[0])
+    assert "not a resource type" in str(select(lab, ["*"], resource_types=["modle"]).errors[0])
+    assert "not a mode" in str(select(lab, ["*"], indirect_selection="lazy").errors[0])
 
 
 def test_results_of_an_earlier_run_select(lab: Manifest) -> None:
