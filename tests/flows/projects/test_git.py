@@ -148,7 +148,7 @@ def test_a_missing_branch_is_reported(tmp_path, clone, branch, said):
         repository(tmp_path, clone.bare).fetch(branch)
 
 
-def test_a_repository_that_is_not_there_is_said_without_places_of_dex(tmp_path):
+def test_a_missing_repository_is_reported_without_paths_of_dex(tmp_path):
     with pytest.raises(GitError, match="repository does not exist") as told:
         repository(tmp_path, tmp_path / "nowhere.git").fetch("main")
     assert "home" not in str(told.value)
