@@ -209,7 +209,7 @@ def test_what_only_the_server_knows_to_be_a_circle_is_refused_too(page, flow):
     # In another window somebody linked it the other way round; this one does not know yet.
     link(flow.nodes.get(name="Report"), flow.nodes.get(name="Marts"))
     drag(page, port(page, "Marts", "source"), port(page, "Report", "target"))
-    expect(page.locator(".refusal")).to_contain_text("wait for each other")
+    expect(page.locator(".refusal")).to_contain_text("would create a cycle")
     expect(page.locator(LINKS)).to_have_count(1)  # theirs; the picture is the server's again
     assert links(flow) == {("Report", "Marts")}
 
@@ -535,10 +535,10 @@ def test_the_list_finds_duplicates_and_deletes(page, flow):
     page.get_by_label("Search nodes").fill("xyz")
     expect(page.get_by_text("No nodes match.")).to_be_visible()
     page.get_by_label("Search nodes").fill("")
-    page.get_by_label("What to do with Report").click()
+    page.get_by_label("Actions for Report").click()
     page.locator("#nodes").get_by_role("button", name="Duplicate").click()
     expect(page.locator("#nodes li")).to_have_count(4)
-    page.get_by_label("What to do with Report", exact=True).click()
+    page.get_by_label("Actions for Report", exact=True).click()
     page.locator("#nodes").get_by_role("button", name="Delete").click()
     expect(page.locator("#nodes li")).to_have_count(3)
     saved(page)

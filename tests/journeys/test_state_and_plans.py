@@ -108,7 +108,7 @@ def test_a_schedule_cannot_leave_a_parameter_without_a_value(window, boss, judge
     # One that was made before this was refused is told of where people look.
     Flow.objects.update(parameters=[{"name": "day", "type": "date", "required": True}])
     page.goto("/")
-    expect(page.get_by_text("nobody gives a value to day")).to_be_visible()
+    expect(page.get_by_text("nobody can enter a value for day")).to_be_visible()
     judge(page, "home-cannot-start")
     page.goto("/calendar/")
     expect(page.get_by_text("cannot start").first).to_be_visible()

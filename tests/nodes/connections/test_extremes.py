@@ -82,7 +82,7 @@ def test_a_time_with_a_zone_keeps_it_as_text_and_this_is_reported(place, shop):
     shop("timetz", "'10:00:00+05:30'", "NULL")
     place.loaded("t")
     assert read(place) == ["10:00:00+05:30", None]
-    assert "The column v is a time with a zone; it is loaded as text" in place.log.decode()
+    assert "The column v is a time with a zone. It is loaded as text" in place.log.decode()
 
 
 def test_numbers_of_forty_digits_are_reported_before_anything_is_read(place, shop):
@@ -92,7 +92,7 @@ def test_numbers_of_forty_digits_are_reported_before_anything_is_read(place, sho
     assert "does not fit" in place.failed({"name": "t", "types": {"v": "decimal(38,10)"}})[1]
     place.loaded({"name": "t", "types": {"v": "double"}})
     assert read(place) == [12345678901234567890.12345678901234567890]
-    assert "The column v is loaded as double, as chosen" in place.log.decode()
+    assert "The column v is loaded as double, as you chose" in place.log.decode()
     place.loaded({"name": "t", "types": {"v": "text"}, "rename": {"v": "w"}})
     assert place.rows("SELECT w FROM shop.t") == [("12345678901234567890.12345678901234567890",)]
 

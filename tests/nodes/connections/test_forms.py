@@ -104,7 +104,7 @@ def test_lists_of_settings_name_the_place():
         "endpoints": "2 path: the path is below the base URL, without a host."
     }
     config["endpoints"] = [ENDPOINT, {"name": "b"}]
-    assert parse(CATALOGUE["rest_api"], config)[1] == {"endpoints": "2 path is needed."}
+    assert parse(CATALOGUE["rest_api"], config)[1] == {"endpoints": "2 path is required."}
     config["endpoints"] = [ENDPOINT, ENDPOINT]
     assert parse(CATALOGUE["rest_api"], config)[1] == {"endpoints": "Two endpoints have the same name."}
     assert parse(CATALOGUE["google_sheets"], {"spreadsheet": "x", "service_account": "{}"})[1] == {
@@ -120,10 +120,10 @@ STREAMS = [
     ({"mode": "sideways"}, "mode", "Input should be"),
     ({"columns": []}, "columns", "Choose at least one column, or all."),
     ({"mode": "merge", "primary_key": ["id"], "columns": ["a"]}, "columns", "Also choose id"),
-    ({"mode": "merge", "primary_key": ["id", "id"]}, "primary_key", "there twice"),
+    ({"mode": "merge", "primary_key": ["id", "id"]}, "primary_key", "in the primary key twice"),
     ({"row_filter": [{"column": "a", "op": "regexp", "value": "x"}]}, "row_filter", "Input should be"),
     ({"row_filter": [{"column": "a", "op": "in", "value": "x"}]}, "row_filter", "Filter 1: “in” needs a list"),
-    ({"row_filter": [{"column": "a", "op": "=", "value": None}]}, "row_filter", "Filter 1: type the value"),
+    ({"row_filter": [{"column": "a", "op": "=", "value": None}]}, "row_filter", "Filter 1: enter a value to compare with"),
     ({"row_filter": [{"column": "a", "op": "is null", "value": 1}]}, "row_filter", "takes no value"),
     ({"schema_policy": "hope"}, "schema_policy", "Input should be"),
     ({"sql": "DROP TABLE x"}, "sql", "There is no setting sql."),

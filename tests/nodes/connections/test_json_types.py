@@ -14,10 +14,10 @@ COLUMNS = [
     (["9007199254740993", "0.5"], "DECIMAL(38,1)", [Decimal(9007199254740993), Decimal("0.5")], ""),
     (["18446744073709551615", "1"], "DECIMAL(38,0)", [Decimal(2**64 - 1), Decimal(1)], "a double would round"),
     (["1.2345678901234567891", "2"], "DECIMAL(38,19)", [Decimal("1.2345678901234567891"), 2], "decimal(38,19)"),
-    (["1e400", "5"], "VARCHAR", ["1E+400", "5"], "has numbers of more than 38 digits: it is loaded as text"),
+    (["1e400", "5"], "VARCHAR", ["1E+400", "5"], "has numbers of more than 38 digits, so it is loaded as text"),
     (["true", "false"], "BOOLEAN", [True, False], ""),
-    (["true", "5"], "VARCHAR", ["true", "5"], "has numbers and true or false: it is loaded as text"),
-    (["5", '"0x1F"'], "VARCHAR", ["5", "0x1F"], "has numbers and texts: it is loaded as text"),
+    (["true", "5"], "VARCHAR", ["true", "5"], "has numbers and true or false, so it is loaded as text"),
+    (["5", '"0x1F"'], "VARCHAR", ["5", "0x1F"], "has numbers and texts, so it is loaded as text"),
     (['"2026-01-01T10:00:00+02:00"', '"2026-01-01T10:00:00Z"'], "TIMESTAMP WITH TIME ZONE",
      [datetime(2026, 1, 1, 8, tzinfo=UTC), datetime(2026, 1, 1, 10, tzinfo=UTC)], ""),
     (['"2026-01-01 10:00:00"', '"2026-01-01T10:00:00.5"'], "TIMESTAMP",
@@ -68,7 +68,7 @@ def test_a_type_that_changed_between_loads_holds_old_and_new_values(folder):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ('"\\ud800"', "column v, row 2: \\ud800 has half a letter"),
+        ('"\\ud800"', "column v, row 2: \\ud800 contains an incomplete character"),
         ('"\\uf0261.5"', "column v, row 2: \\uf0261.5 starts with a character that is reserved for dlt"),
         ("NaN", "t.jsonl, line 2: this is not JSON: NaN is not a JSON value"),
         ('{"a": 1, "a": 2}', "t.jsonl, line 2: this is not JSON: the key a occurs twice"),

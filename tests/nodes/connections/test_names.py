@@ -48,7 +48,7 @@ def test_keys_that_collide_in_different_rows_are_reported_too(folder):
 
 def test_a_name_that_dlt_reserves_is_reported(folder):
     write(folder, {"id": 1, "_dlt_load_id": "mine"})
-    assert "_dlt_load_id of events has a name that dlt uses for itself" in folder.failed("events")[1]
+    assert "_dlt_load_id of events has a name that is reserved for dlt" in folder.failed("events")[1]
 
 
 def test_a_column_is_renamed_or_left_out_and_both_values_arrive(folder):

@@ -78,7 +78,7 @@ def test_other_ways_to_sign_in(tmp_path, api):
     values, errors = parse(CATALOGUE["rest_api"], {"base_url": "ftp://x", "auth": "api_key", "endpoints": "[]"})
     assert values is None
     assert errors == {
-        "base_url": "The address must begin with https:// or http://.",
+        "base_url": "The URL must begin with https:// or http://.",
         "endpoints": "List should have at least 1 item after validation, not 0.",
     }
 

@@ -28,7 +28,7 @@ def driven(run):
 def test_models_whose_revision_is_gone_fail_at_once_and_are_not_tried_again(run):
     lane = driven(run)
     assert (states(run), run.state) == ({"a": "failed", "b": "skipped"}, RunState.FAILED)
-    assert run.task_runs.get(identifier="a").reason == "the revision that this run was planned on is gone"
+    assert run.task_runs.get(identifier="a").reason == "the revision of this run is no longer on disk"
     assert (lane.owner, lane.lease_until) == ("", None)
 
 

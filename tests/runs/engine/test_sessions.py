@@ -60,7 +60,7 @@ RESULT = {"event": "result", "task": "a"}
         ([{"event": "fatal", "message": "broken profile"}], "broken profile"),
         ([DIED], "killed by signal 9"),
         ([{"event": "died", "exit_code": 3}], "exit code 3"),
-        ([], "dbt said nothing for 0.05 s"),
+        ([], "dbt did not respond for 0.05 s"),
     ],
 )
 def test_a_run_begins_or_the_session_says_why_not(session, events, problem):

@@ -55,7 +55,7 @@ def test_a_table_that_cannot_be_loaded_fails_only_what_reads_it(engine, flow, sh
     assert run.state == RunState.FAILED
     assert states["shop_raw.customers"] == "failed" and states["stg_customers"] == "skipped"
     assert states["shop_raw.orders"] == states["stg_orders"] == states["mart"] == "succeeded"
-    assert "no such table" in run.task_runs.get(identifier="shop_raw.customers").reason
+    assert "The table does not exist" in run.task_runs.get(identifier="shop_raw.customers").reason
 
 
 def test_an_incremental_load_continues_where_it_was_and_says_so(engine, flow, shop):

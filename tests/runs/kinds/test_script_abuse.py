@@ -261,4 +261,4 @@ def test_requirements_that_come_from_elsewhere_are_refused(engine, script_flow, 
 def test_a_machine_below_the_level_asked_for_runs_no_script(engine, script_flow, settings):
     settings.ISOLATION = 4
     run = run_to_end(script_flow("told", uses_warehouse=False))
-    assert "DEX_ISOLATION asks for 4" in run.task_runs.get().reason
+    assert "DEX_ISOLATION requires 4" in run.task_runs.get().reason

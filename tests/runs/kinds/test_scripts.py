@@ -189,9 +189,9 @@ ENDS = {
     "import os; os.kill(os.getpid(), 15)": "killed by signal 15",
     "import os; open(os.environ['DEX_OUTPUT'], 'w').write('[1]')": "DEX_OUTPUT must be a JSON object",
     "import os; open(os.environ['DEX_OUTPUT'], 'w').write('{')": "DEX_OUTPUT is not JSON",
-    "import os; open(os.environ['DEX_OUTPUT'], 'w').write('{\"a\": \"' + 'x' * 70000 + '\"}')": "more than 64 KiB",
+    "import os; open(os.environ['DEX_OUTPUT'], 'w').write('{\"a\": \"' + 'x' * 70000 + '\"}')": "larger than 64 KiB",
     "import os; os.symlink('/etc/passwd', os.environ['DEX_OUTPUT'])": "DEX_OUTPUT cannot be read",
-    "import os; os.mkfifo(os.environ['DEX_OUTPUT'])": "DEX_OUTPUT is no file",
+    "import os; os.mkfifo(os.environ['DEX_OUTPUT'])": "DEX_OUTPUT is not a file",
 }
 for number, code in enumerate(ENDS):
     package(f"end{number}", code)

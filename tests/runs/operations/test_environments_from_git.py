@@ -213,7 +213,7 @@ def test_a_repository_is_added_on_the_pages_with_a_token_that_nobody_sees_again(
     ("typed", "field", "said"),
     [
         ({"url": "https://u:p@h/x"}, "url", "must not contain a user name or password"),
-        ({"url": "ext::sh -c x"}, "url", "blank"),
+        ({"url": "ext::sh -c x"}, "url", "space"),
         ({"url": "http://h/x"}, "url", "other protocols are not allowed"),
         ({"url": "https://h/x", "path": "/tmp"}, "path", "not both"),
         ({}, "path", "URL of a repository or a folder"),

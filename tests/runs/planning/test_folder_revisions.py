@@ -100,7 +100,7 @@ def test_when_changes_cannot_be_detected_the_content_is_named_beside_the_commit(
     assert files_of_commit(work_tree, sha, tmp_path / "home") is None
     project = Project(name="shop", path=str(work_tree))
     revision = Revision(environment=Environment(project=project), commit=sha, fingerprint="f" * 64, local_changes=None)
-    assert str(revision) == f"{sha[:10]} + folder {'f' * 10}" and "perhaps" in revision.in_full
+    assert str(revision) == f"{sha[:10]} + folder {'f' * 10}" and "possibly" in revision.in_full
 
 
 def test_settings_of_a_repository_start_nothing(work_tree, changed, tmp_path):

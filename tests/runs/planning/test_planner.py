@@ -34,7 +34,7 @@ def test_a_run_whose_flow_was_deleted_before_it_was_planned_fails(run):
     ("error", "reason"),
     [
         (sync.SyncError("dbt_project.yml is broken\nline 3"), "dbt_project.yml is broken"),
-        (OSError("No space left on device"), "planning broke: OSError: No space left on device"),
+        (OSError("No space left on device"), "planning failed: OSError: No space left on device"),
     ],
 )
 def test_a_run_fails_with_the_reason_when_its_code_cannot_be_read(run, monkeypatch, error, reason):

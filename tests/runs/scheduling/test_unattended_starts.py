@@ -15,7 +15,7 @@ from tests.helpers.pages import Person, sample_flow
 pytestmark = pytest.mark.django_db
 DAY = '[{"name": "day", "type": "date", "required": true}]'
 DECLARED = [{"name": "day", "type": "date", "required": True}]
-SAID = "nobody gives a value to day"
+SAID = "nobody can enter a value for day"
 
 
 @pytest.fixture
