@@ -258,7 +258,7 @@ def test_search_finds_runs_by_number_and_actions_and_says_when_there_is_nothing(
     page.get_by_role("combobox").fill("new flo")
     expect(chosen(page)).to_have_text("New flow")
     page.get_by_role("combobox").fill("<b>nothing</b>")
-    expect(page.locator(".palette-none")).to_have_text("Nothing is called \u201c<b>nothing</b>\u201d")
+    expect(page.locator(".palette-none")).to_have_text("No results for \u201c<b>nothing</b>\u201d")
     page.keyboard.press("Escape")
     expect(palette(page)).to_be_hidden()
     expect(page.get_by_role("button", name="Search").first).to_be_focused()

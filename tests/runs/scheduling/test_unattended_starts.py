@@ -37,7 +37,7 @@ def beside(page, name):
 def test_a_parameter_that_needs_a_value_is_refused_beside_it_when_a_schedule_is_there(ada):
     flow = sample_flow("Daily", cron="0 2 * * *")
     page = save(ada, flow, parameters=DAY)
-    assert page.status == 422 and SAID in beside(page, "parameters") and "take away the schedule" in page.html
+    assert page.status == 422 and SAID in beside(page, "parameters") and "remove the schedule" in page.html
     flow.refresh_from_db()
     assert flow.parameters == [] and "&quot;day&quot;" in page.html  # what was typed is still there
     assert save(ada, flow, parameters=DAY.replace("true", 'true, "default": "2026-01-31"')).status == 200
