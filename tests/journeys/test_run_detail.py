@@ -100,7 +100,7 @@ def test_a_broken_model_is_seen_first_mended_and_rerun_from_the_failure(engine, 
     page.get_by_role("link", name="Rerun from failure").click()
     foreseen = page.locator("#foreseen")
     expect(foreseen).to_contain_text("2 tasks run, 2 are reused")
-    page.get_by_label("The newest").check()
+    page.get_by_label("Latest").check()
     expect(foreseen).to_contain_text("read again when the rerun starts")
     page.get_by_role("button", name="Rerun").click()
     page.wait_for_url(lambda url: f"/runs/{first.pk}/" not in url)
@@ -138,7 +138,7 @@ def test_the_batch_that_failed_is_seen_and_a_rerun_is_as_the_first_try_unless_th
 
     page.get_by_role("link", name="Rerun from failure").click()
     expect(page.get_by_role("radio", name=f"As in run {first.pk}")).to_be_checked()
-    expect(page.get_by_text("Full refresh")).to_be_visible()
+    expect(page.get_by_role("heading", name="Full refresh")).to_be_visible()
     expect(page.get_by_role("radio", name="Missing batches")).to_be_checked()
     expect(page.locator("#foreseen")).to_contain_text("failed: 1 of 4 batches not built")
     expect(page.get_by_label("region")).to_have_value("north")

@@ -54,10 +54,10 @@ def test_many_reruns_show_their_plan_for_the_chosen_code_before_anything_starts(
     expect(page.locator("li", has=needless)).to_contain_text(f"has succeeded since, in run #{by.pk}")
     expect(page.locator("li", has=needed)).to_contain_text("2 tasks run again, 1 is reused")
     judge(page, "runs-repeating")
-    page.get_by_label("The newest").check()
+    page.get_by_label("Latest").check()
     expect(page.locator("li", has=needed)).not_to_contain_text("2 tasks run again")  # Customers has other tasks today
-    expect(page.get_by_label("The newest")).to_be_checked()
-    expect(page.get_by_label("The newest")).to_be_focused()
+    expect(page.get_by_label("Latest")).to_be_checked()
+    expect(page.get_by_label("Latest")).to_be_focused()
     expect(needed).to_be_checked()
     judge(page, "runs-repeating-newest")
     assert Run.objects.count() == 3
@@ -99,7 +99,7 @@ def test_a_schedule_cannot_leave_a_parameter_without_a_value(window, boss, judge
     page.locator("summary", has_text="parameters").click()
     area.fill('[{"name": "day", "type": "date", "required": true}]')
     page.get_by_role("button", name="Save").first.click()
-    said = page.get_by_text(re.compile("take away the schedule")).first
+    said = page.get_by_text(re.compile("remove the schedule")).first
     expect(said).to_be_visible()
     expect(area).to_have_value(re.compile('"name": "day"'))
     judge(page, "flow-settings-refused")
