@@ -99,7 +99,7 @@ def test_the_guides_script_from_a_push_to_its_log(engine, window, tmp_path, boss
     look_like(page, "")
     panel.get_by_label("Value of parameter 2").fill("{{ ANOTHER_VAR }}")
     panel.get_by_role("button", name="Save").click()
-    expect(panel.get_by_text('The script reads it with os.getenv("ANOTHER_VAR")')).to_be_visible()
+    expect(panel.get_by_text('Read it in the script with os.getenv("ANOTHER_VAR")')).to_be_visible()
     panel.get_by_label("Value of parameter 2").fill("there; {{ MY_VAR }}")
     panel.get_by_role("button", name="Save").click()
     expect(panel.locator(".notice.success")).to_be_visible()
