@@ -236,7 +236,7 @@ def start(
     }
     process: subprocess.Popen[bytes] | forking.Forked | None = None
     namespace = False
-    if preload and forking.enabled:
+    if preload:
         process = _forked(argv, env, cwd, limits, isolate, box, preload, streams)
     if process is None:
         command, namespace = wrap(argv, limits, isolate, box)

@@ -29,7 +29,6 @@ log = logging.getLogger("dex.processes")
 IDLE_S = 900.0  # a server without children ends after so long; a session stays warm for less
 START_S = 120.0  # that the imports of a server may take on a slow machine
 AGAIN_S = 60.0  # after which a server is tried again that could not start
-enabled = True  # False: every child imports for itself
 _PROGRAM = Path(__file__).with_name("fork_server.py")
 _SO_PASSCRED = getattr(socket, "SO_PASSCRED", 16)
 _SCM_CREDENTIALS = getattr(socket, "SCM_CREDENTIALS", 2)

@@ -76,7 +76,7 @@ class Project:
         self.flags = Flags.from_dict(CliCommand.BUILD, options)
         place = {"project_dir": project_dir, "profiles_dir": profiles_dir, "target": target, "threads": threads}
         self._commands = Commands(self.flags, {**place, "vars": vars})
-        get_event_manager().require_warn_or_error_handling = versions.flag(
+        get_event_manager().require_warn_or_error_handling = getattr(
             self.flags, "require_all_warnings_handled_by_warn_error", False
         )
         self._invocation = Invocation()

@@ -45,11 +45,6 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     return function(*arguments, **{name: value for name, value in options.items() if name in taken})
 
 
-def flag(flags: Any, name: str, default: Any) -> Any:
-    """A flag of dbt, or what stands for it in a dbt that does not know it."""
-    return getattr(flags, name, default)
-
-
 def mark(task: Any) -> tuple[int, int]:
     """Where the results of hooks end that have run so far; for hooks_since and hook_results_since."""
     return len(task.node_results), len(getattr(task, "ran_hooks", ()))

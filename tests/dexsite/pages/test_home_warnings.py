@@ -63,7 +63,11 @@ def test_home_names_the_schedules_that_nobody_looked_at():
     Flow.objects.update(decided_until=minutes_ago(180))
     Heartbeat.objects.create(pk="sweep", at=timezone.now())
     said = home()
-    assert f"/flows/{late.pk}/due/" in said and f"/flows/{paused.pk}/due/" not in said and "no scheduler has checked it" in said
+    assert (
+        f"/flows/{late.pk}/due/" in said
+        and f"/flows/{paused.pk}/due/" not in said
+        and "no scheduler has checked it" in said
+    )
 
 
 def test_home_names_what_was_missed_or_refused_in_the_last_day():

@@ -123,7 +123,11 @@ STREAMS = [
     ({"mode": "merge", "primary_key": ["id", "id"]}, "primary_key", "in the primary key twice"),
     ({"row_filter": [{"column": "a", "op": "regexp", "value": "x"}]}, "row_filter", "Input should be"),
     ({"row_filter": [{"column": "a", "op": "in", "value": "x"}]}, "row_filter", "Filter 1: “in” needs a list"),
-    ({"row_filter": [{"column": "a", "op": "=", "value": None}]}, "row_filter", "Filter 1: enter a value to compare with"),
+    (
+        {"row_filter": [{"column": "a", "op": "=", "value": None}]},
+        "row_filter",
+        "Filter 1: enter a value to compare with",
+    ),
     ({"row_filter": [{"column": "a", "op": "is null", "value": 1}]}, "row_filter", "takes no value"),
     ({"schema_policy": "hope"}, "schema_policy", "Input should be"),
     ({"sql": "DROP TABLE x"}, "sql", "There is no setting sql."),

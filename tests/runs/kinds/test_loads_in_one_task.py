@@ -54,7 +54,11 @@ def test_a_table_that_fails_is_named_and_what_the_others_loaded_stays(engine, fl
         db.execute("drop table customers")
     run = run_to_end(flow)
     task = run.task_runs.get(identifier="shop_raw.*")
-    assert run.state == RunState.FAILED and task.reason.startswith("customers: ") and "The table does not exist" in task.reason
+    assert (
+        run.state == RunState.FAILED
+        and task.reason.startswith("customers: ")
+        and "The table does not exist" in task.reason
+    )
     assert {row["table"]: row["state"] for row in task.result["tables"]} == {
         "orders": "succeeded",
         "customers": "failed",
