@@ -186,7 +186,7 @@ def test_a_log_is_read_searched_and_linked(engine, window, tmp_path, boss):  # n
     expect(page.locator(".log-lines li").first).to_be_visible()
     assert axe(page) == []
     page.get_by_role("searchbox").fill("ok created")
-    page.get_by_role("button", name="Search", exact=True).click()
+    page.locator("#content").get_by_role("button", name="Search", exact=True).click()
     hit = page.locator(".hits a").first
     hit.click()
     expect(page.locator(".log-lines .marked")).to_have_count(1)

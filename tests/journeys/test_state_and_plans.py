@@ -51,7 +51,7 @@ def test_many_reruns_show_their_plan_for_the_chosen_code_before_anything_starts(
     needless, needed = (page.get_by_label(f"Rerun run {run.pk}") for run in (fixed, broken))
     expect(needless).not_to_be_checked()
     expect(needed).to_be_checked()
-    expect(page.locator("li", has=needless)).to_contain_text(f"has succeeded since, in run #{by.pk}")
+    expect(page.locator("li", has=needless)).to_contain_text(f"have succeeded since, in run #{by.pk}")
     expect(page.locator("li", has=needed)).to_contain_text("2 tasks run again, 1 is reused")
     judge(page, "runs-repeating")
     page.get_by_label("Latest").check()
