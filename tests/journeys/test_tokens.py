@@ -53,6 +53,6 @@ def test_a_token_is_copied_used_and_revoked(window, live_server, seen):
         assert sideways(page) <= 0
     look_like(page, "")
     page.get_by_role("button", name="Revoke nightly loader of ada").click()
-    page.get_by_text("The token nightly loader is revoked").wait_for()
+    page.get_by_text("The token nightly loader was revoked").wait_for()
     with pytest.raises(HTTPError, match="401"):
         asked(f"{live_server.url}/api/flows", secret)

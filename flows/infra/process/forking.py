@@ -28,6 +28,7 @@ from typing import IO, Any
 log = logging.getLogger("dex.processes")
 IDLE_S = 900.0  # a server without children ends after so long; a session stays warm for less
 START_S = 120.0  # that the imports of a server may take on a slow machine
+_LAST_WORDS_S = 5.0  # that what a server wrote before it ended may take to arrive
 AGAIN_S = 60.0  # after which a server is tried again that could not start
 _PROGRAM = Path(__file__).with_name("fork_server.py")
 _SO_PASSCRED = getattr(socket, "SO_PASSCRED", 16)
@@ -99,6 +100,8 @@ class Server:
             pid = _pid_of(control)
         except (OSError, ServerGone) as error:
             control.close()
+            if not isinstance(error, TimeoutError):
+                self.child.wait(_LAST_WORDS_S)  # why it ended may still be on its way through the pipe
             said = self._errors.decode(errors="replace").strip().splitlines()[-1:] or [str(error)]
             raise ServerGone(said[0]) from None
         finally:
