@@ -36,11 +36,11 @@ class Reader:
             self.complain(f"{name}={raw!r} must be 1 or 0")
         return raw in TRUE
 
-    def one_of(self, name: str, default: str, known: Sequence[str]) -> str:
+    def one_of(self, name: str, default: str, allowed: Sequence[str]) -> str:
         """One of these words, in capitals."""
         word = self.text(name, default).upper()
-        if word not in known:
-            self.complain(f"{name}={word!r} is not known; use one of {', '.join(known)}")
+        if word not in allowed:
+            self.complain(f"{name}={word!r} is not known; use one of {', '.join(allowed)}")
             return default
         return word
 

@@ -57,7 +57,7 @@ class ProjectAdmin(admin.ModelAdmin):
     @admin.display(description="kept")
     def kept(self, project: Project) -> str:
         """Which credentials there are; never what they are."""
-        names = [said for said, there in (("token", project.token), ("private key", project.private_key)) if there]
+        names = [label for label, there in (("token", project.token), ("private key", project.private_key)) if there]
         return f"A {' and a '.join(names)}." if names else "None."
 
     @admin.display(description="pushes")

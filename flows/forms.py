@@ -152,8 +152,8 @@ class FlowForm(forms.ModelForm):
         cleaned = super().clean() or {}
         if "parameters" in cleaned:
             cron, follows = self.starts_by_itself(cleaned)
-            if said := refusal(cleaned["parameters"], cron=cron, follows=follows):
-                self.add_error(self.where_it_began(cleaned), said)
+            if message := refusal(cleaned["parameters"], cron=cron, follows=follows):
+                self.add_error(self.where_it_began(cleaned), message)
         return cleaned
 
     def starts_by_itself(self, cleaned: dict[str, Any]) -> tuple[str, bool]:

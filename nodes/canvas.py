@@ -34,9 +34,9 @@ class OperationError(ValueError):
 def picture(flow: Flow) -> dict[str, Any]:
     """Everything the canvas draws: nodes with their tasks and problems, links, and the order that refs imply."""
     key = _state(flow)
-    found = _known.get(key)
-    if found is None:
-        found = _known[key] = _picture(flow)
+    drawn = _known.get(key)
+    if drawn is None:
+        drawn = _known[key] = _picture(flow)
         while len(_known) > _KEPT:
             _known.popitem(last=False)
     offered = [
@@ -49,7 +49,7 @@ def picture(flow: Flow) -> dict[str, Any]:
         }
         for kind in kinds.all_kinds()
     ]
-    return {**found, "may_edit": acting().may("flows.change_flow"), "kinds": offered}
+    return {**drawn, "may_edit": acting().may("flows.change_flow"), "kinds": offered}
 
 
 def _state(flow: Flow) -> str:
@@ -196,11 +196,11 @@ def _id(operation: Mapping[str, Any], name: str) -> int:
 
 
 def _place(operation: Mapping[str, Any]) -> tuple[float, float]:
-    made = []
+    positions = []
     for name in ("x", "y"):
         value = operation.get(name)
         usual = isinstance(value, int | float) and not isinstance(value, bool)
         if not usual or not math.isfinite(value) or abs(value) > FARTHEST:  # type: ignore[arg-type]
             raise OperationError(f"{name} must be a number of pixels.")
-        made.append(float(value))  # type: ignore[arg-type]
-    return made[0], made[1]
+        positions.append(float(value))  # type: ignore[arg-type]
+    return positions[0], positions[1]

@@ -86,7 +86,7 @@ def edit(
     flow.version = stored.version
 
 
-def record(flow: Flow, before: Document | None, said: str = "") -> None:
+def record(flow: Flow, before: Document | None, what: str = "") -> None:
     """Write the row of history for what changed since `before`; gives the version back when nothing did."""
     after = document_of(flow)
     different = differences(before, after)
@@ -99,20 +99,20 @@ def record(flow: Flow, before: Document | None, said: str = "") -> None:
         beat.mirror(flow)
     lines = [difference.text for difference in different]
     more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
-    _add(flow, after, said or lines[0] + more, lines, all(each.aspect == "place" for each in different))
+    _add(flow, after, what or lines[0] + more, lines, all(each.aspect == "place" for each in different))
 
 
 def _timing(document: Document) -> list[object]:
     return [document["schedule"][name] for name in ("cron", "time_zone", "paused")]
 
 
-def _add(flow: Flow, document: Document, said: str, lines: list[str], arranged: bool, actor: str = "") -> None:
+def _add(flow: Flow, document: Document, what: str, lines: list[str], arranged: bool, actor: str = "") -> None:
     Change.objects.create(
         flow=flow,
         flow_name=flow.name,
         version=flow.version,
         actor=actor or acting().name,
-        said=said[:1].upper() + said[1:LONGEST_SUMMARY],
+        said=what[:1].upper() + what[1:LONGEST_SUMMARY],
         details=lines,
         arranged=arranged,
         document=document,

@@ -71,11 +71,11 @@ def order(
     owner: dict[str, int] = {}
     for node in nodes:
         for spec in node.specs:
-            for made in spec.makes if spec.runs else ():
-                if owner.setdefault(made.unique_id, node.id) != node.id:
-                    result.built_by[node.id, made.key] = owner[made.unique_id]
+            for maker in spec.makes if spec.runs else ():
+                if owner.setdefault(maker.unique_id, node.id) != node.id:
+                    result.built_by[node.id, maker.key] = owner[maker.unique_id]
                     if all((node.id, other.key) in result.built_by for other in spec.makes):
-                        result.built_by[node.id, spec.key] = owner[made.unique_id]
+                        result.built_by[node.id, spec.key] = owner[maker.unique_id]
     built = {
         s.unique_id: (node, left)
         for node in nodes
@@ -103,13 +103,13 @@ def order(
 
 def _left(spec: TaskSpec, node: ExpandedNode, owner: Mapping[str, int]) -> TaskSpec | None:
     """What of a spec no earlier node makes; None when that is nothing."""
-    left = tuple(made for made in spec.makes if owner[made.unique_id] == node.id)
+    left = tuple(maker for maker in spec.makes if owner[maker.unique_id] == node.id)
     return (replace(spec, parts=left) if spec.parts else spec) if left else None
 
 
 def _makers(built: Mapping[str, tuple[ExpandedNode, TaskSpec]]) -> dict[str, str]:
     """Unique id of what is made -> key of the task that makes it, which is the same but for tasks with parts."""
-    return {made.unique_id: key for key, (_, spec) in built.items() for made in spec.makes}
+    return {maker.unique_id: key for key, (_, spec) in built.items() for maker in spec.makes}
 
 
 def _is_test(spec: TaskSpec) -> bool:
@@ -210,24 +210,24 @@ def _nearest(parents: Mapping[str, Collection[str]], start: Iterable[str], stop:
 
 def _topological(manifest: Manifest) -> list[str]:
     """The resources of a manifest, each before its children; found once and kept with it."""
-    if (known := manifest.memo.get("topological")) is None:
-        known = manifest.memo["topological"] = graph.topological(manifest.children)
-    found: list[str] = known
-    return found
+    if (memo := manifest.memo.get("topological")) is None:
+        memo = manifest.memo["topological"] = graph.topological(manifest.children)
+    sequence: list[str] = memo
+    return sequence
 
 
 def _reach(manifest: Manifest) -> graph.Reach:
     """Who lies below whom, without the tests: nothing lies below those. Found once and kept with the manifest."""
-    if (known := manifest.memo.get("reach")) is None:
+    if (memo := manifest.memo.get("reach")) is None:
         resources = manifest.resources
-        known = manifest.memo["reach"] = graph.Reach(
+        memo = manifest.memo["reach"] = graph.Reach(
             {
                 up: [down for down in downs if resources[down].resource_type not in ("test", "unit_test")]
                 for up, downs in manifest.children.items()
             }
         )
-    found: graph.Reach = known
-    return found
+    reach: graph.Reach = memo
+    return reach
 
 
 def _tests_of(node_id: int, model: str, ids: Sequence[str], manifest: Manifest) -> tuple[str, Row]:
@@ -261,7 +261,7 @@ def _link(
     members: dict[int, set[str]] = {node.id: {k for k, row in rows.items() if row.node_id == node.id} for node in nodes}
     maker = _makers(built)
     for node in nodes:  # what A selected but another node builds must be done too before B starts
-        selected = (made.unique_id for s in node.specs if s.runs for made in s.makes)
+        selected = (table.unique_id for s in node.specs if s.runs for table in s.makes)
         members[node.id] |= {key for unique_id in selected if (key := maker.get(unique_id, unique_id)) in rows}
     executed = {row.node_id for row in rows.values()}
     outgoing: dict[str, set[str]] = defaultdict(set)

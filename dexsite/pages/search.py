@@ -121,7 +121,7 @@ def _models(request: HttpRequest, words: list[str]) -> list[Hit]:
         with suppress(FileNotFoundError):
             names = _names(manifest_of(place.current_revision))
             fitting += [(named, place) for named in names if all(word in named.lower for word in words)]
-    fitting.sort(key=lambda found: (_rank(found[0].leaf, words), found[0].identifier))
+    fitting.sort(key=lambda match: (_rank(match[0].leaf, words), match[0].identifier))
     return [
         Hit(
             named.identifier,

@@ -100,10 +100,10 @@ def fetch(model: type[Row], names: Sequence[str], pk: int) -> Row | None:
     table = model._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {columns} FROM {table} WHERE id = %s", [pk])  # noqa: S608
-        found = cursor.fetchone()
-    if found is None:
+        fetched = cursor.fetchone()
+    if fetched is None:
         return None
-    values = list(found)
+    values = list(fetched)
     for place, convert in converters:
         values[place] = convert(values[place], None, connection)
     row: Row = model.from_db(connection.alias, attributes, values)

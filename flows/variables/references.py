@@ -97,8 +97,8 @@ def _reference(match: re.Match[str]) -> Reference:
     return Reference("variable", match["name"])
 
 
-def _missing(what: str, name: str, known: Iterable[str]) -> str:
-    offered = list(known)[:1000]
+def _missing(what: str, name: str, names: Iterable[str]) -> str:
+    offered = list(names)[:1000]
     like = difflib.get_close_matches(name[:100], offered, n=3, cutoff=0.5)
     like = like or difflib.get_close_matches(name[:100].upper(), offered, n=3, cutoff=0.5)
     return f"There is no {what} {name[:100]}." + (f" Did you mean {' or '.join(like)}?" if like else "")

@@ -80,7 +80,7 @@ def save_streams(connection: Connection, chosen: Mapping[str, Mapping[str, Any]]
     for name, raw in chosen.items():
         filters = "row_filter" in connector.pushes
         parsed, wrong = parse_stream({**raw, "name": name}, supports=connector.supports, filters=filters)
-        errors |= {f"{name}.{field}": said for field, said in wrong.items()}
+        errors |= {f"{name}.{field}": message for field, message in wrong.items()}
         if parsed is not None:
             if not wrong and (both := collision(_columns_of(connection, parsed))):
                 errors[f"{name}.rename"] = collision_said(name, both)

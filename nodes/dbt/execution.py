@@ -109,12 +109,12 @@ class Execution:
         if not most or not outcome.failures or outcome.status not in ("fail", "warn") or not outcome.compiled_code:
             return
         try:
-            found = self._project.sample(outcome.name, outcome.compiled_code, most, self.ticket)
+            sample = self._project.sample(outcome.name, outcome.compiled_code, most, self.ticket)
         except Exception as error:
-            found = {"problem": str(error)[:500] or type(error).__name__}
+            sample = {"problem": str(error)[:500] or type(error).__name__}
             self._emit(log_line(self.task, "warn", f"The failing rows of {outcome.name} could not be fetched: {error}"))
         with self._lock:
-            self._rows[outcome.unique_id] = found
+            self._rows[outcome.unique_id] = sample
 
     def _finish(self) -> None:
         self.ticket.over.set()
@@ -147,9 +147,9 @@ class Execution:
         wanted = [*(self._order.get("unit_tests") or ())]
         wanted += [node] if self._order.get("run_model", True) else []
         wanted += self._order.get("tests") or ()
-        found = {key: outcome.record for key, outcome in self._tests.items()}
-        found |= {node: self._node.record} if self._node else {}
-        return {key: found.get(key) or skipped() for key in wanted}
+        records = {key: outcome.record for key, outcome in self._tests.items()}
+        records |= {node: self._node.record} if self._node else {}
+        return {key: records.get(key) or skipped() for key in wanted}
 
     def _wanted_tests(self) -> list[str]:
         return [*(self._order.get("unit_tests") or ()), *(self._order.get("tests") or ())]

@@ -89,14 +89,14 @@ def take(folder: Path, destination: Path) -> Path:
 def outside_links(folder: Path) -> list[str]:
     """Links that lead out of the folder: what they lead to is not part of the project, so it is left out."""
     root = folder.resolve()
-    found = []
+    links = []
     for directory, directories, names in os.walk(root):
         _leave_out(root, Path(directory), directories)
         for name in (*directories, *names):
             path = Path(directory) / name
             if path.is_symlink() and not path.resolve().is_relative_to(root):
-                found.append(path.relative_to(root).as_posix())
-    return sorted(found)
+                links.append(path.relative_to(root).as_posix())
+    return sorted(links)
 
 
 def _leave_out(root: Path, directory: Path, names: list[str]) -> None:

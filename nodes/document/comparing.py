@@ -24,25 +24,25 @@ def differences(before: Document | None, after: Document) -> list[Difference]:
     if before is None:
         return [Difference(f"created the flow with {len(after['nodes'])} nodes")]
     before, after = completed(before), completed(after)
-    made = [
+    lines = [
         Difference(_changed(name, before.get(name), after[name]))
         for name in ("name", "environment", *FLOW_FIELDS)
         if before.get(name) != after[name]
     ]
     earlier, later = before["schedule"], after["schedule"]
-    made += [
+    lines += [
         Difference(_changed(_SAID.get(name, name), earlier[name], later[name]))
         for name in later
         if earlier[name] != later[name]
     ]
     old, new = _pairs(before, after)
-    made += [
+    lines += [
         Difference(f"deleted the node {node['name']}", key, "existence") for key, node in old.items() if key not in new
     ]
     for key, node in new.items():
         if key not in old:
             after_these = f", running after {', '.join(node['runs_after'])}" if node["runs_after"] else ""
-            made.append(
+            lines.append(
                 Difference(
                     f"added the node {node['name']} ({kinds.of(node['type']).summary(node)}){after_these}",
                     key,
@@ -50,10 +50,10 @@ def differences(before: Document | None, after: Document) -> list[Difference]:
                 )
             )
         else:
-            made += _node_differences(
+            lines += _node_differences(
                 key, old[key], node, {n["name"] for n in old.values()} | {n["name"] for n in new.values()}
             )
-    return made
+    return lines
 
 
 def _pairs(before: Document, after: Document) -> tuple[dict[Any, Document], dict[Any, Document]]:

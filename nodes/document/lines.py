@@ -22,10 +22,10 @@ def compare(before: Sequence[str], after: Sequence[str]) -> list[Line]:
     while end < min(len(before), len(after)) - start and before[-1 - end] == after[-1 - end]:
         end += 1
     old, new = before[start : len(before) - end], after[start : len(after) - end]
-    made: list[Line] = [(" ", line) for line in before[:start]]
-    made += _middle(old, new)
-    made += [(" ", line) for line in before[len(before) - end :]]
-    return made
+    lines: list[Line] = [(" ", line) for line in before[:start]]
+    lines += _middle(old, new)
+    lines += [(" ", line) for line in before[len(before) - end :]]
+    return lines
 
 
 def with_context(lines: Sequence[Line], around: int = 3) -> Iterator[Line | None]:
@@ -78,7 +78,7 @@ def _path(old: Sequence[str], new: Sequence[str]) -> list[Line] | None:
 
 
 def _walk(trace: list[dict[int, int]], old: Sequence[str], new: Sequence[str]) -> list[Line]:
-    made: list[Line] = []
+    lines: list[Line] = []
     x, y = len(old), len(new)
     for distance in range(len(trace) - 1, -1, -1):
         furthest, diagonal = trace[distance], x - y
@@ -89,14 +89,14 @@ def _walk(trace: list[dict[int, int]], old: Sequence[str], new: Sequence[str]) -
         left, above = furthest.get(came_from, 0), furthest.get(came_from, 0) - came_from
         while x > left and y > above and x > 0 and y > 0 and old[x - 1] == new[y - 1]:
             x, y = x - 1, y - 1
-            made.append((" ", old[x]))
+            lines.append((" ", old[x]))
         if distance == 0:
             break
         if down:
             y -= 1
-            made.append(("+", new[y]))
+            lines.append(("+", new[y]))
         else:
             x -= 1
-            made.append(("-", old[x]))
-    made.reverse()
-    return made
+            lines.append(("-", old[x]))
+    lines.reverse()
+    return lines

@@ -38,38 +38,38 @@ def read(given: Any) -> Document:
         raise DocumentError(["A flow must be a mapping that begins with dex: 1, name: and environment:."])
     if given.get("dex") != FORMAT:
         problems.append(f"dex: must be {FORMAT}, the format that this version reads.")
-    known = ("dex", "name", "environment", *FLOW_FIELDS, "schedule", "nodes")
-    problems += _unknown("the flow", given, known)
+    fields = ("dex", "name", "environment", *FLOW_FIELDS, "schedule", "nodes")
+    problems += _unknown("the flow", given, fields)
     schedule = given.get("schedule") or {}
     if not isinstance(schedule, dict):
         problems.append("schedule: must be a mapping with cron: and time_zone:.")
         schedule = {}
     problems += _unknown("schedule", schedule, (*SCHEDULE_FIELDS, AFTER))
     defaults = flow_defaults()
-    made: Document = {
+    document: Document = {
         "name": given.get("name"),
         "environment": given.get("environment"),
         **{name: given.get(name, defaults[name]) for name in FLOW_FIELDS},
         "schedule": {name: schedule.get(name, defaults[name]) for name in (*SCHEDULE_FIELDS, AFTER)},
     }
     for name in ("name", "environment"):
-        if not isinstance(made[name], str) or not made[name].strip():
+        if not isinstance(document[name], str) or not document[name].strip():
             problems.append(f"{name}: is missing or is not text.")
-    problems += _wrong_types("the flow", made | made["schedule"], Flow, (*FLOW_FIELDS, *SCHEDULE_FIELDS))
-    if not _texts(made["schedule"][AFTER]):
+    problems += _wrong_types("the flow", document | document["schedule"], Flow, (*FLOW_FIELDS, *SCHEDULE_FIELDS))
+    if not _texts(document["schedule"][AFTER]):
         problems.append("schedule: after: must be a list of the names of flows.")
-        made["schedule"][AFTER] = []
+        document["schedule"][AFTER] = []
     nodes = given.get("nodes") or []
     if not isinstance(nodes, list):
         problems.append("nodes: must be a list.")
         nodes = []
     if len(nodes) > MOST_NODES:
         raise DocumentError([f"A flow has at most {MOST_NODES} nodes; this has {len(nodes)}."])
-    made["nodes"] = [_read_node(node, number, problems) for number, node in enumerate(nodes, 1)]
-    problems += _wrong_names(made["nodes"])
+    document["nodes"] = [_read_node(node, number, problems) for number, node in enumerate(nodes, 1)]
+    problems += _wrong_names(document["nodes"])
     if problems:
         raise DocumentError(problems)
-    return made
+    return document
 
 
 def _read_node(given: Any, number: int, problems: list[str]) -> Document:
@@ -85,42 +85,42 @@ def _read_node(given: Any, number: int, problems: list[str]) -> Document:
     try:
         kind = kinds.get(type_name)
     except kinds.UnknownKind as error:
-        known = ", ".join(each.name for each in kinds.all_kinds())
-        problems.append(f"{where}: type: must be one of {known}, not {str(type_name)[:60]}.{error.hint}")
+        names = ", ".join(each.name for each in kinds.all_kinds())
+        problems.append(f"{where}: type: must be one of {names}, not {str(type_name)[:60]}.{error.hint}")
         return {"name": name}
     problems += _unknown(where, given, ("name", "type", *kind.fields, "runs_after", "at"))
-    made: Document = {"name": name, "type": kind.name}
-    made |= {field: given.get(field, default) for field, default in kind.defaults.items()}
+    document: Document = {"name": name, "type": kind.name}
+    document |= {field: given.get(field, default) for field, default in kind.defaults.items()}
     own = {option.name for option in kind.options}
-    problems += _wrong_types(where, made, Node, tuple(field for field in kind.fields if field not in own))
+    problems += _wrong_types(where, document, Node, tuple(field for field in kind.fields if field not in own))
     problems += [
         f"{where}: {option.name}: must be {option.wanted}."
         for option in kind.options
-        if not option.fits(made[option.name])
+        if not option.fits(document[option.name])
     ]
-    made["runs_after"] = given.get("runs_after") or []
-    if not _texts(made["runs_after"]):
+    document["runs_after"] = given.get("runs_after") or []
+    if not _texts(document["runs_after"]):
         problems.append(f"{where}: runs_after: must be a list of the names of nodes.")
-        made["runs_after"] = []
-    made["at"] = given.get("at")
-    if made["at"] is not None and not _place(made["at"]):
+        document["runs_after"] = []
+    document["at"] = given.get("at")
+    if document["at"] is not None and not _place(document["at"]):
         problems.append(f"{where}: at: must be two numbers, such as [240, 80].")
-        made["at"] = None
-    return made
+        document["at"] = None
+    return document
 
 
-def _unknown(where: str, given: Mapping[Any, Any], known: tuple[str, ...]) -> Iterator[str]:
-    unknown = [key for key in given if key not in known]
+def _unknown(where: str, given: Mapping[Any, Any], names: tuple[str, ...]) -> Iterator[str]:
+    unknown = [key for key in given if key not in names]
     for key in unknown[:MOST_PROBLEMS]:
-        close = get_close_matches(str(key)[:60], known, n=1)
+        close = get_close_matches(str(key)[:60], names, n=1)
         yield (f"{where}: {str(key)[:60]}: is not a known key." + (f" Did you mean {close[0]}?" if close else ""))
     if len(unknown) > MOST_PROBLEMS:
         yield f"{where}: {len(unknown) - MOST_PROBLEMS:,} more unknown keys."
 
 
-def _wrong_types(where: str, made: Document, row: type[Flow] | type[Node], names: tuple[str, ...]) -> Iterator[str]:
+def _wrong_types(where: str, document: Document, row: type[Flow] | type[Node], names: tuple[str, ...]) -> Iterator[str]:
     for name in names:
-        value, field = made[name], row._meta.get_field(name)
+        value, field = document[name], row._meta.get_field(name)
         kind = field.get_internal_type()
         if name == "by_kind":
             wrong = problem_of_kinds(value)

@@ -36,8 +36,8 @@ _Dumper.add_representer(list, _list)
 
 def to_yaml(document: Document) -> str:
     """The exported form of a whole form as YAML, ending with a newline. The same flow always gives the same text."""
-    made = yaml.dump(exported(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return str(made)
+    text = yaml.dump(exported(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return str(text)
 
 
 _Fast: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
@@ -95,6 +95,6 @@ def from_yaml(text: str) -> Document:
         where = f"Line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise DocumentError([f"{where}this is not valid YAML for a flow: {error.problem or error.context}."]) from error
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DocumentError([f"This is not valid YAML for a flow: {said[:200]}."]) from error
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DocumentError([f"This is not valid YAML for a flow: {message[:200]}."]) from error
     return read(given)

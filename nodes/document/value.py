@@ -37,18 +37,20 @@ def document_of(flow: Flow) -> Document:
 
 
 def _node(node: Node, after: list[str]) -> Document:
-    made: Document = {"id": node.pk, "name": node.name, "type": node.kind, **kinds.of(node.kind).settings(node)}
-    return {**made, "runs_after": after, "at": [node.x, node.y]}
+    document: Document = {"id": node.pk, "name": node.name, "type": node.kind, **kinds.of(node.kind).settings(node)}
+    return {**document, "runs_after": after, "at": [node.x, node.y]}
 
 
 def exported(document: Document) -> Document:
     """The exported form of a whole form."""
     fields = {name: document[name] for name in ("name", "description", "environment", *FLOW_FIELDS[1:])}
-    made: Document = {"dex": FORMAT} | _without_defaults(fields, flow_defaults(), keep=("name", "environment"))
+    exported_document: Document = {"dex": FORMAT} | _without_defaults(
+        fields, flow_defaults(), keep=("name", "environment")
+    )
     if schedule := _without_defaults(document["schedule"], flow_defaults()):
-        made["schedule"] = schedule
-    made["nodes"] = [_exported_node(node) for node in document["nodes"]]
-    return made
+        exported_document["schedule"] = schedule
+    exported_document["nodes"] = [_exported_node(node) for node in document["nodes"]]
+    return exported_document
 
 
 def _exported_node(node: Document) -> Document:
@@ -71,7 +73,7 @@ def flow_defaults() -> Document:
 def completed(document: Document) -> Document:
     """A document that was written before a setting existed, with the default of that setting."""
     defaults = flow_defaults()
-    made = {**{name: defaults[name] for name in FLOW_FIELDS}, **document}
-    made["schedule"] = {name: document["schedule"].get(name, defaults[name]) for name in (*SCHEDULE_FIELDS, AFTER)}
-    made["nodes"] = [{**kinds.of(node["type"]).defaults, **node} for node in document["nodes"]]
-    return made
+    whole = {**{name: defaults[name] for name in FLOW_FIELDS}, **document}
+    whole["schedule"] = {name: document["schedule"].get(name, defaults[name]) for name in (*SCHEDULE_FIELDS, AFTER)}
+    whole["nodes"] = [{**kinds.of(node["type"]).defaults, **node} for node in document["nodes"]]
+    return whole

@@ -12,19 +12,19 @@ from nodes.models import Connection, Link, Node
 
 def environment_named(name: str) -> Environment:
     """The environment that a document names. Raises ValidationError with the names that there are."""
-    known = {str(environment): environment for environment in Environment.objects.select_related("project")}
-    if name not in known:
-        there = f"There are {', '.join(known)}." if known else "There is none yet."
+    environments = {str(environment): environment for environment in Environment.objects.select_related("project")}
+    if name not in environments:
+        there = f"There are {', '.join(environments)}." if environments else "There is none yet."
         raise ValidationError({"environment": f"Unknown environment {name[:200]}. {there}"})
-    return known[name]
+    return environments[name]
 
 
 def flows_named(names: list[str]) -> list[Flow]:
     """The flows that a document names. Raises ValidationError with those that there are not."""
-    known = {flow.name: flow for flow in Flow.objects.filter(name__in=names)}
-    if missing := [name for name in names if name not in known]:
+    flows = {flow.name: flow for flow in Flow.objects.filter(name__in=names)}
+    if missing := [name for name in names if name not in flows]:
         raise ValidationError({"after": f"There is no flow {', '.join(missing)[:200]} to start after."})
-    return list(known.values())
+    return list(flows.values())
 
 
 def write(flow: Flow, document: Document) -> None:
@@ -41,9 +41,9 @@ def write(flow: Flow, document: Document) -> None:
     flow.environment = environment_named(document["environment"])
     flow.full_clean(exclude=["version"])
     after = flows_named(document["schedule"][AFTER])
-    said = refusal(flow.parameters, cron=flow.cron, follows=bool(after)) or refusal_of_planned(flow, flow.parameters)
-    if said:
-        raise ValidationError({"parameters": said})
+    message = refusal(flow.parameters, cron=flow.cron, follows=bool(after)) or refusal_of_planned(flow, flow.parameters)
+    if message:
+        raise ValidationError({"parameters": message})
     save_settings(flow)
     follow(flow, after)
     there = {node.pk: node for node in flow.nodes.all()}
@@ -84,17 +84,17 @@ def _write_node(flow: Flow, node: Node, entry: Document, position: int) -> None:
     try:
         node.full_clean(exclude=["flow"])
     except ValidationError as error:
-        said = [f"node {node.name}: {name}: {' '.join(messages)}" for name, messages in error.message_dict.items()]
-        raise ValidationError(said) from error
+        problems = [f"node {node.name}: {name}: {' '.join(messages)}" for name, messages in error.message_dict.items()]
+        raise ValidationError(problems) from error
     node.save()
 
 
 def _connection(flow: Flow, entry: Document) -> Connection:
-    known = {connection.name: connection for connection in flow.environment.project.connections.all()}
-    if entry["connection"] not in known:
-        there = f"There are {', '.join(known)}." if known else "There is none yet."
+    connections = {connection.name: connection for connection in flow.environment.project.connections.all()}
+    if entry["connection"] not in connections:
+        there = f"There are {', '.join(connections)}." if connections else "There is none yet."
         raise ValidationError([f"node {entry['name']}: there is no connection {entry['connection'][:60]}. {there}"])
-    return known[entry["connection"]]
+    return connections[entry["connection"]]
 
 
 def save_settings(flow: Flow) -> None:

@@ -169,15 +169,15 @@ class NodeForm(forms.ModelForm):
 
 def _field_of(option: Option) -> forms.Field:
     """The field of a setting that has no column."""
-    said: dict[str, Any] = {"label": option.label or None, "help_text": option.help, "required": option.required}
+    options: dict[str, Any] = {"label": option.label or None, "help_text": option.help, "required": option.required}
     match option.default:
         case bool():
-            return forms.BooleanField(**{**said, "required": False})
+            return forms.BooleanField(**{**options, "required": False})
         case int():
-            return forms.IntegerField(**{**said, "required": True})
+            return forms.IntegerField(**{**options, "required": True})
         case list():
-            return ChipsField(**said)
-    return forms.CharField(**said)
+            return ChipsField(**options)
+    return forms.CharField(**options)
 
 
 class TransformationForm(NodeForm):
@@ -203,8 +203,8 @@ class ConnectionNodeForm(NodeForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        known = Connection.objects.filter(project=self.flow.environment.project_id)
-        self.fields["connection"].queryset = known  # type: ignore[attr-defined]
+        connections = Connection.objects.filter(project=self.flow.environment.project_id)
+        self.fields["connection"].queryset = connections  # type: ignore[attr-defined]
         field: Any = self.fields["connection"]
         field.empty_label, field.required = "Choose a connection", True
         field.error_messages["required"] = "Choose the connection to load."
@@ -213,8 +213,8 @@ class ConnectionNodeForm(NodeForm):
     @property
     def has_connections(self) -> bool:
         """Whether there is one to choose."""
-        known: Any = self.fields["connection"]
-        return bool(known.queryset.exists())
+        field: Any = self.fields["connection"]
+        return bool(field.queryset.exists())
 
     @property
     def told(self) -> list[tuple[str, str, bool]]:
@@ -222,8 +222,8 @@ class ConnectionNodeForm(NodeForm):
         if not acting().may("nodes.view_connection"):
             return []
         asks = acting().may("nodes.change_connection")
-        known: Any = self.fields["connection"]
-        return [(str(row.pk), row.name, asks) for row in known.queryset]
+        kinds_of: Any = self.fields["connection"]
+        return [(str(row.pk), row.name, asks) for row in kinds_of.queryset]
 
 
 class ScriptForm(NodeForm):
@@ -254,20 +254,20 @@ class ScriptForm(NodeForm):
     def told(self) -> list[dict[str, Any]]:
         """For each package what a person wants to know of it: its README, and what it reads that is there or is not."""
         there, secrets = variable_names(self.flow.environment), secret_names(self.flow.environment)
-        known = {name: "secret" if name in secrets else "variable" for name in there}
+        kinds_of = {name: "secret" if name in secrets else "variable" for name in there}
         environments = told_of(self.packages)
-        made = []
+        rows = []
         for package, reads in zip(self.packages, reads_of_packages(self.packages), strict=True):
-            made.append(
+            rows.append(
                 {
                     "package": package,
                     "environment": environments.get(package.name),
                     "places": reads.places,
                     "last": max(reads.places, default=0),
-                    "names": [(name, known.get(name, "")) for name in reads.names],
+                    "names": [(name, kinds_of.get(name, "")) for name in reads.names],
                 }
             )
-        return made
+        return rows
 
     @property
     def seen(self) -> list[tuple[str, bool]]:
@@ -284,5 +284,5 @@ def form_of(node: Node) -> type[NodeForm]:
 @cache
 def _form_of(kind: Kind) -> type[NodeForm]:
     base = type(f"{type(kind).__name__}Form", (import_string(kind.form),), {"kind": kind})
-    made: Any = modelform_factory(Node, form=base, fields=["name", *kind.columns, *COMMON])
-    return cast(type[NodeForm], made)
+    form: Any = modelform_factory(Node, form=base, fields=["name", *kind.columns, *COMMON])
+    return cast(type[NodeForm], form)

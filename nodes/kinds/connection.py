@@ -72,12 +72,12 @@ class ConnectionKind(Kind):
         """The tables of one task, and how each is loaded."""
         connection = node.connection
         assert connection is not None
-        streams = [_settings(connection, made.path, refresh=node.full_refresh) for made in spec.makes]
+        streams = [_settings(connection, table.path, refresh=node.full_refresh) for table in spec.makes]
         return {
             "connection": connection.pk,
             "connection_name": connection.name,
             "streams": streams,
-            "makes": [made.unique_id for made in spec.makes],
+            "makes": [table.unique_id for table in spec.makes],
         }
 
     def pool(self, node: Node) -> NeededPool | None:
@@ -154,8 +154,8 @@ def _problems(node: Node) -> Iterator[Problem]:
     if not isinstance(node.streams, list) or not all(isinstance(stream, str) for stream in node.streams):
         yield Problem("streams", "This must be a list of tables.")
     elif unknown := [stream for stream in node.streams if stream not in node.connection.streams]:
-        known = ", ".join(node.connection.streams) or "none yet"
-        yield Problem("streams", f"{node.connection} has no table {', '.join(unknown)}. It has: {known}.")
+        names = ", ".join(node.connection.streams) or "none yet"
+        yield Problem("streams", f"{node.connection} has no table {', '.join(unknown)}. It has: {names}.")
     elif not node.connection.streams:
         yield Problem("connection", f"{node.connection} has no tables yet: choose them on its page.")
     elif node.connection.connector not in CATALOGUE:

@@ -65,8 +65,8 @@ def register(kind: Kind) -> Kind:
         if option.name in RESERVED or _is_column(option.name):
             raise ValueError(f"{kind.name}: the option {option.name} is named as a setting of every node")
     _kinds[kind.name] = kind
-    for known in sorted(_kinds.values(), key=lambda each: (each.order, each.label)):
-        _kinds[known.name] = _kinds.pop(known.name)
+    for registered in sorted(_kinds.values(), key=lambda each: (each.order, each.label)):
+        _kinds[registered.name] = _kinds.pop(registered.name)
     if kind.plural:
         retry_policy.add_kind(kind.name, kind.plural)
     return kind

@@ -64,7 +64,7 @@ class Script(Kind):
 
     def reads(self, node: Node) -> list[str]:
         """The nodes whose output the parameters name."""
-        return [found.name for found in references_in(node.arguments) if found.kind == "output"]
+        return [reference.name for reference in references_in(node.arguments) if reference.kind == "output"]
 
     def opens_warehouse(self, node: Node) -> bool:
         """Where the node says so."""
@@ -103,11 +103,11 @@ register(SCRIPT)
 
 def problems_of(node: Node, project_dir: Path | str) -> Iterator[Problem]:
     """What keeps a script node from running on the project in this folder, each beside its field."""
-    known = [package.name for package in packages_of(Path(project_dir))]
+    names = [package.name for package in packages_of(Path(project_dir))]
     if not node.package:
         yield Problem("package", "Choose the package to run.")
-    elif node.package not in known:
-        there = f"There are {', '.join(known)}." if known else f"It has no package with a __main__.py below {FOLDER}/."
+    elif node.package not in names:
+        there = f"There are {', '.join(names)}." if names else f"It has no package with a __main__.py below {FOLDER}/."
         yield Problem("package", f"The project has no script package {node.package}. {there}", node.package)
     yield from (Problem("arguments", message) for message in argument_problems(node.arguments))
     yield from (Problem("arguments", message) for message in _reference_problems(node))
@@ -115,15 +115,15 @@ def problems_of(node: Node, project_dir: Path | str) -> Iterator[Problem]:
 
 def _reference_problems(node: Node) -> Iterator[str]:
     """What parameters name that is not there: said when they are typed, not at night."""
-    found = references_in(node.arguments)
-    if not found:
+    references = references_in(node.arguments)
+    if not references:
         return
     environment: Environment = node.flow.environment
     names, secrets = dict.fromkeys(variable_names(environment), ""), secret_names(environment)
     declared = dict.fromkeys((entry["name"] for entry in node.flow.parameters), "")
     writers = [kind.name for kind in all_kinds() if kind.writes_output]
     scripts = set(node.flow.nodes.filter(kind__in=writers).exclude(pk=node.pk).values_list("name", flat=True))
-    for reference in found:
+    for reference in references:
         if reference.kind == "output":
             if reference.name not in scripts:
                 yield f"This flow has no other Custom Script named {reference.name}."

@@ -62,8 +62,8 @@ class Transformation(Kind):
             if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
                 problems.append(Problem(name, "This must be a list of selectors."))
             elif len(values) > LONGEST_LIST or any(len(value) > LONGEST_VALUE for value in values):
-                said = f"At most {LONGEST_LIST} selectors are allowed, each with at most {LONGEST_VALUE} characters."
-                problems.append(Problem(name, said))
+                message = f"At most {LONGEST_LIST} selectors are allowed, each with at most {LONGEST_VALUE} characters."
+                problems.append(Problem(name, message))
         return problems
 
     def expand(self, node: Node, revision: Revision, results: Mapping[str, str] | None = None) -> Expanded:
@@ -193,14 +193,14 @@ def filled(node: Node, variables: Mapping[str, str]) -> tuple[list[str], list[st
 
 def reference_problems(node: Node, variables: Mapping[str, str]) -> list[Problem]:
     """What chips name in braces that is not there, beside the chip."""
-    found = []
+    problems = []
     for field in ("include", "exclude"):
         for value in getattr(node, field):
             try:
                 fill(value, variables, {}) if isinstance(value, str) else None
             except ReferenceProblem as error:
-                found.append(Problem(field, str(error), value))
-    return found
+                problems.append(Problem(field, str(error), value))
+    return problems
 
 
 def _said(error: SelectorError) -> str:

@@ -34,8 +34,8 @@ class _WhenImported:
         if name != _MODULE:
             return None
         sys.meta_path.remove(self)
-        found = (each.find_spec(name, path, target) for each in sys.meta_path)
-        spec: Any = next((each for each in found if each is not None), None)
+        specs = (each.find_spec(name, path, target) for each in sys.meta_path)
+        spec: Any = next((each for each in specs if each is not None), None)
         if spec is not None:
             execute = spec.loader.exec_module
 

@@ -26,12 +26,12 @@ def reads_of_all(paths: Sequence[Path]) -> list[Reads]:
     All are read by one process, unless one of them keeps it from that.
     """
     texts = [_text(path) for path in paths]
-    found: list[Reads] = []
+    reads: list[Reads] = []
     for start in range(0, len(texts), MOST_AT_ONCE):
         some = texts[start : start + MOST_AT_ONCE]
         together = _asked(some)
-        found += together or [(_asked([text]) or [Reads()])[0] for text in some]
-    return found
+        reads += together or [(_asked([text]) or [Reads()])[0] for text in some]
+    return reads
 
 
 def _text(path: Path) -> str:
@@ -46,10 +46,10 @@ def _asked(texts: Sequence[str]) -> list[Reads]:
     if not any(texts):
         return [Reads()] * len(texts)
     try:
-        found = reader.ask("scripts", "__main__.py", json.dumps(texts).encode())
+        answer = reader.ask("scripts", "__main__.py", json.dumps(texts).encode())
     except reader.ReadError:
         return []
     return [
         Reads(tuple(each["places"]), tuple(name for name in each["names"] if not name.startswith("DEX_")))
-        for each in found["reads"]
+        for each in answer["reads"]
     ]

@@ -132,12 +132,12 @@ def arrange(flow: Flow) -> None:
 def implied_order(plan: FlowPlan) -> dict[tuple[int, int], list[tuple[str, str]]]:
     """The order between nodes that refs imply: (node, node) -> the (upstream, downstream) identifiers that make it."""
     rows = {row.key: row for row in plan.order.rows}
-    made: dict[tuple[int, int], list[tuple[str, str]]] = {}
+    reasons: dict[tuple[int, int], list[tuple[str, str]]] = {}
     for up, down in sorted(plan.order.implied):
         a, b = rows[up], rows[down]
         if a.node_id != b.node_id:
-            made.setdefault((a.node_id, b.node_id), []).append((a.spec.identifier, b.spec.identifier))
-    return made
+            reasons.setdefault((a.node_id, b.node_id), []).append((a.spec.identifier, b.spec.identifier))
+    return reasons
 
 
 def check_link(up: Node, down: Node) -> None:
@@ -163,8 +163,8 @@ def link(up: Node, down: Node) -> Link:
     require("nodes.add_link")
     check_link(up, down)
     with edit(up.flow, reason="linked"):
-        made, _ = Link.objects.get_or_create(flow=up.flow, up=up, down=down)
-    return made
+        created, _ = Link.objects.get_or_create(flow=up.flow, up=up, down=down)
+    return created
 
 
 def unlink(arrow: Link) -> None:
@@ -176,8 +176,10 @@ def unlink(arrow: Link) -> None:
 
 def free_name(name: str, taken: Iterable[str]) -> str:
     """A name like this one that nobody has yet: "Daily copy", "Daily copy 2"."""
-    known = set(taken)
+    names = set(taken)
     stem = name[:180]
     return next(
-        made for n in range(1, len(known) + 3) if (made := f"{stem} copy" + (f" {n}" if n > 1 else "")) not in known
+        candidate
+        for n in range(1, len(names) + 3)
+        if (candidate := f"{stem} copy" + (f" {n}" if n > 1 else "")) not in names
     )

@@ -65,18 +65,18 @@ def preview(node: Node, revision: Revision, ask: str = "") -> Preview:
     shown = sorted(built, key=lambda spec: (not spec.runs, spec.identifier))[:SHOWN]
     elsewhere = _elsewhere(node, [spec.unique_id for spec in shown])
     manifest = selection.manifest
-    made = Preview(
+    result = Preview(
         total=total_of(expanded),
         rows=[_row(spec, selection, elsewhere, revision.environment_id) for spec in shown],
         more=max(0, len(built) - SHOWN),
         chips=_chips(node, selection, revision),
         warnings=[warning.message for warning in expanded.warnings],
     )
-    about = {chip.value for chip in made.chips if chip.error}
-    made.errors = [problem.message for problem in expanded.errors if problem.value not in about or not problem.value]
+    about = {chip.value for chip in result.chips if chip.error}
+    result.errors = [problem.message for problem in expanded.errors if problem.value not in about or not problem.value]
     if ask:
-        made.why_not = _answer(selection, manifest, ask)
-    return made
+        result.why_not = _answer(selection, manifest, ask)
+    return result
 
 
 def total_of(expanded: Expanded) -> str:
@@ -98,9 +98,9 @@ def what_it_does(node: Node, expanded: Expanded | None = None) -> str:
 
 def counted(types: Sequence[str]) -> str:
     """How many of each type, in words: "3 models and 2 tests"; "nothing to do" for none."""
-    most = sorted(Counter(types).items(), key=lambda found: (found[0] in TESTS, -found[1]))
-    said = [f"{number} {kind.replace('_', ' ')}{'' if number == 1 else 's'}" for kind, number in most]
-    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]])) or "nothing to do"
+    most = sorted(Counter(types).items(), key=lambda entry: (entry[0] in TESTS, -entry[1]))
+    counts = [f"{number} {kind.replace('_', ' ')}{'' if number == 1 else 's'}" for kind, number in most]
+    return " and ".join(filter(None, [", ".join(counts[:-1]), *counts[-1:]])) or "nothing to do"
 
 
 def _row(spec: TaskSpec, selection: Selection, elsewhere: dict[str, str], environment: int) -> Row:
@@ -135,19 +135,19 @@ def _chips(node: Node, selection: Selection, revision: Revision) -> list[Chip]:
     built = set().union(*[listed.get(name, frozenset()) for name in BUILT])
     if not selection.errors:
         sides = (("include", selection.include or ()), ("exclude", selection.exclude))
-        found = [(side, each, selection.evaluation.of(each.terms)) for side, all_of in sides for each in all_of]
+        pairs = [(side, each, selection.evaluation.of(each.terms)) for side, all_of in sides for each in all_of]
         return [
-            Chip(side, each.text, len(numbers & built), "" if numbers else NOTHING) for side, each, numbers in found
+            Chip(side, each.text, len(numbers & built), "" if numbers else NOTHING) for side, each, numbers in pairs
         ]
-    made = []
+    chips = []
     for side in ("include", "exclude"):
         for value in getattr(node, side):
             alone = selection_of(Node(include=[value], indirect_selection=node.indirect_selection), revision)
             if alone.errors:
-                made.append(Chip(side, value, None, "", str(alone.errors[0])))
+                chips.append(Chip(side, value, None, "", str(alone.errors[0])))
             else:
-                made.append(Chip(side, value, len(alone.numbers & built), "" if alone.numbers else NOTHING))
-    return made
+                chips.append(Chip(side, value, len(alone.numbers & built), "" if alone.numbers else NOTHING))
+    return chips
 
 
 def _elsewhere(node: Node, unique_ids: Sequence[str]) -> dict[str, str]:
@@ -160,10 +160,10 @@ def _answer(selection: Selection, manifest: Manifest, name: str) -> list[str]:
     """Why a resource is in, or why it is not."""
     if reasons := explain(selection, name):
         return [f"{name} is included: {said(reason, manifest)}." for reason in reasons[:5]]
-    found = obstacles(selection, name)
-    known = all(obstacle.what != "unknown" for obstacle in found)  # else the message itself says the name
-    lines = [" ".join(map(_sentence, filter(None, [obstacle.message, obstacle.hint]))) for obstacle in found]
-    return [f"{name} is not included. {lines[0]}", *lines[1:]] if lines and known else lines
+    hindrances = obstacles(selection, name)
+    is_known = all(obstacle.what != "unknown" for obstacle in hindrances)  # else the message itself says the name
+    lines = [" ".join(map(_sentence, filter(None, [obstacle.message, obstacle.hint]))) for obstacle in hindrances]
+    return [f"{name} is not included. {lines[0]}", *lines[1:]] if lines and is_known else lines
 
 
 def _sentence(text: str) -> str:
@@ -185,20 +185,20 @@ def suggestions(manifest: Manifest, typed: str, limit: int = 12) -> list[dict[st
 
 def _pool(manifest: Manifest) -> list[tuple[str, str, str]]:
     """(lower case, value, kind) of all that can be suggested; kept with the manifest."""
-    if (known := manifest.memo.get("suggestions")) is None:
+    if (memo := manifest.memo.get("suggestions")) is None:
         rows = [row for row in manifest.rows if row.resource_type in ("model", "seed", "snapshot")]
         folders = sorted({folder for row in rows for folder in _folders(row.path)})
         sources = sorted({row.source_name or "" for row in manifest.rows if row.resource_type == "source"})
-        made = [(f"tag:{tag}", "tag") for tag in sorted(manifest.tag_index)]
+        offers = [(f"tag:{tag}", "tag") for tag in sorted(manifest.tag_index)]
         several = {name for name, number in Counter(row.name for row in rows).items() if number > 1}
-        made += dict.fromkeys((row.name, row.resource_type) for row in sorted(rows, key=lambda row: row.name))
-        made += sorted((row.identifier, row.resource_type) for row in rows if row.name in several)
-        made += [(f"path:{folder}", "folder") for folder in folders]
-        made += [(f"source:{name}", "source") for name in sources if name]
-        made += [(f"config.materialized:{kind}", "materialization") for kind in ("table", "view", "incremental")]
-        made += [(f"resource_type:{kind}", "resource type") for kind in ("model", "seed", "snapshot")]
-        known = manifest.memo["suggestions"] = [(value.lower(), value, kind) for value, kind in made]
-    pool: list[tuple[str, str, str]] = known
+        offers += dict.fromkeys((row.name, row.resource_type) for row in sorted(rows, key=lambda row: row.name))
+        offers += sorted((row.identifier, row.resource_type) for row in rows if row.name in several)
+        offers += [(f"path:{folder}", "folder") for folder in folders]
+        offers += [(f"source:{name}", "source") for name in sources if name]
+        offers += [(f"config.materialized:{kind}", "materialization") for kind in ("table", "view", "incremental")]
+        offers += [(f"resource_type:{kind}", "resource type") for kind in ("model", "seed", "snapshot")]
+        memo = manifest.memo["suggestions"] = [(value.lower(), value, kind) for value, kind in offers]
+    pool: list[tuple[str, str, str]] = memo
     return pool
 
 

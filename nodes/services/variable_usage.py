@@ -74,4 +74,4 @@ def _places(projects: set[int]) -> list[Place]:
 
 
 def _names_in(value: Any) -> frozenset[str]:
-    return frozenset(found.name for found in references_in(value) if found.kind == "variable")
+    return frozenset(reference.name for reference in references_in(value) if reference.kind == "variable")

@@ -186,7 +186,9 @@ def tables(request: HttpRequest, connection_id: int) -> HttpResponse:
         shown = tables_of(row)
         for table in shown:
             table.errors = {
-                key.rpartition(".")[2]: said for key, said in errors.items() if key.rpartition(".")[0] == table.name
+                key.rpartition(".")[2]: message
+                for key, message in errors.items()
+                if key.rpartition(".")[0] == table.name
             }
     page = _page(request, row)
     loads = {load.table: load for load in row.loads.filter(environment=page["environment"])}

@@ -56,7 +56,7 @@ def canvas(request: HttpRequest, flow_id: int) -> HttpResponse:
     if not acting().may("flows.change_flow"):
         raise PermissionDenied
     try:
-        said = _perform(request, flow)
+        message = _perform(request, flow)
     except OperationError as error:
         return JsonResponse({"error": str(error)}, status=400)
     except EditConflict as error:
@@ -66,7 +66,7 @@ def canvas(request: HttpRequest, flow_id: int) -> HttpResponse:
     except ValidationError as error:
         now = picture(flow_or_404(flow_id))
         return JsonResponse({"error": " ".join(error.messages), "canvas": now}, status=422)
-    return JsonResponse({**picture(flow_or_404(flow_id)), "said": said})
+    return JsonResponse({**picture(flow_or_404(flow_id)), "said": message})
 
 
 def _perform(request: HttpRequest, flow: Flow) -> str:

@@ -85,19 +85,19 @@ def _resource(request: HttpRequest, unique_id: str) -> tuple[Environment, Manife
     """The first of the environments looked at that has a resource, and all that have it."""
     rows = _looked_at(request)
     places = [
-        (row, manifest, found)
+        (row, manifest, resource)
         for row in rows
-        if (manifest := _manifest(row)) is not None and (found := resolve(manifest, unique_id)) is not None
+        if (manifest := _manifest(row)) is not None and (resource := resolve(manifest, unique_id)) is not None
     ]
     if not places:
         where = ", ".join(str(row) for row in rows[:3]) or "No environment"
         raise Http404(f"{where} {'have' if len(rows) > 1 else 'has'} nothing called {unique_id[:200]}.")
-    environment, manifest, found = places[0]
+    environment, manifest, resource = places[0]
     having = [row for row, _, _ in places]
     if "environment" in request.GET and chosen_environment(request) is None:
         others = [row for row in environments(request) if row not in having]
         having += [row for row in others if (own := _manifest(row)) is not None and resolve(own, unique_id) is not None]
-    return environment, manifest, found, having
+    return environment, manifest, resource, having
 
 
 @require_safe

@@ -61,46 +61,46 @@ def new(request: HttpRequest, flow_id: int, kind: str) -> HttpResponse:
 def node(request: HttpRequest, flow_id: int, node_id: int) -> HttpResponse:
     """The form of a node; below it, what it consists of."""
     flow = flow_or_404(flow_id)
-    found = get_object_or_404(flow.nodes.select_related("connection"), pk=node_id)
+    row = get_object_or_404(flow.nodes.select_related("connection"), pk=node_id)
     if request.method == "POST" and not acting().may("nodes.change_node"):
         raise PermissionDenied
-    return _form(request, flow, found)
+    return _form(request, flow, row)
 
 
 def _form(request: HttpRequest, flow: Flow, row: Node) -> HttpResponse:
-    made = form_of(row)(request.POST or None, flow=flow, instance=row)
+    form = form_of(row)(request.POST or None, flow=flow, instance=row)
     if request.method != "POST":
-        return _show(request, flow, made)
+        return _show(request, flow, form)
     conflict: list[str] = []
-    if made.is_valid():
-        version = made.cleaned_data["version"]
+    if form.is_valid():
+        version = form.cleaned_data["version"]
         base = Base(version, {row.pk}, ("settings", "existence", "link")) if row.pk and version is not None else None
         before = flow.version
         try:
-            after = list(made.cleaned_data["runs_after"])
-            services.save_node(made.instance, after=after, base=base, plan=made.plan)
+            after = list(form.cleaned_data["runs_after"])
+            services.save_node(form.instance, after=after, base=base, plan=form.plan)
         except EditConflict as error:
             conflict = error.changes
             data = QueryDict(mutable=True)
             data.update(request.POST)
             data["version"] = str(flow_or_404(flow.pk).version)  # a second Save is then meant
-            made.data = data
+            form.data = data
         except ValidationError as error:
-            made.add_error(None, error.messages)
+            form.add_error(None, error.messages)
         else:
-            return _saved(request, flow, made, before)
-    return _show(request, flow, made, conflict=conflict, status=409 if conflict else 422)
+            return _saved(request, flow, form, before)
+    return _show(request, flow, form, conflict=conflict, status=409 if conflict else 422)
 
 
 def _saved(request: HttpRequest, flow: Flow, form: NodeForm, before: int) -> HttpResponse:
     fresh = flow_or_404(flow.pk)
     row = fresh.nodes.select_related("connection", "flow__environment__current_revision").get(pk=form.instance.pk)
     expanded = form.plan.expanded if form.plan else {}  # a new node had no number yet
-    said = what_it_does(row, expanded.get(row.pk) or expanded.get(0))
+    message = what_it_does(row, expanded.get(row.pk) or expanded.get(0))
     if not _is_fragment(request):
-        messages.success(request, f"Saved: {said}.")
+        messages.success(request, f"Saved: {message}.")
         return redirect("nodes:node", flow.pk, row.pk)
-    response = _show(request, fresh, form_of(row)(flow=fresh, instance=row), saved=said)
+    response = _show(request, fresh, form_of(row)(flow=fresh, instance=row), saved=message)
     response["HX-Trigger"] = json.dumps({"dex:flow-changed": {"version_before": before, "node": row.pk}})
     return response
 
@@ -209,8 +209,8 @@ def show_preview(request: HttpRequest, flow_id: int) -> HttpResponse:
         full_refresh="full_refresh" in request.POST,
         allow_empty="allow_empty" in request.POST,
     )
-    for name, known in (("command", Node.Command), ("indirect_selection", Node.IndirectSelection)):
-        if request.POST.get(name) in known.values:
+    for name, choices in (("command", Node.Command), ("indirect_selection", Node.IndirectSelection)):
+        if request.POST.get(name) in choices.values:
             setattr(row, name, request.POST[name])
     context: dict[str, Any] = {"flow": flow, "asked": request.POST.get("why", "").strip()[:500]}
     if revision is not None:
@@ -229,13 +229,13 @@ def suggest(request: HttpRequest, flow_id: int) -> HttpResponse:
     typed = request.GET.get("q", "")[:500]
     asked = request.GET.get("connection", "")
     if "connection" in request.GET:
-        known = Connection.objects.filter(project=flow.environment.project_id)
-        row = known.filter(pk=pk).first() if (pk := id_of(asked)) is not None else None
+        connections = Connection.objects.filter(project=flow.environment.project_id)
+        row = connections.filter(pk=pk).first() if (pk := id_of(asked)) is not None else None
         tables = [table for table in (row.streams if row else []) if typed.lower() in table.lower()]
         return JsonResponse({"suggestions": [{"value": table, "kind": "table"} for table in tables[:50]]})
     revision = flow.environment.current_revision
     try:
-        found = suggestions(manifest_of(revision), typed) if revision else []
+        rows = suggestions(manifest_of(revision), typed) if revision else []
     except FileNotFoundError:
-        found = []
-    return JsonResponse({"suggestions": found})
+        rows = []
+    return JsonResponse({"suggestions": rows})

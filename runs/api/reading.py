@@ -88,12 +88,12 @@ class Query:
     """The part of an address after the question mark. Names that are not `known` are refused: a typo would else
     widen what is asked."""
 
-    def __init__(self, request: HttpRequest, *known: str) -> None:
+    def __init__(self, request: HttpRequest, *names: str) -> None:
         self.given = request.GET
-        if unknown := [name for name in self.given if name not in known]:
+        if unknown := [name for name in self.given if name not in names]:
             takes = (
-                f"This endpoint takes the query parameters {', '.join(known)}."
-                if known
+                f"This endpoint takes the query parameters {', '.join(names)}."
+                if names
                 else "This endpoint takes no query parameters."
             )
             raise ApiError("invalid_query", takes, [{"field": name, "message": "unknown"} for name in unknown])
@@ -105,11 +105,11 @@ class Query:
             self._refuse(name, "contains a NUL character")
         return value
 
-    def one_of(self, name: str, known: Sequence[str]) -> str | None:
+    def one_of(self, name: str, allowed: Sequence[str]) -> str | None:
         """One of these words; None when it is not given."""
         value = self.given.get(name)
-        if value is not None and value not in known:
-            self._refuse(name, f"must be one of {', '.join(known)}")
+        if value is not None and value not in allowed:
+            self._refuse(name, f"must be one of {', '.join(allowed)}")
         return value
 
     def mark(self, name: str) -> int | None:

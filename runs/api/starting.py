@@ -48,17 +48,17 @@ def _kept(user: AbstractBaseUser, flow: Flow, key: str) -> str:
     return "api " + hashlib.sha256(f"{user.pk} {flow.pk} {key}".encode()).hexdigest()
 
 
-def _same(known: Run, flow: Flow, given: Mapping[str, Any]) -> Run:
+def _same(earlier: Run, flow: Flow, given: Mapping[str, Any]) -> Run:
     try:
-        same = check_values(flow.parameters, given) == known.parameters
+        same = check_values(flow.parameters, given) == earlier.parameters
     except ParameterError:
         same = False
     if not same:
         message = (
-            f"Run {known.pk} was started with this Idempotency-Key and other parameters. Use a new key for a new run."
+            f"Run {earlier.pk} was started with this Idempotency-Key and other parameters. Use a new key for a new run."
         )
-        raise ApiError("idempotency_key_reused", message, [{"run": known.pk}])
-    return known
+        raise ApiError("idempotency_key_reused", message, [{"run": earlier.pk}])
+    return earlier
 
 
 def _check_limit(user: AbstractBaseUser) -> None:

@@ -76,9 +76,9 @@ class _Attempt:
         dropped = self._writer.close() if self._writer is not None else 0
         held.closing = True
         if broken_off:
-            said = "its worker is stopping"
+            reason = "its worker is stopping"
             retry_until_committed(
-                lambda: hand_over(claimed.task_run_id, claimed.fence, actor=keeper.owner, reason=said), held.lost
+                lambda: hand_over(claimed.task_run_id, claimed.fence, actor=keeper.owner, reason=reason), held.lost
             )
         else:
             whole = self._masked(ended, dropped)

@@ -39,7 +39,7 @@ def invocation_of(plan: FlowPlan, reused: Collection[str]) -> dict[str, Any]:
 
 def _again(plan: FlowPlan, selected: Collection[str], reused: Collection[str]) -> list[str]:
     """What of a selection a rerun selects: exposures and saved queries, which are no tasks, only below what runs."""
-    running = {made.unique_id for row in plan.order.rows if row.key not in reused for made in row.spec.makes}
+    running = {table.unique_id for row in plan.order.rows if row.key not in reused for table in row.spec.makes}
     parents = plan.manifest.parents
 
     def is_below(unique_id: str) -> bool:

@@ -46,13 +46,13 @@ def _first_line(message: str | None) -> str:
     return " ".join(lines[:3])[:1000]
 
 
-def write_rows(claimed: Claim, found: dict[str, Any], redactor: Redactor) -> dict[str, str]:
+def write_rows(claimed: Claim, sample: dict[str, Any], redactor: Redactor) -> dict[str, str]:
     """Keep the rows that fail tests beside the attempt's log, masked; {"failing_rows": path} or nothing."""
-    if not found:
+    if not sample:
         return {}
     path = claimed.log_path.removesuffix(".log") + ".rows.json"
     writer = LogWriter(path, redactor, exact=True)
-    writer.append(json.dumps(found).encode())
+    writer.append(json.dumps(sample).encode())
     writer.close()
     return {"failing_rows": path}
 

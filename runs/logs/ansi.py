@@ -56,18 +56,18 @@ def _span(text: str, active: dict[str, str]) -> str:
     return f'<span class="{" ".join(sorted(active.values()))}">{clean}</span>'
 
 
-def _named(found: re.Match[str]) -> str:
-    return f'<span class="log-control">{_code(found)}</span>'
+def _named(match: re.Match[str]) -> str:
+    return f'<span class="log-control">{_code(match)}</span>'
 
 
-def _code(found: re.Match[str]) -> str:
-    return f"U+{ord(found[0]):04X}"
+def _code(match: re.Match[str]) -> str:
+    return f"U+{ord(match[0]):04X}"
 
 
 def plain(text: str) -> str:
     """A piece of a log as text: without codes of a terminal, and with what cannot be seen written out."""
     lines = _CODES.sub("", text).split("\n")
-    return "\n".join(_INVISIBLE.sub(lambda found: f"<{_code(found)}>", _DROPPED.sub("", line)) for line in lines)
+    return "\n".join(_INVISIBLE.sub(lambda match: f"<{_code(match)}>", _DROPPED.sub("", line)) for line in lines)
 
 
 def _apply(codes: str, active: dict[str, str]) -> None:

@@ -164,8 +164,8 @@ def administrator() -> tuple[str, str]:
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(12))
     password = path.read_text()
-    user, made = users.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
-    if made:
+    user, created = users.get_or_create(username="admin", defaults={"is_staff": True, "is_superuser": True})
+    if created:
         user.set_password(password)
         user.save()
     elif not user.check_password(password):

@@ -188,7 +188,7 @@ def _datasets(run: Run, task: TaskRun) -> tuple[list[tuple[str, str]], list[tupl
     where = f"{warehouse.get('type', 'warehouse')}://{warehouse.get('path') or warehouse.get('target', '')}"
     unique_id = str(task.spec.get("unique_id") or task.unique_id)
     makes = [each for each in task.spec.get("makes") or [unique_id] if each in manifest.resources]
-    needs = list(dict.fromkeys(each for made in makes for each in manifest.resources[made].depends_on))
+    needs = list(dict.fromkeys(each for table in makes for each in manifest.resources[table].depends_on))
     reads = [(where, name) for name in _relations(manifest, needs)]
     return reads, [(where, name) for name in _relations(manifest, makes)]
 

@@ -103,7 +103,7 @@ def _before(now: datetime, days: int) -> datetime | None:
     return now - timedelta(days=days) if days else None
 
 
-def _logs(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
+def _logs(pruned: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
     days = [each for each in (settings.KEEP_LOGS_DAYS, settings.KEEP_RUNS_DAYS) if each]
     if not days:
         return
@@ -111,8 +111,8 @@ def _logs(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _B
     for rows in _batches(old.order_by("pk").values_list("pk", "log_path", "task_run__run_id")):
         gone = [(pk, path) for pk, path, run in rows if run not in kept]
         for _, relative in gone:
-            made.logs += 1
-            made.log_bytes += _log(relative, dry_run)
+            pruned.logs += 1
+            pruned.log_bytes += _log(relative, dry_run)
         if not dry_run:
             Attempt.objects.filter(pk__in=[pk for pk, _ in gone]).update(log_path="")
         if budget.is_spent:
@@ -147,7 +147,7 @@ def _batches(rows: QuerySet[Any, Any]) -> Iterator[list[tuple[Any, ...]]]:
         last = batch[-1][0]
 
 
-def _runs(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
+def _runs(pruned: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
     cutoff = _before(now, settings.KEEP_RUNS_DAYS)
     if cutoff is None:
         return
@@ -160,9 +160,9 @@ def _runs(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _B
             ids = [pk for pk, _ in few]
             if not dry_run:
                 _delete_runs(ids, [tick for _, tick in few if tick is not None])
-            made.runs += len(ids)
-            made.task_runs += sum(tasks.get(pk, 0) for pk in ids)
-            made.due_times += sum(tick is not None for _, tick in few)
+            pruned.runs += len(ids)
+            pruned.task_runs += sum(tasks.get(pk, 0) for pk in ids)
+            pruned.due_times += sum(tick is not None for _, tick in few)
             if budget.is_spent:
                 return
 
@@ -198,13 +198,13 @@ def _say_pruned(ticks: QuerySet[Tick]) -> None:
         Heartbeat.objects.update_or_create(pk=PRUNED, defaults={"at": latest, "detail": {"until": latest.isoformat()}})
 
 
-def _due_times(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
+def _due_times(pruned: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
     cutoff = _before(now, settings.KEEP_TICKS_DAYS)
     if cutoff is None:
         return
     old = Tick.objects.filter(~Exists(Run.objects.filter(tick=OuterRef("pk"))), due_at__lt=cutoff)
     for rows in _batches(old.exclude(outcome__in=UNDECIDED).order_by("pk").values_list("pk", "due_at")):
-        made.due_times += len(rows)
+        pruned.due_times += len(rows)
         if not dry_run:
             with transaction.atomic():
                 gone = Tick.objects.filter(pk__in=[pk for pk, _ in rows])
@@ -214,7 +214,7 @@ def _due_times(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budge
             return
 
 
-def _messages(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
+def _messages(pruned: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
     """Delete what was said about runs as long ago as runs are kept, but for what is still to be sent."""
     cutoff = _before(now, settings.KEEP_RUNS_DAYS)
     if cutoff is None:
@@ -222,7 +222,7 @@ def _messages(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget
     old = Delivery.objects.filter(created_at__lt=cutoff).exclude(status=Delivery.Status.WAITING)
     for rows in _batches(old.order_by("pk").values_list("pk", "run")):
         ids = [pk for pk, run in rows if run not in kept]
-        made.messages += len(ids)
+        pruned.messages += len(ids)
         if not dry_run:
             Delivery.objects.filter(pk__in=ids).delete()
         if budget.is_spent:
@@ -231,13 +231,13 @@ def _messages(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget
         Event.objects.filter(run=None, at__lt=cutoff).delete()  # of due times; those of runs went with them
 
 
-def _log_ins(made: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
+def _log_ins(pruned: Pruned, now: datetime, kept: set[int], dry_run: bool, budget: _Budget) -> None:
     """Delete the record of old logins; it is small, and never the reason why somebody prunes, so it is not counted."""
     if not dry_run:
         forget_log_ins(now)
 
 
-def _revisions(made: Pruned, kept: set[int], dry_run: bool) -> None:
+def _revisions(pruned: Pruned, kept: set[int], dry_run: bool) -> None:
     """Delete the folders of revisions that nothing uses but for the newest of each environment; their rows stay."""
     used = set(Environment.objects.exclude(current_revision=None).values_list("current_revision", flat=True))
     for start in range(0, len(some := sorted(kept)), BATCH):
@@ -258,12 +258,12 @@ def _revisions(made: Pruned, kept: set[int], dry_run: bool) -> None:
     for row in gone:
         if row.target_dir in shared:
             continue
-        made.revisions += 1
+        pruned.revisions += 1
         if not dry_run:
             forget(Path(row.target_dir).parent, home=Path(settings.DEX_HOME))
 
 
-def _sessions(made: Pruned, now: datetime, dry_run: bool) -> None:
+def _sessions(pruned: Pruned, now: datetime, dry_run: bool) -> None:
     """Delete the folders of dbt sessions whose process died without a chance to do so; a living one writes into its."""
     home = Path(settings.DEX_HOME) / "sessions"
     for folder in home.iterdir() if home.is_dir() else ():
@@ -274,6 +274,6 @@ def _sessions(made: Pruned, now: datetime, dry_run: bool) -> None:
         except OSError:  # it goes just now
             continue
         if written < (now - SESSION_LEFT).timestamp():
-            made.sessions += 1
+            pruned.sessions += 1
             if not dry_run:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -152,5 +152,5 @@ _WORST = (
 )
 
 
-def _worst(found: set[str]) -> str:
-    return next(state for state in _WORST if state in found)
+def _worst(present: set[str]) -> str:
+    return next(state for state in _WORST if state in present)

@@ -50,9 +50,9 @@ class Repeated:
         return {**settings, "batches": self.batches[key]} if key in self.batches else settings
 
 
-def repeated(basis: Run, plan: FlowPlan, found: Mapping[str, Decision], choice: Choice) -> Repeated:
+def repeated(basis: Run, plan: FlowPlan, decisions: Mapping[str, Decision], choice: Choice) -> Repeated:
     """What a rerun of `basis` keeps. In: what it does with each task."""
-    made = Repeated()
+    repeats = Repeated()
     rows = {
         key: (state, spec, result)
         for key, state, spec, result in basis.task_runs.values_list("unique_id", "state", "spec", "result")
@@ -64,32 +64,32 @@ def repeated(basis: Run, plan: FlowPlan, found: Mapping[str, Decision], choice: 
     }
     for pk, node in plan.nodes.items():
         same = first.get(pk, node.full_refresh)
-        made.full_refresh[pk] = same if choice.full_refresh == "same" else choice.full_refresh == "yes"
+        repeats.full_refresh[pk] = same if choice.full_refresh == "same" else choice.full_refresh == "yes"
     if choice.window == "now":
-        return made
-    again = _rebuilt_above(plan, found, {key for key, (state, _, _) in rows.items() if state in DONE})
+        return repeats
+    again = _rebuilt_above(plan, decisions, {key for key, (state, _, _) in rows.items() if state in DONE})
     for row in plan.order.rows:
         state, spec, result = rows.get(row.key, ("", {}, {}))
-        made.since[row.key] = spec.get("since") or _text(basis.started_at)
+        repeats.since[row.key] = spec.get("since") or _text(basis.started_at)
         kept = result.get("batches") or spec.get("batches")
-        refreshes = made.full_refresh[row.node_id]
+        refreshes = repeats.full_refresh[row.node_id]
         if not kept or (refreshes and not spec.get("full_refresh")):
             continue  # its window is computed anew, from when the first try began
         whole = choice.window == "whole" or state in DONE or row.key in again
-        made.batches[row.key] = {
+        repeats.batches[row.key] = {
             "incremental": not refreshes,
             "rows": [{**batch, "status": "" if whole else batch.get("status")} for batch in kept["rows"]],
         }
-    return made
+    return repeats
 
 
-def _rebuilt_above(plan: FlowPlan, found: Mapping[str, Decision], done: set[str]) -> set[str]:
+def _rebuilt_above(plan: FlowPlan, decisions: Mapping[str, Decision], done: set[str]) -> set[str]:
     """What is below something that had succeeded and runs again: batches that were built of it are old."""
     below: dict[str, list[str]] = {}
     for up, down in plan.order.edges:
         below.setdefault(up, []).append(down)
     hooks = {row.key for row in plan.order.rows if row.spec.resource_type == "hook"}
-    wave = [key for key, decision in found.items() if decision.runs and key in done and key not in hooks]
+    wave = [key for key, decision in decisions.items() if decision.runs and key in done and key not in hooks]
     reached: set[str] = set()
     while wave:
         for down in below.get(wave.pop(), ()):

@@ -121,7 +121,7 @@ def _plan(run: Run) -> tuple[list[str], FlowPlan]:
 def _stale(plan: FlowPlan) -> list[str]:
     """Sources that the flow reads, does not load, and that are older than they may be."""
     read = {up for row in plan.order.rows for up in plan.manifest.parents.get(row.spec.unique_id, ())}
-    loaded = {made.unique_id for row in plan.order.rows for made in row.spec.makes}
+    loaded = {table.unique_id for row in plan.order.rows for table in row.spec.makes}
     sources = {unique_id for unique_id in read - loaded if unique_id.startswith("source.")}
     return stale(plan.revision, sources, timezone.now()) if sources else []
 

@@ -202,11 +202,11 @@ def _why(decision: Decision, key: str, ended: Mapping[str, str]) -> str:
     return ended.get(key, "it is new") if decision.why == NOT_DONE else decision.why
 
 
-def _takes(flow: Flow, made: Preview, edges: Iterable[tuple[str, str]]) -> float | None:
+def _takes(flow: Flow, shown: Preview, edges: Iterable[tuple[str, str]]) -> float | None:
     """How long it will probably take: what starts it, and then the tasks that run, on the environment's threads."""
     pairs = list(edges)
-    seconds: dict[str, float | None] = {task.key: task.seconds for task in made.running}
-    reused = {task.key for task in made.reused}
+    seconds: dict[str, float | None] = {task.key: task.seconds for task in shown.running}
+    reused = {task.key for task in shown.reused}
     for key in dict.fromkeys(key for pair in pairs for key in pair if key not in reused):
         seconds.setdefault(key, 0.0)  # a gate
     work = expected_seconds(seconds, pairs, flow.environment.threads)

@@ -157,8 +157,8 @@ def _due(flow: Flow, row: Tick) -> None:
         _start(flow, row)
 
 
-def _and(said: str, more: str) -> str:
-    return f"{said}; {more}" if said else more
+def _and(text: str, more: str) -> str:
+    return f"{text}; {more}" if text else more
 
 
 def _start(flow: Flow, row: Tick) -> None:

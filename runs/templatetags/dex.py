@@ -71,7 +71,7 @@ def state_badge(state: str) -> SafeString:
 @register.simple_tag
 def state_icon(state: str) -> SafeString:
     """The icon of a state alone, where its word stands beside it or is said otherwise."""
-    return icon({str(known): name for known, name in STATE_ICONS.items()}.get(state, "circle-dashed"))
+    return icon({str(named): name for named, name in STATE_ICONS.items()}.get(state, "circle-dashed"))
 
 
 @register.filter

@@ -102,8 +102,8 @@ class Server:
             control.close()
             if not isinstance(error, TimeoutError):
                 self.child.wait(_LAST_WORDS_S)  # why it ended may still be on its way through the pipe
-            said = self._errors.decode(errors="replace").strip().splitlines()[-1:] or [str(error)]
-            raise ServerGone(said[0]) from None
+            last = self._errors.decode(errors="replace").strip().splitlines()[-1:] or [str(error)]
+            raise ServerGone(last[0]) from None
         finally:
             theirs.close()
         return pid, control

@@ -30,8 +30,8 @@ def lend(folder: Path, files: Iterable[Path], uid: int) -> None:
 def _grant(path: Path, uid: int, mode: int, flags: int = 0) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     try:
-        found = os.fstat(descriptor)
-        if stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1):
             os.fchown(descriptor, -1, uid)
             os.fchmod(descriptor, mode)
     finally:
@@ -60,10 +60,10 @@ def _own(path: Path) -> None:
 
 def _owners(path: Path) -> tuple[int, int]:
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return (-1, -1)
-    return found.st_uid, found.st_gid
+    return status.st_uid, status.st_gid
 
 
 def let_pass(path: Path, home: Path) -> None:

@@ -111,8 +111,8 @@ def isolation() -> Isolation:
 
 def interpreter() -> tuple[Path, ...]:
     """The folders of the Python that dex runs on, for a child that runs on it too."""
-    found = {Path(sys.base_prefix).resolve(), Path(sys.executable).resolve().parent.parent}
-    return tuple(sorted(path for path in found if not path.is_relative_to("/usr")))
+    folders = {Path(sys.base_prefix).resolve(), Path(sys.executable).resolve().parent.parent}
+    return tuple(sorted(path for path in folders if not path.is_relative_to("/usr")))
 
 
 def bubblewrap(sandbox: Sandbox) -> list[str]:
@@ -141,9 +141,9 @@ def bubblewrap(sandbox: Sandbox) -> list[str]:
     hidden = any(path.is_relative_to(_TMP) for path in (*sandbox.readable, *sandbox.writable))
     own = sandbox.tmp is not None and not hidden
     command += ["--bind", str(sandbox.tmp), _TMP] if own else ["--perms", "1777", "--tmpfs", _TMP]
-    made: set[Path] = {Path(_TMP)}
+    created: set[Path] = {Path(_TMP)}
     for path in (*sandbox.readable, *sandbox.writable):
-        command += _ways(path, made)
+        command += _ways(path, created)
     for path in sandbox.readable:
         command += ["--ro-bind", str(path), str(path)]
     for path in sandbox.writable:
@@ -151,12 +151,12 @@ def bubblewrap(sandbox: Sandbox) -> list[str]:
     return [*command, "--"]
 
 
-def _ways(path: Path, made: set[Path]) -> list[str]:
+def _ways(path: Path, created: set[Path]) -> list[str]:
     """Folders that lead to a path: bubblewrap makes them for root alone, and another user could not pass."""
     command: list[str] = []
     for parent in reversed(path.parents):
-        if parent != Path("/") and parent not in made and not parent.is_relative_to("/usr"):
-            made.add(parent)
+        if parent != Path("/") and parent not in created and not parent.is_relative_to("/usr"):
+            created.add(parent)
             command += ["--perms", "0755", "--dir", str(parent)]
     return command
 

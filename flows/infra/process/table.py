@@ -36,10 +36,10 @@ def descendants(pid: int) -> list[int]:
         if entry.isdigit():
             with suppress(OSError, IndexError, ValueError):
                 children.setdefault(int(_fields(int(entry))[1]), []).append(int(entry))
-    found = list(children.get(pid, ()))
-    for child in found:  # grows while we walk it
-        found += children.get(child, ())
-    return found
+    below = list(children.get(pid, ()))
+    for child in below:  # grows while we walk it
+        below += children.get(child, ())
+    return below
 
 
 def ignored_signals() -> frozenset[int]:

@@ -63,10 +63,10 @@ def popen(argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
             _spawner = _Spawner()
             _spawner.start()
         spawner = _spawner
-    made: subprocess.Popen[bytes] = spawner.do(
+    child: subprocess.Popen[bytes] = spawner.do(
         lambda: subprocess.Popen(argv, bufsize=0, start_new_session=True, **options)
     )
-    return made
+    return child
 
 
 @cache

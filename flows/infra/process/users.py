@@ -101,8 +101,8 @@ def _folder() -> Path:
     top = Path("/run") if os.access("/run", os.W_OK) else Path(tempfile.gettempdir())
     folder = top / "dex-users"
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if folder.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = folder.lstat()
+    if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise RuntimeError(f"{folder} must be a folder of the user that dex runs as, which nobody else may open")
     return folder
 

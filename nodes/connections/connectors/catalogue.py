@@ -8,15 +8,15 @@ from nodes.connections.connectors.base import GROUPS, Connector
 
 
 def _discover() -> dict[str, Connector]:
-    found: dict[str, Connector] = {}
+    connectors: dict[str, Connector] = {}
     for module in iter_modules(sources.__path__):
         name = f"{sources.__name__}.{module.name}"
         for value in vars(import_module(name)).values():
             if isinstance(value, type) and issubclass(value, Connector) and value.__module__ == name:
-                if value.key in found:
+                if value.key in connectors:
                     raise ValueError(f"two connectors have the key {value.key}: see {name}")
-                found[value.key] = value()
-    order = sorted(found.values(), key=lambda each: (GROUPS.index(each.group), each.title))
+                connectors[value.key] = value()
+    order = sorted(connectors.values(), key=lambda each: (GROUPS.index(each.group), each.title))
     return {each.key: each for each in order}
 
 

@@ -50,23 +50,23 @@ class Changes:
         return "; ".join(parts)
 
 
-def compare(known: Mapping[str, Column], now: Mapping[str, Column], *, prefix: str = "") -> Changes:
+def compare(before: Mapping[str, Column], now: Mapping[str, Column], *, prefix: str = "") -> Changes:
     """What is new or different in the columns that were just read, beside those of the warehouse.
 
     In: `prefix`, of a nested table. dlt's own columns are left out; its variants (`amount__v_text`) are changed types.
     """
-    made = Changes()
+    changes = Changes()
     for name, column in now.items():
         if name.startswith("_dlt") or "data_type" not in column:
             continue
         stem, _, variant = name.partition("__v_")
-        if name not in known and variant and stem in known:
-            made.changed.append({"name": prefix + stem, "was": shown(known[stem]), "is": variant})
-        elif name not in known:
-            made.added.append(prefix + name)
-        elif not fits(column, known[name]):
-            made.changed.append({"name": prefix + name, "was": shown(known[name]), "is": shown(column)})
-    return made
+        if name not in before and variant and stem in before:
+            changes.changed.append({"name": prefix + stem, "was": shown(before[stem]), "is": variant})
+        elif name not in before:
+            changes.added.append(prefix + name)
+        elif not fits(column, before[name]):
+            changes.changed.append({"name": prefix + name, "was": shown(before[name]), "is": shown(column)})
+    return changes
 
 
 def shown(column: Column) -> str:

@@ -100,12 +100,12 @@ class Order:
         try:
             config = self.config()
             self.context.guard.install()
-            found = [each.event() for each in self.connector.discover(config, self.context)]
+            streams = [each.event() for each in self.connector.discover(config, self.context)]
         except Exception as error:
             kind, message = self._told(error)
             self.events.emit({"event": "failed", "kind": kind, "message": message})
             return False
-        self.events.emit({"event": "streams", "streams": found})
+        self.events.emit({"event": "streams", "streams": streams})
         return True
 
     def load(self) -> bool:

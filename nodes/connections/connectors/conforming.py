@@ -143,14 +143,14 @@ class Conform:
 
         capabilities = DestinationCapabilitiesContext.generic_capabilities()
         for place, each in enumerate(table.schema):
-            known = self._known.get(column_identifier(each.name))
-            if known is None:
+            column = self._known.get(column_identifier(each.name))
+            if column is None:
                 continue
             now = get_column_type_from_py_arrow(each.type)
-            if now.get("data_type") != known.get("data_type") and narrower(now, known):
-                kind = get_py_arrow_datatype(known, capabilities, "UTC")
-                made = as_known(table.column(place), kind, self._stream.name, each.name, row)
-                table = table.set_column(place, each.name, made)
+            if now.get("data_type") != column.get("data_type") and narrower(now, column):
+                kind = get_py_arrow_datatype(column, capabilities, "UTC")
+                converted = as_known(table.column(place), kind, self._stream.name, each.name, row)
+                table = table.set_column(place, each.name, converted)
         return table
 
 

@@ -96,20 +96,20 @@ def read(paths: Sequence[tuple[str, Path]], writing: Writing) -> Iterator[Any]:
     counted = sum(file.rows for file in files)  # by the first reading
     if not counted:
         return
-    made = 0
+    rows = 0
     for file in files:
         file.rows = 0
         for chunk in _chunks(file):
             given = dict(zip(file.names, chunk, strict=True))
             count = len(chunk[0])
-            made += count
+            rows += count
             yield pa.table(
                 {
                     name: cast(given.get(name, pa.nulls(count, pa.string())), column.kind, writing.decimal_mark)
                     for name, column in columns.items()
                 }
             )
-    if made != counted:
+    if rows != counted:
         raise SourceError("data", f"{files[0].name}: the file changed while dex read it; load it again.")
 
 
@@ -298,11 +298,11 @@ def _undecodable(file: _File) -> SourceError:
         return undecodable(file.name, iter(lambda: data.readline(LONGEST_LINE), b""), file.encoding)
 
 
-def _broken(file: _File, line: int, source: _Lines, said: str) -> SourceError:
-    if "field larger" in said:
+def _broken(file: _File, line: int, source: _Lines, reason: str) -> SourceError:
+    if "field larger" in reason:
         size = LONGEST_LINE // 1024 // 1024
         return SourceError("data", f"{file.at(line)}: a value is longer than {size} MiB; is a quote missing?")
-    if "unexpected end" in said:
+    if "unexpected end" in reason:
         return SourceError("data", f"{file.at(line)}: a quote is opened here and never closed.")
     now = source.number + file.writing.header_row - 1
     return SourceError(

@@ -26,8 +26,8 @@ class StreamCursor:
         try:
             return apply_lag_with_suppression(self.stream.look_back, max, None, None, self.before)
         except ValueError as error:
-            said = f"The cursor {self.stream.cursor} is not a time, date or number, so it cannot look back."
-            raise SourceError("config", said) from error
+            message = f"The cursor {self.stream.cursor} is not a time, date or number, so it cannot look back."
+            raise SourceError("config", message) from error
 
     def incremental(self) -> Any:
         """dlt's."""

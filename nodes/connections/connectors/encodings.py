@@ -65,10 +65,10 @@ def _guessed(sample: bytes) -> str:
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample).best()
-    known = {name.replace("_", "-").lower(): words for name, words in ENCODINGS.items() if name != "auto"}
-    found = known.get((best.encoding if best else "").replace("_", "-").lower())
-    if found:
-        return found
+    by_name = {name.replace("_", "-").lower(): words for name, words in ENCODINGS.items() if name != "auto"}
+    description = by_name.get((best.encoding if best else "").replace("_", "-").lower())
+    if description:
+        return description
     with suppress(UnicodeDecodeError):
         sample.decode("cp1252")
         return ENCODINGS["cp1252"]

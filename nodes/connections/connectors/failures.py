@@ -129,8 +129,8 @@ def _explain(error: BaseException) -> tuple[str, str]:
             return link.kind, str(link)
         if isinstance(link, AddressError):
             return "name" if isinstance(link, HostNotFound) else "config", str(link)
-    if said := _of_dlt(links):
-        return said
+    if message := _of_dlt(links):
+        return message
     for link in reversed(links):
         text = f"{type(link).__name__}: {link}"[:READ]
         for kind, pattern, sentence in _KNOWN:
@@ -150,8 +150,8 @@ def _detail(error: BaseException) -> str:
     """Which table, column or host, where the driver names it."""
     text = first_line(str(error))
     for pattern in _DETAILS:
-        if found := pattern.search(text):
-            return f" ({found[0]})"
+        if match := pattern.search(text):
+            return f" ({match[0]})"
     if type(error).__name__ == "NoSuchTableError":
         return f" ({text})"
     return ""

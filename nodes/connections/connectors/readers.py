@@ -71,10 +71,10 @@ class Reading(BaseModel):
     @field_validator("delimiter", mode="before")
     @classmethod
     def _one_character(cls, value: Any) -> Any:
-        made = {"tab": "\t", "\\t": "\t", "": None}.get(value, value) if isinstance(value, str) else value
-        if isinstance(made, str) and (len(made) != 1 or made in "\r\n"):
+        character = {"tab": "\t", "\\t": "\t", "": None}.get(value, value) if isinstance(value, str) else value
+        if isinstance(character, str) and (len(character) != 1 or character in "\r\n"):
             raise ValueError("a delimiter is one character, or tab")
-        return made
+        return character
 
 
 def format_of(name: str, chosen: str = "auto") -> Format:
@@ -82,9 +82,9 @@ def format_of(name: str, chosen: str = "auto") -> Format:
     if chosen != "auto":
         return chosen  # type: ignore[return-value]
     stem = name.lower().removesuffix(".gz")
-    for ending, found in ENDINGS.items():
+    for ending, file_format in ENDINGS.items():
         if stem.endswith(ending):
-            return found
+            return file_format
     raise SourceError("config", f"{name} has no known file extension; choose the format.")
 
 
@@ -206,8 +206,8 @@ def _errors(path: Path, number: int) -> list[str]:
         relations = map(_attributes, _RELATION.findall(book.read("xl/_rels/workbook.xml.rels")))
         target = {each[b"Id"]: each[b"Target"].decode() for each in relations}[sheet[b"id"]]
         cells = book.read(target.lstrip("/") if target.startswith("/") else f"xl/{target}")
-        found = (_attributes(each) for each in _CELL.findall(cells) if b'"e"' in each)
-        return [each.get(b"r", b"?").decode() for each in found if each.get(b"t") == b"e"]
+        cells_of_errors = (_attributes(each) for each in _CELL.findall(cells) if b'"e"' in each)
+        return [each.get(b"r", b"?").decode() for each in cells_of_errors if each.get(b"t") == b"e"]
     return []
 
 

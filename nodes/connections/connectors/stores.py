@@ -64,11 +64,11 @@ class Local(Store):
         folder = allowed(self.config.folder, self.context)
         if not folder.is_dir():
             raise SourceError("config", f"{self.config.folder} is not a folder.")
-        made = []
+        files = []
         for name, path in files_below(folder, self.context):
             about = path.stat()
-            made.append(File(name, str(path), about.st_size, datetime.fromtimestamp(about.st_mtime, UTC)))
-        return made
+            files.append(File(name, str(path), about.st_size, datetime.fromtimestamp(about.st_mtime, UTC)))
+        return files
 
     def fetch(self, file: File) -> Path:
         """Where it is."""
@@ -92,17 +92,17 @@ class Remote(Store):
     def files(self) -> list[File]:
         """Every object below the folder."""
         root = self.config.folder.split("://")[-1].strip("/")
-        found = self.fs.find(root, detail=True)
-        if len(found) > MOST_FILES:
+        listing = self.fs.find(root, detail=True)
+        if len(listing) > MOST_FILES:
             raise SourceError("config", f"There are more than {MOST_FILES:,} files; choose a smaller folder.")
-        made = []
-        for path, about in sorted(found.items()):
+        files = []
+        for path, about in sorted(listing.items()):
             name = path.strip("/").removeprefix(root).strip("/") or path.rsplit("/", 1)[-1]
             if about.get("type") == "file" and not path.endswith("/"):
-                made.append(File(name, path, int(about.get("size") or 0), _modified(about)))
-        if not made and not self.fs.exists(root):
+                files.append(File(name, path, int(about.get("size") or 0), _modified(about)))
+        if not files and not self.fs.exists(root):
             raise SourceError("config", f"{root} does not exist.")
-        return made
+        return files
 
     def download(self, file: File, to: Path) -> None:
         """Piece by piece."""
@@ -116,12 +116,12 @@ class S3(Remote):
         """Without the credentials and settings of this machine."""
         import s3fs
 
-        known = bool(self.config.key_id)
+        has_key = bool(self.config.key_id)
         options = {"region_name": self.config.region} if self.config.region else {}
         return s3fs.S3FileSystem(
             key=self.config.key_id,
             secret=self.config.key_secret,
-            anon=not known,
+            anon=not has_key,
             endpoint_url=self.config.endpoint or None,
             client_kwargs=options,
             config_kwargs={"retries": {"max_attempts": 3}, "connect_timeout": 10, "read_timeout": 60},
@@ -208,7 +208,7 @@ class Sftp(Store):
 
     def files(self) -> list[File]:
         """Every file below the folder, links left out."""
-        made: list[File] = []
+        files: list[File] = []
         root = self.config.folder.rstrip("/") or "/"
         waiting = [""]
         while waiting:
@@ -225,10 +225,10 @@ class Sftp(Store):
                     waiting.append(name)
                 elif stat.S_ISREG(entry.st_mode):
                     moment = datetime.fromtimestamp(entry.st_mtime or 0, UTC)
-                    made.append(File(name, f"{root}/{name}", entry.st_size or 0, moment))
-            if len(made) > MOST_FILES:
+                    files.append(File(name, f"{root}/{name}", entry.st_size or 0, moment))
+            if len(files) > MOST_FILES:
                 raise SourceError("config", f"There are more than {MOST_FILES:,} files; choose a smaller folder.")
-        return sorted(made, key=lambda file: file.name)
+        return sorted(files, key=lambda file: file.name)
 
     def download(self, file: File, to: Path) -> None:
         """Piece by piece."""

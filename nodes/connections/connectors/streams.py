@@ -96,32 +96,34 @@ def problems(
     settings: StreamSettings, *, supports: Iterable[str] = tuple(MODES), filters: bool = True
 ) -> dict[str, str]:
     """What does not fit together, by field."""
-    found: dict[str, str] = {}
+    by_field: dict[str, str] = {}
     allowed = tuple(supports)
     if settings.mode not in allowed:
-        found["mode"] = f"This connector cannot do {settings.mode}; choose {_either(allowed)}."
+        by_field["mode"] = f"This connector cannot do {settings.mode}; choose {_either(allowed)}."
     if settings.mode == "incremental" and not settings.cursor:
-        found["cursor"] = "Incremental needs a cursor: choose a column whose values increase, such as updated_at or id."
+        by_field["cursor"] = (
+            "Incremental needs a cursor: choose a column whose values increase, such as updated_at or id."
+        )
     if settings.mode == "merge" and not settings.primary_key:
-        found["primary_key"] = "Merge needs a primary key: choose the columns that identify a row."
+        by_field["primary_key"] = "Merge needs a primary key: choose the columns that identify a row."
     if settings.mode in ("replace", "append") and settings.cursor:
-        found["cursor"] = f"A cursor has no effect with {settings.mode}: clear it, or choose incremental or merge."
+        by_field["cursor"] = f"A cursor has no effect with {settings.mode}: clear it, or choose incremental or merge."
     if settings.look_back and not settings.cursor:
-        found["look_back"] = "Looking back needs a cursor: choose one, or clear this field."
+        by_field["look_back"] = "Looking back needs a cursor: choose one, or clear this field."
     if len(set(settings.primary_key)) != len(settings.primary_key):
-        found["primary_key"] = "A column is in the primary key twice."
+        by_field["primary_key"] = "A column is in the primary key twice."
     if wrong := _columns_problem(settings):
-        found["columns"] = wrong
+        by_field["columns"] = wrong
     if wrong := _rename_problem(settings.rename):
-        found["rename"] = wrong
+        by_field["rename"] = wrong
     if wrongs := [wrong for column, kind in settings.types.items() if (wrong := _type_problem(column, kind))]:
-        found["types"] = wrongs[-1]
+        by_field["types"] = wrongs[-1]
     if settings.row_filter and not filters:
-        found["row_filter"] = "This connector cannot filter rows."
+        by_field["row_filter"] = "This connector cannot filter rows."
     for number, each in enumerate(settings.row_filter, 1):
         if problem := _filter_problem(each):
-            found["row_filter"] = f"Filter {number}: {problem}"
-    return found
+            by_field["row_filter"] = f"Filter {number}: {problem}"
+    return by_field
 
 
 def _columns_problem(settings: StreamSettings) -> str | None:
@@ -137,8 +139,8 @@ def _columns_problem(settings: StreamSettings) -> str | None:
 
 def decimal_of(kind: str) -> tuple[int, int] | None:
     """Digits, and those of them after the point, of a chosen type like decimal(38,10); None for any other."""
-    found = _DECIMAL.fullmatch(kind)
-    return (int(found[1]), int(found[2])) if found else None
+    match = _DECIMAL.fullmatch(kind)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _type_problem(column: str, kind: str) -> str | None:
@@ -167,11 +169,11 @@ def collision(names: Iterable[str]) -> tuple[str, str] | None:
     """Two names that the warehouse would have as one, or one that is dlt's own twice; None where there are none."""
     seen: dict[str, str] = {}
     for name in names:
-        made = column_identifier(name)
-        if made.startswith(RESERVED):
+        column = column_identifier(name)
+        if column.startswith(RESERVED):
             return name, name
-        if seen.setdefault(made, name) != name:
-            return seen[made], name
+        if seen.setdefault(column, name) != name:
+            return seen[column], name
     return None
 
 

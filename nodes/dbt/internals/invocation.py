@@ -33,30 +33,30 @@ class Command:
     full_refresh: bool = False
 
     @classmethod
-    def of(cls, said: Mapping[str, Any] | None) -> "Command":
+    def of(cls, order: Mapping[str, Any] | None) -> "Command":
         """From the protocol; what is not said is as in a bare `dbt build`."""
-        said = said or {}
+        order = order or {}
         return cls(
-            which=str(said.get("which") or "build"),
-            select=tuple(said.get("select") or ()),
-            exclude=tuple(said.get("exclude") or ()),
-            indirect_selection=str(said.get("indirect_selection") or "eager"),
-            full_refresh=bool(said.get("full_refresh")),
+            which=str(order.get("which") or "build"),
+            select=tuple(order.get("select") or ()),
+            exclude=tuple(order.get("exclude") or ()),
+            indirect_selection=str(order.get("indirect_selection") or "eager"),
+            full_refresh=bool(order.get("full_refresh")),
         )
 
     def arguments(self, place: Mapping[str, Any]) -> list[str]:
         """Its command line; `place` holds the options that all commands of a session share."""
-        made = [self.which]
+        arguments = [self.which]
         for name in ("project_dir", "profiles_dir", "target", "threads"):
             if place.get(name):
-                made += [f"--{name.replace('_', '-')}", str(place[name])]
+                arguments += [f"--{name.replace('_', '-')}", str(place[name])]
         if place.get("vars"):
-            made += ["--vars", json.dumps(place["vars"], separators=(",", ":"))]
-        made += ["--select", *self.select] if self.select else []
-        made += ["--exclude", *self.exclude] if self.exclude else []
-        made += ["--indirect-selection", self.indirect_selection] if self.indirect_selection != "eager" else []
+            arguments += ["--vars", json.dumps(place["vars"], separators=(",", ":"))]
+        arguments += ["--select", *self.select] if self.select else []
+        arguments += ["--exclude", *self.exclude] if self.exclude else []
+        arguments += ["--indirect-selection", self.indirect_selection] if self.indirect_selection != "eager" else []
         # dbt test has no such option.
-        return [*made, "--full-refresh"] if self.full_refresh and self.which != "test" else made
+        return [*arguments, "--full-refresh"] if self.full_refresh and self.which != "test" else arguments
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,17 @@ class Invocation:
     hooks: Command = field(default_factory=Command)
 
     @classmethod
-    def of(cls, said: Mapping[str, Any] | None) -> "Invocation":
+    def of(cls, order: Mapping[str, Any] | None) -> "Invocation":
         """From the protocol."""
-        said = said or {}
-        started = said.get("started_at")
-        selected = said.get("selected")
+        order = order or {}
+        started = order.get("started_at")
+        selected = order.get("selected")
         return cls(
-            id=str(said.get("id") or ""),
+            id=str(order.get("id") or ""),
             started_at=datetime.fromisoformat(started) if started else None,
             selected=None if selected is None else tuple(selected),
-            steps={str(key): Command.of(each) for key, each in (said.get("steps") or {}).items()},
-            hooks=Command.of(said.get("hooks")),
+            steps={str(key): Command.of(each) for key, each in (order.get("steps") or {}).items()},
+            hooks=Command.of(order.get("hooks")),
         )
 
     def command(self, step: str, *, full_refresh: bool) -> Command:
@@ -136,13 +136,13 @@ class Commands:
                 arguments = command.arguments(self._place)
                 # Values of selectors are not given to the parser of options: one might look like an option.
                 flags = _Shown(ctx=args_to_context(replace(command, select=(), exclude=()).arguments(self._place)))
-                said: dict[str, Any] = {"invocation_command": f"dbt {' '.join(arguments)}"}
-                said |= {"select": command.select} if command.select else {}
-                said |= {"exclude": command.exclude} if command.exclude else {}
+                described: dict[str, Any] = {"invocation_command": f"dbt {' '.join(arguments)}"}
+                described |= {"select": command.select} if command.select else {}
+                described |= {"exclude": command.exclude} if command.exclude else {}
                 if command.full_refresh:  # also where the command has no such option
-                    said["full_refresh"] = True
+                    described["full_refresh"] = True
                 object.__delattr__(flags, "deprecated_env_var_warnings")  # dbt takes them away once they are said
-                for name, value in said.items():
+                for name, value in described.items():
                     object.__setattr__(flags, name.upper(), value)
                     object.__setattr__(flags, name, value)
                 seen = copy.copy(config)

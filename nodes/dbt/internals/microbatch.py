@@ -65,17 +65,17 @@ def told(runner: Any, run: Callable[[], Any]) -> Any:
     tell = _tell.get()
     if tell is None or not isinstance(runner, MicrobatchBatchRunner):
         return run()
-    said: list[str] = []
+    lines: list[str] = []
     build = runner._build_failed_run_batch_result
 
     def failed(*args: Any, **kwargs: Any) -> Any:
-        said.append(str(sys.exc_info()[1] or ""))
+        lines.append(str(sys.exc_info()[1] or ""))
         return build(*args, **kwargs)
 
     runner._build_failed_run_batch_result = failed
     result = run()
     start, _ = runner.batches[runner.batch_idx]
-    message = said[0] if said else "" if str(result.status) == "success" else str(result.message or "")
+    message = lines[0] if lines else "" if str(result.status) == "success" else str(result.message or "")
     tell(
         {
             "batch": start.isoformat(),

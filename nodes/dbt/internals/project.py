@@ -120,10 +120,10 @@ class Project:
         self._enter()
         if label and self.adapter.type() == "postgres":
             self._name_connections(label, leftovers)
-        self._invocation = made = Invocation.of(invocation)
-        made.begin(self._profiles_dir)
+        self._invocation = started = Invocation.of(invocation)
+        started.begin(self._profiles_dir)
         chosen = frozenset(wanted)
-        selected_resources.set_selected_resources(set(chosen if made.selected is None else made.selected))
+        selected_resources.set_selected_resources(set(chosen if started.selected is None else started.selected))
         self._results = {}
         for key, node in self._ephemeral.items():  # compiled anew: variables and time are of this run
             self.manifest.nodes[key] = fresh(node)
@@ -132,7 +132,7 @@ class Project:
         task.with_hooks = hooks
         with (
             task_contextvars(project_root=self.config.project_root),
-            self._commands.active(made.hooks, self.config) if hooks else nullcontext(),
+            self._commands.active(started.hooks, self.config) if hooks else nullcontext(),
         ):
             status = versions.before_run(task, self.adapter, chosen)
         ran = versions.hooks_since(task, (0, 0))
@@ -231,18 +231,18 @@ class Project:
         """What dbt hands to on-run-end: everything of the run, also of sessions before this one."""
         if recorded is None:
             return [*task.node_results, *self._results.values()]
-        made: dict[str, Any] = {}
+        results: dict[str, Any] = {}
         mine = {result.node.unique_id: result for result in task.node_results} | self._results
         for unique_id, record in recorded.items():
             own = mine.get(unique_id)
             node = self.manifest.unit_tests.get(unique_id) or self.manifest.nodes.get(unique_id)
             if own is not None or node is not None:
-                made[unique_id] = own or result_of(record, _as_it_was(node, record))
+                results[unique_id] = own or result_of(record, _as_it_was(node, record))
         for unique_id in self._invocation.selected or ():
             node = self.manifest.exposures.get(unique_id) or self.manifest.saved_queries.get(unique_id)
             if node is not None:
-                made[unique_id] = self._nothing_done(node, made)
-        return list(made.values())
+                results[unique_id] = self._nothing_done(node, results)
+        return list(results.values())
 
     def _nothing_done(self, node: Any, results: Mapping[str, Any]) -> Any:
         """The result of an exposure or a saved query, which dbt lets pass or skips, and dex has no task for."""
@@ -262,17 +262,17 @@ class Project:
         now = began.replace(tzinfo=None).isoformat()
         timing = [{"name": name, "started_at": now, "completed_at": now} for name in ("compile", "execute")]
         took = (datetime.now(versions.UTC) - began).total_seconds()
-        made = {"status": "no-op", "message": "NO-OP", "failures": 0, "timing": timing, "execution_time": took}
-        return result_of(made, node)
+        fields = {"status": "no-op", "message": "NO-OP", "failures": 0, "timing": timing, "execution_time": took}
+        return result_of(fields, node)
 
     def _name_connections(self, label: str, leftovers: bool) -> None:
         """PostgreSQL goes on with a query whose client was killed: a second try would meet the first."""
 
         def named(credentials: Any) -> Any:
             """A copy: models read the credentials themselves as `target`."""
-            made = copy.copy(credentials)
-            made.application_name = label
-            return made
+            renamed = copy.copy(credentials)
+            renamed.application_name = label
+            return renamed
 
         type(self.adapter.connections).get_credentials = staticmethod(named)
         if leftovers:
@@ -373,25 +373,25 @@ class Project:
 
     def _ephemeral_parents(self, node: Any) -> list[str]:
         """The ephemeral models that become part of this node's SQL, parents first."""
-        found: list[str] = []
+        parents: list[str] = []
 
         def visit(each: Any) -> None:
             for parent in getattr(getattr(each, "depends_on", None), "nodes", ()):
-                if parent in self._ephemeral and parent not in found:
+                if parent in self._ephemeral and parent not in parents:
                     visit(self.manifest.nodes[parent])
-                    found.append(parent)
+                    parents.append(parent)
 
         visit(node)
-        return found
+        return parents
 
     def _compile(self, unique_id: str, ticket: Ticket) -> Outcome | None:
         """Compile an ephemeral model, once per run and before its children, as dbt does; says what broke."""
         with self._compiling:
-            known = self._compiled_ephemeral.get(unique_id)
-            if known is None:
-                known = self._run(self._running(), self.manifest.nodes[unique_id], ticket, keep=False)
-                self._compiled_ephemeral[unique_id] = known
-        return None if known.good else known
+            outcome = self._compiled_ephemeral.get(unique_id)
+            if outcome is None:
+                outcome = self._run(self._running(), self.manifest.nodes[unique_id], ticket, keep=False)
+                self._compiled_ephemeral[unique_id] = outcome
+        return None if outcome.good else outcome
 
     def _cancel(self, manager: Any, connection: Any) -> None:
         if self.adapter.type() == "duckdb":
@@ -416,10 +416,10 @@ class Project:
 
 def _as_it_was(node: Any, record: Mapping[str, Any]) -> Any:
     """A copy of a node as its execution left it, compiled, for what another session executed."""
-    made = fresh(node)
+    clean = fresh(node)
     if record.get("compiled_code"):
-        made.compiled, made.compiled_code = True, record["compiled_code"]
-    return made
+        clean.compiled, clean.compiled_code = True, record["compiled_code"]
+    return clean
 
 
 @contextmanager

@@ -18,7 +18,7 @@ Batch = tuple[datetime, datetime]
 
 def record_of(result: RunResult) -> dict[str, Any]:
     """A result as plain data."""
-    found = getattr(result, "batch_results", None)
+    of_batches = getattr(result, "batch_results", None)
     code = getattr(result.node, "compiled_code", None) if result.node.resource_type in COMPILED else None
     return {
         "status": str(result.status),
@@ -32,7 +32,11 @@ def record_of(result: RunResult) -> dict[str, Any]:
             for each in result.timing
         ],
         **({"compiled_code": code} if code else {}),
-        **({"batches": {"successful": _texts(found.successful), "failed": _texts(found.failed)}} if found else {}),
+        **(
+            {"batches": {"successful": _texts(of_batches.successful), "failed": _texts(of_batches.failed)}}
+            if of_batches
+            else {}
+        ),
     }
 
 
@@ -43,7 +47,7 @@ def skipped() -> dict[str, Any]:
 
 def result_of(record: Mapping[str, Any], node: Any) -> RunResult:
     """The result that a record was made of, or one that dbt would have made."""
-    found = record.get("batches")
+    of_batches = record.get("batches")
     return RunResult(
         status=_status(str(record.get("status") or "error"), node),
         thread_id=str(record.get("thread_id") or WORKER),
@@ -56,7 +60,11 @@ def result_of(record: Mapping[str, Any], node: Any) -> RunResult:
         node=node,
         adapter_response=dict(record.get("adapter_response") or {}),
         failures=record.get("failures"),
-        **({"batch_results": BatchResults(batches(found["successful"]), batches(found["failed"]))} if found else {}),
+        **(
+            {"batch_results": BatchResults(batches(of_batches["successful"]), batches(of_batches["failed"]))}
+            if of_batches
+            else {}
+        ),
     )
 
 
@@ -65,15 +73,15 @@ def batches(texts: Any) -> list[Batch]:
     return [(datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in texts]
 
 
-def _texts(found: list[Batch]) -> list[list[str]]:
-    return [[start.isoformat(), end.isoformat()] for start, end in found]
+def _texts(windows: list[Batch]) -> list[list[str]]:
+    return [[start.isoformat(), end.isoformat()] for start, end in windows]
 
 
-def _status(said: str, node: Any) -> RunStatus | TestStatus | NodeStatus:
+def _status(status: str, node: Any) -> RunStatus | TestStatus | NodeStatus:
     kinds = (TestStatus, RunStatus) if node.resource_type in ("test", "unit_test") else (RunStatus, TestStatus)
     for kind in (*kinds, NodeStatus):
-        if said in {each.value for each in kind}:
-            return kind(said)
+        if status in {each.value for each in kind}:
+            return kind(status)
     return RunStatus.Error
 
 

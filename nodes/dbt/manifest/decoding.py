@@ -164,18 +164,18 @@ def told_apart(rows: list[Resource]) -> list[Resource]:
     is not enough (a source and a model of one package), it is called by its unique id.
     """
     short = Counter(row.short_identifier for row in rows)
-    made = [
+    titles = [
         msgspec.structs.replace(row, full_identifier=f"{row.package}.{row.short_identifier}")
         if short[row.short_identifier] > 1
         else row
         for row in rows
     ]
-    if len(made) == len(short):
-        return made
-    shown = Counter(row.identifier for row in made)
+    if len(titles) == len(short):
+        return titles
+    shown = Counter(row.identifier for row in titles)
     return [
         msgspec.structs.replace(row, full_identifier=row.unique_id) if shown[row.identifier] > 1 else row
-        for row in made
+        for row in titles
     ]
 
 

@@ -5,11 +5,11 @@ from nodes.dbt.manifest.value import Manifest
 
 def sources_of(manifest: Manifest) -> dict[tuple[str, str], str]:
     """(schema or name of the source, table) -> unique id, for every source that the project declares."""
-    made: dict[tuple[str, str], str] = {}
+    sources: dict[tuple[str, str], str] = {}
     for row in manifest.rows:
         if row.resource_type == "source":
-            made.setdefault((row.source_name or "", row.name), row.unique_id)
+            sources.setdefault((row.source_name or "", row.name), row.unique_id)
             parts = (row.relation_name or "").replace('"', "").replace("`", "").split(".")
             if len(parts) >= 2:
-                made[parts[-2], parts[-1]] = row.unique_id
-    return made
+                sources[parts[-2], parts[-1]] = row.unique_id
+    return sources

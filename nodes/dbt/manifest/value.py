@@ -153,10 +153,10 @@ class Manifest:
     @cached_property
     def numbers_by_type(self) -> dict[str, frozenset[int]]:
         """resource type -> numbers."""
-        found: dict[int, list[int]] = {n: [] for n in range(len(self._compact.type_names))}
+        by_type: dict[int, list[int]] = {n: [] for n in range(len(self._compact.type_names))}
         for n, type_number in enumerate(self._compact.types):
-            found[type_number].append(n)
-        return {self._compact.type_names[t]: frozenset(numbers) for t, numbers in found.items()}
+            by_type[type_number].append(n)
+        return {self._compact.type_names[t]: frozenset(numbers) for t, numbers in by_type.items()}
 
     @cached_property
     def rows(self) -> list[Resource]:

@@ -100,15 +100,15 @@ def sentence(reason: Reason, manifest: Manifest) -> str:
     names = [manifest.resources[unique_id].identifier for unique_id in reason.path]
     if reason.how == "everything":
         return "Include is empty, so everything is selected"
-    found = f"{reason.atom} matches {names[0]}"
+    text = f"{reason.atom} matches {names[0]}"
     if reason.atom != reason.value:
-        found = f"{found} (in {reason.value!r})"
+        text = f"{text} (in {reason.value!r})"
     if reason.how == "matched":
-        return found
+        return text
     words = {
         "upstream": "it is upstream",
         "downstream": "it is downstream",
         "around": "@ takes in what its downstream needs",
         "test": "it is a test of a selected model",
     }
-    return f"{found}; {words[reason.how]}: {' -> '.join(names)}"
+    return f"{text}; {words[reason.how]}: {' -> '.join(names)}"

@@ -121,18 +121,18 @@ class Evaluation:
         So thousands of values with the same operators cost one walk over the graph.
         """
         starts: dict[tuple[bool, int | None, int | None], Numbers] = {}
-        found: Numbers = set()
+        union: Numbers = set()
         for term in dict.fromkeys(terms):
             if len(term) == 1:
                 starts.setdefault(term[0].operators, set()).update(self.matched(term[0]))
             else:
                 direct = self.term(term)[0]
                 self._spend(len(direct))
-                found |= direct
+                union |= direct
         for operators, matched in starts.items():
             walked = self.with_tests(self.walked(matched, operators))[0]
-            found = found | walked if found else walked
-        return found
+            union = union | walked if union else walked
+        return union
 
     def of(self, terms: Sequence[Term]) -> Numbers:
         """What a union of terms gives."""
@@ -156,14 +156,14 @@ class Evaluation:
     def _closure(self, neighbours: list[tuple[int, ...]], start: Numbers, depth: int) -> Numbers:
         # the twin of nodes.graph._closure over numbered adjacency, where a list index replaces hashing a
         # long text
-        found: Numbers = set()
+        reached: Numbers = set()
         layer = start
         while layer and depth:
             self._spend(len(layer))
-            layer = set().union(*[neighbours[n] for n in layer]) - found
-            found |= layer
+            layer = set().union(*[neighbours[n] for n in layer]) - reached
+            reached |= layer
             depth -= 1
-        return found
+        return reached
 
     def _spend(self, work: int) -> None:
         self._work -= work

@@ -120,16 +120,16 @@ def _config(manifest: Manifest, atom: Atom, around: Surroundings) -> set[int]:
     ignore_case = atom.arguments == ("severity",)
     boolean = {"true": True, "false": False}.get(value.lower())
     wanted = value.upper() if ignore_case else value
-    found: set[int] = set()
+    matches: set[int] = set()
     for n, held in _config_column(manifest, atom.arguments):
         if isinstance(held, list):
             # Python's `in`, as in dbt: the number 1 in a list counts as true there
             same = wanted in ([_upper(item) for item in held] if ignore_case else held)
             if same or (boolean is not None and boolean in held):
-                found.add(n)
+                matches.add(n)
         elif (_upper(held) if ignore_case else held) == wanted or (boolean is not None and held is boolean):
-            found.add(n)
-    return found
+            matches.add(n)
+    return matches
 
 
 def _upper(value: Any) -> Any:
@@ -218,10 +218,10 @@ def _state(manifest: Manifest, atom: Atom, around: Surroundings) -> set[int]:
         )
     number = manifest.number
     try:
-        found = around.previous.search(atom.value, atom.text)
+        matches = around.previous.search(atom.value, atom.text)
     except ManifestError as error:
         raise SelectorError(str(error), "", atom.text, aborts=True) from error
-    return {number[unique_id] for unique_id in found if unique_id in number}
+    return {number[unique_id] for unique_id in matches if unique_id in number}
 
 
 def _result(manifest: Manifest, atom: Atom, around: Surroundings) -> set[int]:

@@ -17,9 +17,9 @@ _INDEX_AFTER = 4
 
 def search_fqn(manifest: Manifest, value: str) -> set[int]:
     """Numbers of the resources that `fqn:value`, or a bare `value`, means."""
-    found = _wildcard(manifest, value) if has_wildcard(value) else _plain(manifest, value)
+    matches = _wildcard(manifest, value) if has_wildcard(value) else _plain(manifest, value)
     # everything but sources can be found by name
-    return found - manifest.numbers_by_type.get("source", frozenset())
+    return matches - manifest.numbers_by_type.get("source", frozenset())
 
 
 def _plain(manifest: Manifest, value: str) -> set[int]:
@@ -30,25 +30,25 @@ def _plain(manifest: Manifest, value: str) -> set[int]:
         if index is None:
             index = manifest.memo["fqn index"] = _index(manifest)
         leaves, prefixes = index
-        found = {*leaves.get(value, ()), *prefixes.get(value, ())}
+        matches = {*leaves.get(value, ()), *prefixes.get(value, ())}
     else:
         # the first few questions are answered by looking through, which is faster than making an index
         names = manifest.names
         prefix = value + "."
-        found = {n for n, leaf in enumerate(names.leaf) if leaf == value}
-        found.update(n for n, path in enumerate(names.dotted) if path == value or path.startswith(prefix))
+        matches = {n for n, leaf in enumerate(names.leaf) if leaf == value}
+        matches.update(n for n, path in enumerate(names.dotted) if path == value or path.startswith(prefix))
         package, _, rest = value.partition(".")
         if package in set(names.package):
             inside = rest + "."
-            found.update(
+            matches.update(
                 n
                 for n, path in enumerate(names.dotted)
                 if names.package[n] == package and (not rest or path == rest or path.startswith(inside))
             )
     # dbt also takes name_vN for name.vN, whatever stands before it
     ending = "_".join(value.split(".")[-2:])
-    found.update(n for n, joined in manifest.names.versioned.items() if joined == ending)
-    return found
+    matches.update(n for n, joined in manifest.names.versioned.items() if joined == ending)
+    return matches
 
 
 def _index(manifest: Manifest) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
@@ -79,7 +79,7 @@ def _wildcard(manifest: Manifest, value: str) -> set[int]:
     head = "".join(part + "." for part in parts[:first])
     match = compiled(".".join(parts[first:])).match
     piece = literal(value)
-    found = {n for n, leaf in enumerate(names.leaf) if leaf == value}
+    matches = {n for n, leaf in enumerate(names.leaf) if leaf == value}
     for paths in (manifest.full_names, names.dotted):
         start = len(head)
         if head:
@@ -87,12 +87,12 @@ def _wildcard(manifest: Manifest, value: str) -> set[int]:
         else:
             fitting = [n for n, path in enumerate(paths) if piece in path and match(path)]
         # a selector may not have more parts than the fqn, which a set like [.] would make possible
-        found.update(n for n in fitting if paths[n].count(".") + 1 >= len(parts))
+        matches.update(n for n in fitting if paths[n].count(".") + 1 >= len(parts))
     if len(parts) == 1:
-        found.update([n for n, leaf in enumerate(names.leaf) if piece in leaf and match(leaf)])
+        matches.update([n for n, leaf in enumerate(names.leaf) if piece in leaf and match(leaf)])
     ending = "_".join(parts[-2:])
-    found.update(n for n, joined in names.versioned.items() if joined == ending)
-    return found
+    matches.update(n for n, joined in names.versioned.items() if joined == ending)
+    return matches
 
 
 def literal(pattern: str) -> str:

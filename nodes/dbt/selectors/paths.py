@@ -40,26 +40,26 @@ def search_path(manifest: Manifest, pattern: str, project_dir: Path | None) -> s
         return set()
     folders_only = pattern.endswith("/")
     exists, is_link = _on_disk(project_dir, folders_only) if project_dir else _in_manifest(index, folders_only)
-    found = {path for path in index.paths if _matches(path, wanted, is_link) and exists(path)}
+    matches = {path for path in index.paths if _matches(path, wanted, is_link) and exists(path)}
     if wanted[-1] == "**" and not _LAST_STARS_FIND_FILES:
-        found -= index.files
+        matches -= index.files
     return {
         n
         for path, numbers in index.defined.items()
-        if path in found or any(path[:depth] in found for depth in range(len(path)))
+        if path in matches or any(path[:depth] in matches for depth in range(len(path)))
         for n in numbers
-    } | {n for path in found for n in index.patched.get(path, ())}
+    } | {n for path in matches for n in index.patched.get(path, ())}
 
 
 def search_file(manifest: Manifest, pattern: str) -> set[int]:
     """Numbers of the resources that `file:pattern` means: the name of their file, or its stem, matches."""
     regex = compiled(pattern)
-    found: set[int] = set()
+    matches: set[int] = set()
     for path, numbers in _index(manifest).defined.items():
         name = path[-1] if path else ""
         if regex.match(name) or regex.match(_stem(name)):
-            found.update(numbers)
-    return found
+            matches.update(numbers)
+    return matches
 
 
 @lru_cache(maxsize=512)

@@ -84,15 +84,15 @@ def obstacles(selection: Selection, unique_id: str) -> list[Obstacle]:
     number = manifest.number[name]
     if number in selection.numbers:
         return []
-    found: list[Obstacle] = []
+    hindrances: list[Obstacle] = []
     aborted = next((error for error in selection.errors if error.aborts), None)
     if aborted is not None:
         return [Obstacle("error", f"Nothing is selected: {aborted}")]
     if selection.include is not None:
         terms = [term for selector in selection.include for term in selector.terms]
         if number not in selection.evaluation.of(terms):
-            found.append(_not_matched(selection, number))
-    found.extend(
+            hindrances.append(_not_matched(selection, number))
+    hindrances.extend(
         Obstacle("excluded", f"{reason.value!r} in the exclude list removes it", reason=reason)
         for reason in (
             _reasons(selection.evaluation, selection.exclude, number) if number in selection.excluded else ()
@@ -101,20 +101,20 @@ def obstacles(selection: Selection, unique_id: str) -> list[Obstacle]:
     row = manifest.rows[number]
     if row.resource_type not in selection.resource_types:
         kinds = ", ".join(sorted(selection.resource_types))
-        found.append(
+        hindrances.append(
             Obstacle("resource type", f"It is a {row.resource_type}, but only these types are selected: {kinds}")
         )
-    return found
+    return hindrances
 
 
 def _absent(manifest: Manifest, name: str) -> Obstacle:
     for row in manifest.disabled.values():
         if name in (row.unique_id, row.name):
             return Obstacle("disabled", f"{row.unique_id} is disabled", f"Look for enabled: false; {row.path}")
-    known = {row.identifier: row for row in manifest.rows}
+    by_identifier = {row.identifier: row for row in manifest.rows}
     names = {row.name for row in manifest.rows}
     close = difflib.get_close_matches(name.split(".")[-1][:200], names, n=3)
-    close = close or difflib.get_close_matches(name[:500], known, n=3)
+    close = close or difflib.get_close_matches(name[:500], by_identifier, n=3)
     return Obstacle(
         "unknown",
         f"The project has nothing called {name!r}",
@@ -148,21 +148,21 @@ def _not_matched(selection: Selection, number: int) -> Obstacle:
 
 
 def _reasons(evaluation: Evaluation, selectors: Sequence[Selector], number: int) -> list[Reason]:
-    found: list[Reason] = []
+    reasons: list[Reason] = []
     everything: list[tuple[Selector, Atom]] = []
     for selector in selectors:
         for term in selector.terms:
             everything.extend((selector, atom) for atom in term)
             if number in _term(evaluation, term):
                 for atom in term:
-                    found.extend(_atom_reasons(evaluation, selector, atom, number))
-    if not found and number in evaluation.tests:
+                    reasons.extend(_atom_reasons(evaluation, selector, atom, number))
+    if not reasons and number in evaluation.tests:
         # a test whose parents were brought in by different values together
         parents = [n for n in evaluation.manifest.depends_at[number] if n >= 0]
         for parent in parents:
             for selector, atom in everything:
-                found.extend(_to_test(evaluation, selector, atom, parent, number, parents))
-    return list(dict.fromkeys(found))
+                reasons.extend(_to_test(evaluation, selector, atom, parent, number, parents))
+    return list(dict.fromkeys(reasons))
 
 
 def _kept(evaluation: Evaluation, key: Any, make: Callable[[], Any]) -> Any:
@@ -173,15 +173,15 @@ def _kept(evaluation: Evaluation, key: Any, make: Callable[[], Any]) -> Any:
 
 
 def _term(evaluation: Evaluation, term: tuple[Atom, ...]) -> set[int]:
-    found: set[int] = _kept(evaluation, ("term", term), lambda: evaluation.term(term)[0])
-    return found
+    numbers: set[int] = _kept(evaluation, ("term", term), lambda: evaluation.term(term)[0])
+    return numbers
 
 
 def _walked(evaluation: Evaluation, atom: Atom) -> set[int]:
-    found: set[int] = _kept(
+    numbers: set[int] = _kept(
         evaluation, ("walked", atom), lambda: evaluation.walked(evaluation.matched(atom), atom.operators)
     )
-    return found
+    return numbers
 
 
 def _atom_reasons(evaluation: Evaluation, selector: Selector, atom: Atom, number: int) -> list[Reason]:
@@ -219,8 +219,8 @@ def _walk(evaluation: Evaluation, selector: Selector, atom: Atom, matched: set[i
         return reason("matched", [number])
 
     def tree(name: str, neighbours: list[tuple[int, ...]], starts: set[int], depth: int) -> dict[int, int]:
-        found: dict[int, int] = _kept(evaluation, (name, atom), lambda: _tree(neighbours, starts, depth))
-        return found
+        distances: dict[int, int] = _kept(evaluation, (name, atom), lambda: _tree(neighbours, starts, depth))
+        return distances
 
     if atom.up is not None and (way := _way(tree("up", parents, matched, atom.up), number)):
         return reason("upstream", way)

@@ -148,6 +148,6 @@ def _check_path(text: str, value: str) -> SelectorError | None:
 
 def _not_one_of(atom: Atom, values: tuple[str, ...], *, aborts: bool) -> SelectorError:
     close = difflib.get_close_matches(atom.value.lower(), values, n=1)
-    known = f"{atom.method} is one of {', '.join(values)}"
-    hint = f"Did you mean {atom.method}:{close[0]}? {known}" if close else known
+    choices = f"{atom.method} is one of {', '.join(values)}"
+    hint = f"Did you mean {atom.method}:{close[0]}? {choices}" if close else choices
     return SelectorError(f"{atom.value!r} is not a value of {atom.method}", hint, atom.text, aborts=aborts)

@@ -106,8 +106,8 @@ def select(
     everything: Numbers = set()
     try:
         if indirect_selection not in MODES:
-            known = f"It is one of {', '.join(MODES)}"
-            raise SelectorError("This is not a mode of indirect selection", known, indirect_selection, aborts=True)
+            choices = f"It is one of {', '.join(MODES)}"
+            raise SelectorError("This is not a mode of indirect selection", choices, indirect_selection, aborts=True)
         types = _resource_types(resource_types)
         include_values = list(include or ())
         included = _read_list(include_values, warnings, errors) if include_values else None
@@ -166,6 +166,6 @@ def _resource_types(names: Iterable[str] | None) -> frozenset[str]:
         elif name in _ALL_TYPES:
             types.add(name)
         else:
-            known = f"It is one of {', '.join(sorted(_ALL_TYPES))}, all, default"
-            raise SelectorError("This is not a resource type", known, name, aborts=True)
+            choices = f"It is one of {', '.join(sorted(_ALL_TYPES))}, all, default"
+            raise SelectorError("This is not a resource type", choices, name, aborts=True)
     return frozenset(types) or LISTED_TYPES

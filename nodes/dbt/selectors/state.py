@@ -63,7 +63,7 @@ class Comparison:
             }
             check = checks[sub]
             try:
-                found = frozenset(
+                matches = frozenset(
                     unique_id for unique_id, new in self._now.members() if check(self._then.get(unique_id), new)
                 )
                 if sub in ("modified", "unmodified", "modified.contract"):
@@ -72,7 +72,7 @@ class Comparison:
                 raise SelectorError(
                     str(breaking), "dbt stops here; change the contract in a new version", text, aborts=True
                 ) from None
-            self._found[sub] = found
+            self._found[sub] = matches
         return self._found[sub]
 
     @cached_property

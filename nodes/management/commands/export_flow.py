@@ -24,8 +24,8 @@ class Command(BaseCommand):
         """Run the command."""
         flow = Flow.objects.select_related("environment__project").filter(name=name).first()
         if flow is None:
-            known = ", ".join(Flow.objects.values_list("name", flat=True)[:20]) or "none yet"
-            raise CommandError(f"There is no flow {name!r}. There are: {known}.")
+            names = ", ".join(Flow.objects.values_list("name", flat=True)[:20]) or "none yet"
+            raise CommandError(f"There is no flow {name!r}. There are: {names}.")
         text = to_yaml(document_of(flow))
         if output is None:
             self.stdout.write(text, ending="")

@@ -35,8 +35,8 @@ class Command(BaseCommand):
         for name, document in read:
             flow, lines = preview_import(document)
             changes = changes or bool(lines)
-            said = f"{document['name']}: " + ("no changes" if not lines else "" if flow else "a new flow")
-            self.stdout.write(said.rstrip())
+            summary = f"{document['name']}: " + ("no changes" if not lines else "" if flow else "a new flow")
+            self.stdout.write(summary.rstrip())
             for line in lines if flow else ():
                 self.stdout.write(f"  {line}")
             problems = check_import(document) if check else self._write(document)

@@ -17,9 +17,9 @@ _WORD = re.compile(r"[^\s'\"`:,;)\]]+")
 _NUMBERED = re.compile(r"/(?:runs|sessions|revisions|targets?)/")  # folders in which each run has a place of its own
 
 
-def _without_place(found: re.Match[str]) -> str:
+def _without_place(match: re.Match[str]) -> str:
     """A word, its path replaced where it leads through a folder of numbered places to something with a number."""
-    word = found[0]
+    word = match[0]
     numbered = _NUMBERED.search(word)
     if numbered is None or not any(letter.isdecimal() for letter in word[numbered.end() :]):
         return word
@@ -67,13 +67,13 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 )
 
 
-def first_error_line(said: str) -> str:
+def first_error_line(text: str) -> str:
     """The line of an error that tells what it is; dbt's headings, which name the model, are shortened.
 
     "Database Error in model a (models/a.sql)" above "  Binder Error: b", or before it in one line, gives
     "Database Error: Binder Error: b".
     """
-    lines = [line for line in map(str.strip, _ESCAPES.sub("", said[:_READ]).splitlines()) if line]
+    lines = [line for line in map(str.strip, _ESCAPES.sub("", text[:_READ]).splitlines()) if line]
     if not lines:
         return ""
     heading = _HEADING.match(lines[0])

@@ -130,11 +130,11 @@ def stop_wanted() -> threading.Event:
 def serve(engine: Engine, port: int, grace: float | None, say: Any, stopping: threading.Event) -> None:
     """Serve until `stopping`; the web server is started again when it dies. Raises CommandError when it cannot."""
     ends: list[float] = []
-    said = False
+    is_told = False
     web = start_web(port)
-    while not stopping.wait(0.2 if not said else 0.5):
-        if not said and _answers(port):
-            said = True
+    while not stopping.wait(0.2 if not is_told else 0.5):
+        if not is_told and _answers(port):
+            is_told = True
             say(f"dex serves http://127.0.0.1:{port}/ - Ctrl-C stops it")
         if web.poll() is None:
             continue

@@ -58,13 +58,13 @@ class Axis:
 
     def marks(self) -> list[Mark]:
         """Its lines: every day, and every third hour where it shows hours."""
-        made = [(at, _name(day), True) for at, day in days(self.starts_at, self.ends_at, self.zone)]
+        marks = [(at, _name(day), True) for at, day in days(self.starts_at, self.ends_at, self.zone)]
         if not self.is_long:
-            known = {at for at, _, _ in made}
-            made += [(at, label, False) for at, label in self._hours() if at not in known]
+            taken = {at for at, _, _ in marks}
+            marks += [(at, label, False) for at, label in self._hours() if at not in taken]
         lines = []
-        names = [self.x(at) for at, _, is_day in made if is_day]
-        for at, label, is_day in sorted(made):
+        names = [self.x(at) for at, _, is_day in marks if is_day]
+        for at, label, is_day in sorted(marks):
             place = self.x(at)
             # A name at the very edge would be cut off; an hour gives way to the name of a day, right of its line.
             fits = place < 91 if is_day else 4 < place < 95 and not any(-3 < place - name < 13 for name in names)

@@ -238,7 +238,7 @@ def _day(axis: drawing.Axis, entry: Entry) -> date:
 def _trouble(
     flows: Mapping[int, Flow],
     starts: Mapping[int, plan.Planned],
-    found: Collisions,
+    trouble: Collisions,
     shared: Shared,
     shown: Collection[int],
     follows: Collection[int],
@@ -253,8 +253,8 @@ def _trouble(
     late = [each for pk in shown if (each := plan.runs_into_itself(starts[pk]))]
     late.sort(key=lambda each: (-each.times, flows[each.flow_id].name))
     return Trouble(
-        clashes=[_clash(flows, pair, shared) for pair in found.pairs[:TOLD]],
-        more_clashes=max(len(found.pairs) - TOLD, 0) + found.more,
+        clashes=[_clash(flows, pair, shared) for pair in trouble.pairs[:TOLD]],
+        more_clashes=max(len(trouble.pairs) - TOLD, 0) + trouble.more,
         crowds=[
             Crowded(
                 crowd.at,

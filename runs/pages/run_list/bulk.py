@@ -75,12 +75,14 @@ ACTIONS = {
 }
 
 
-def said(name: str, made: Outcome) -> str:
+def said(name: str, outcome: Outcome) -> str:
     """One sentence about what happened to how many."""
-    parts = [f"{_runs(made.done)} {'is' if made.done == 1 else 'are'} {ACTIONS[name].done}"] if made.done else []
-    told = made.left_out.most_common(REASONS_TOLD)
+    parts = (
+        [f"{_runs(outcome.done)} {'is' if outcome.done == 1 else 'are'} {ACTIONS[name].done}"] if outcome.done else []
+    )
+    told = outcome.left_out.most_common(REASONS_TOLD)
     parts += [f"{_runs(number)} skipped: {reason}" for reason, number in told]
-    if rest := sum(made.left_out.values()) - sum(number for _, number in told):
+    if rest := sum(outcome.left_out.values()) - sum(number for _, number in told):
         parts.append(f"{rest} more skipped")
     return "; ".join(parts) + "." if parts else "Nothing to do."
 

@@ -177,13 +177,13 @@ def form_key(key: str) -> str:
     return f"bulk {key[:60]} "
 
 
-def _plain(run: Run, said: str) -> str:
+def _plain(run: Run, text: str) -> str:
     """A reason that is the same for many runs."""
     if not run.is_over:
         return "not finished yet"
-    if "already reruns this run" in said:
+    if "already reruns this run" in text:
         return "already being rerun"
-    return said.rstrip(".")
+    return text.rstrip(".")
 
 
 def plan_page(

@@ -131,13 +131,13 @@ def _chosen(request: HttpRequest) -> list[Run]:
     return list(Run.objects.select_related("flow__environment").filter(pk__in=[pk for pk in ids if pk is not None]))
 
 
-def _ask(request: HttpRequest, name: str, found: list[Run], filters: Filters, upto: int) -> HttpResponse:
+def _ask(request: HttpRequest, name: str, chosen: list[Run], filters: Filters, upto: int) -> HttpResponse:
     context = {
         "name": name,
         "action": ACTIONS[name],
-        "runs": found[:10],
-        "number": min(len(found), MOST),
-        "more": len(found) > MOST,
+        "runs": chosen[:10],
+        "number": min(len(chosen), MOST),
+        "more": len(chosen) > MOST,
         "filters": filters,
         "upto": upto,
         "key": request.POST.get("key", ""),

@@ -55,22 +55,22 @@ class Custom(Connector):
 
     def discover(self, config: Settings, context: Context) -> Sequence[Found]:
         """Its resources, with what their hints say."""
-        found = []
+        streams = []
         for name, resource in _source(_module(config, context), config).resources.items():
             table = resource.compute_table_schema()
             columns = table.get("columns", {})
             key = [column for column, about in columns.items() if about.get("primary_key")]
             kinds = [(column, str(about.get("data_type") or "")) for column, about in columns.items()]
             cursor = getattr(getattr(resource, "incremental", None), "cursor_path", None)
-            found.append(Found(name, kinds, key, [cursor] if cursor else ()))
-        return found
+            streams.append(Found(name, kinds, key, [cursor] if cursor else ()))
+        return streams
 
     def resource(self, config: Settings, stream: StreamSettings, context: Context, cursor: Cursor | None = None) -> Any:
         """One resource of the source."""
         source = _source(_module(config, context), config)
         if stream.name not in source.resources:
-            known = ", ".join(source.resources) or "none"
-            raise SourceError("config", f"The source {config.package} has no stream {stream.name}. It has: {known}.")
+            names = ", ".join(source.resources) or "none"
+            raise SourceError("config", f"The source {config.package} has no stream {stream.name}. It has: {names}.")
         return source.resources[stream.name]
 
 
@@ -111,14 +111,14 @@ def _source(module: Any, config: Settings) -> Any:
     make = getattr(module, "source", None)
     if not callable(make):
         raise SourceError("config", f"{FOLDER}/{config.package}/__init__.py has no function source(config).")
-    made = make(_told(config))
-    if isinstance(made, DltResource | list | tuple):
+    source = make(_told(config))
+    if isinstance(source, DltResource | list | tuple):
         import dlt
 
-        resources = [made] if isinstance(made, DltResource) else list(made)
+        resources = [source] if isinstance(source, DltResource) else list(source)
         return dlt.source(lambda: resources, name=config.package.replace("-", "_"))()
-    if not isinstance(made, DltSource):
+    if not isinstance(source, DltSource):
         raise SourceError(
-            "config", f"source(config) of {config.package} returned {type(made).__name__}, not a dlt source."
+            "config", f"source(config) of {config.package} returned {type(source).__name__}, not a dlt source."
         )
-    return made
+    return source

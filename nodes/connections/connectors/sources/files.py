@@ -40,7 +40,7 @@ class Files(Connector):
 
     def discover(self, config: Settings, context: Context) -> Sequence[Found]:
         """A stream for each table, with the columns of its newest file."""
-        found = []
+        streams = []
         with store_of(config, context) as store:
             for name, (files, options) in tables_of(config, store.files()).items():
                 newest = max(files, key=lambda file: file.modified)
@@ -49,8 +49,8 @@ class Files(Connector):
                 cursors = [column for column, kind_ in columns if kind_.startswith(("int", "timestamp", "date"))]
                 if config.file_columns:
                     columns, cursors = [*columns, (FILE, "string"), (MODIFIED, "timestamp")], [*cursors, MODIFIED]
-                found.append(Found(name, columns, (), cursors))
-        return found
+                streams.append(Found(name, columns, (), cursors))
+        return streams
 
     def resource(self, config: Settings, stream: StreamSettings, context: Context, cursor: Cursor | None = None) -> Any:
         """The rows of the files of one table; with the cursor on MODIFIED, only of files that changed since."""
@@ -102,13 +102,13 @@ def _moment(value: Any) -> datetime:
 
 def tables_of(config: Settings, files: list[File]) -> dict[str, tuple[list[File], readers.Reading]]:
     """Name of a table -> its files, sorted, and how they are read. Raises SourceError for two of one name."""
-    made: dict[str, tuple[list[File], readers.Reading]] = {}
+    tables: dict[str, tuple[list[File], readers.Reading]] = {}
     if config.tables:
         for table in config.tables:
             chosen = [file for file in files if matches(file.name, table.pattern)]
             if chosen:
-                made[table.name] = (chosen, _reading(config, table))
-        return made
+                tables[table.name] = (chosen, _reading(config, table))
+        return tables
     for file in files:
         place = PurePosixPath(file.name)
         try:
@@ -116,10 +116,10 @@ def tables_of(config: Settings, files: list[File]) -> dict[str, tuple[list[File]
         except SourceError:
             continue  # a README among the data
         name = place.name.split(".")[0] if len(place.parts) == 1 else "_".join(place.parts[:-1])
-        made.setdefault(name, ([], config))[0].append(file)
-    if len(made) > MOST_TABLES:
-        raise SourceError("config", f"The folder would make {len(made):,} tables. Group files under Tables.")
-    return made
+        tables.setdefault(name, ([], config))[0].append(file)
+    if len(tables) > MOST_TABLES:
+        raise SourceError("config", f"The folder would make {len(tables):,} tables. Group files under Tables.")
+    return tables
 
 
 def _reading(config: Settings, table: Table) -> readers.Reading:

@@ -45,8 +45,8 @@ class Settings(base.Config):
     @property
     def identifier(self) -> str:
         """The ID within the address."""
-        found = re.search(r"/d/([A-Za-z0-9_-]+)", self.spreadsheet)
-        return found[1] if found else self.spreadsheet
+        match = re.search(r"/d/([A-Za-z0-9_-]+)", self.spreadsheet)
+        return match[1] if match else self.spreadsheet
 
 
 class GoogleSheets(Connector):
@@ -68,12 +68,12 @@ class GoogleSheets(Connector):
 
     def discover(self, config: Settings, context: Context) -> Sequence[Found]:
         """A stream for each sheet, with its columns."""
-        found: list[Found] = []
+        streams: list[Found] = []
         with _session(config, context) as web:
             for name in _names(config, web):
                 tables = tables_of(name, _values(config, web, name), config.header_row)
-                found += [Found(name, [(each.name, str(each.type)) for each in table.schema]) for table in tables]
-        return found
+                streams += [Found(name, [(each.name, str(each.type)) for each in table.schema]) for table in tables]
+        return streams
 
     def resource(self, config: Settings, stream: StreamSettings, context: Context, cursor: Cursor | None = None) -> Any:
         """The rows of one sheet."""

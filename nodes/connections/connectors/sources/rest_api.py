@@ -146,7 +146,7 @@ class RestApi(Connector):
 
     def discover(self, config: Settings, context: Context) -> Sequence[Found]:
         """The endpoints, with the fields of their first page."""
-        found = []
+        streams = []
         for endpoint in config.endpoints:
             kinds: dict[str, str] = {}
             for row in _first_page(config, endpoint, context):
@@ -161,8 +161,8 @@ class RestApi(Connector):
                     if name.endswith(("_at", "_on", "_time")) or name in ("id", "updated", "modified")
                 ]
             )
-            found.append(Found(endpoint.name, list(kinds.items()), endpoint.primary_key, cursors))
-        return found
+            streams.append(Found(endpoint.name, list(kinds.items()), endpoint.primary_key, cursors))
+        return streams
 
     def resource(self, config: Settings, stream: StreamSettings, context: Context, cursor: Cursor | None = None) -> Any:
         """One endpoint; what is older than the cursor is not asked for where the API can leave it out."""
@@ -198,7 +198,7 @@ def _resource(config: Settings, endpoint: Endpoint, context: Context, cursor: Cu
         }
     if config.pagination == "page_number" and config.size_param:
         params[config.size_param] = config.page_size
-    made: Any = {
+    resource: Any = {
         "client": {
             "base_url": config.base_url if config.base_url.endswith("/") else f"{config.base_url}/",
             "headers": dict(config.headers),
@@ -218,7 +218,7 @@ def _resource(config: Settings, endpoint: Endpoint, context: Context, cursor: Cu
             }
         ],
     }
-    return rest_api_resources(made)[0]
+    return rest_api_resources(resource)[0]
 
 
 def _session(config: Settings, context: Context, *, token: bool = False) -> Any:

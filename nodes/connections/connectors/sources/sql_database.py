@@ -73,8 +73,8 @@ class Settings(base.Config):
             if not getattr(self, name):
                 raise Misfit(name, f"{type(self).model_fields[name].title} is required for {WORDS[self.system]}.")
         if unknown := sorted(set(self.parameters) - PARAMETERS[self.system]):
-            known = ", ".join(sorted(PARAMETERS[self.system])) or "none"
-            raise Misfit("parameters", f"{unknown[0]} is not allowed. Allowed for {WORDS[self.system]}: {known}.")
+            names = ", ".join(sorted(PARAMETERS[self.system])) or "none"
+            raise Misfit("parameters", f"{unknown[0]} is not allowed. Allowed for {WORDS[self.system]}: {names}.")
         return self
 
 

@@ -68,32 +68,32 @@ def as_kept(values: Any, stream: str, column: str, row: Row, *, postgres: bool =
         wanted, why, values = pa.string(), "", _as_json(values, stream, column, row)
     else:
         wanted, why = kind, ""
-    made = values if values.type == wanted else _cast(values, wanted, stream, column, row, why)
+    converted = values if values.type == wanted else _cast(values, wanted, stream, column, row, why)
     if types.is_timestamp(wanted) or types.is_date(wanted):
-        _refuse_other_ages(made, stream, column, row)
+        _refuse_other_ages(converted, stream, column, row)
     if postgres and types.is_string(wanted):
-        refuse_zero(made, stream, column, row)
-    return made
+        refuse_zero(converted, stream, column, row)
+    return converted
 
 
 def as_known(values: Any, wanted: Any, stream: str, column: str, row: Row) -> Any:
     """A column of arrow as the wider type that the warehouse has. Raises SourceError for what that would round."""
     import pyarrow as pa
 
-    made = _cast(values, wanted, stream, column, row, _ROUNDED)
+    converted = _cast(values, wanted, stream, column, row, _ROUNDED)
     if pa.types.is_floating(wanted) and pa.types.is_decimal(values.type):
-        for place, (exact, found) in enumerate(zip(values.to_pylist(), made.to_pylist(), strict=True)):
-            if exact is not None and Decimal(repr(found)) != exact:
+        for place, (exact, value) in enumerate(zip(values.to_pylist(), converted.to_pylist(), strict=True)):
+            if exact is not None and Decimal(repr(value)) != exact:
                 raise misfit(stream, column, row(place), exact, _ROUNDED)
-    return made
+    return converted
 
 
 def refuse_zero(values: Any, stream: str, column: str, row: Row) -> None:
     """Raise SourceError for a text with the character 0, which no text of PostgreSQL has."""
     import pyarrow.compute as pc
 
-    if (found := pc.index(pc.fill_null(pc.match_substring(values, "\0"), False), True).as_py()) >= 0:
-        raise misfit(stream, column, row(found), values[found].as_py(), NO_ZERO, LEAVE_OUT)
+    if (place := pc.index(pc.fill_null(pc.match_substring(values, "\0"), False), True).as_py()) >= 0:
+        raise misfit(stream, column, row(place), values[place].as_py(), NO_ZERO, LEAVE_OUT)
 
 
 NO_ZERO = "contains the NUL character, which PostgreSQL text cannot store"
@@ -114,9 +114,9 @@ def _refuse_other_ages(values: Any, stream: str, column: str, row: Row) -> None:
         least = pa.scalar(datetime.combine(_FIRST_DAY, time.min), plain)
         most = pa.scalar(datetime.combine(_LAST_DAY, time.max), plain)
     outside = pc.fill_null(pc.or_(pc.less(values, least), pc.greater(values, most)), False)
-    if (found := pc.index(outside, True).as_py()) >= 0:
-        shown = pc.cast(values, pa.string())[found].as_py()
-        raise misfit(stream, column, row(found), shown, _OTHER_AGE)
+    if (place := pc.index(outside, True).as_py()) >= 0:
+        shown = pc.cast(values, pa.string())[place].as_py()
+        raise misfit(stream, column, row(place), shown, _OTHER_AGE)
 
 
 def _plain(values: Any) -> Any:
@@ -198,22 +198,22 @@ def _as_text(values: Any) -> Any:
 def _mapped(values: Any, change: Callable[[Any], str]) -> Any:
     import pyarrow as pa
 
-    made = [None if each is None else change(each) for each in values.to_pylist()]
-    return pa.chunked_array([pa.array(made, pa.string())])
+    changed = [None if each is None else change(each) for each in values.to_pylist()]
+    return pa.chunked_array([pa.array(changed, pa.string())])
 
 
 def _as_json(values: Any, stream: str, column: str, row: Row) -> Any:
     import pyarrow as pa
 
-    made = []
+    texts = []
     for place, each in enumerate(values):
         try:
-            made.append(written(each.as_py()) if each.is_valid else None)
+            texts.append(written(each.as_py()) if each.is_valid else None)
         except (ValueError, OverflowError) as error:
             raise misfit(
                 stream, column, row(place), each, "contains a value that JSON cannot represent", LEAVE_OUT
             ) from error
-    return pa.chunked_array([pa.array(made, pa.string())])
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def written(value: Any) -> str:
@@ -250,9 +250,9 @@ def value_as_chosen(value: Any, kind: str, stream: str, column: str, row: str) -
         decimal = decimal_of(kind)
         assert decimal is not None
         digits, scale = decimal
-        made = Decimal(str(value))
-        if not made.is_finite() or made.adjusted() >= digits - scale:
+        number = Decimal(str(value))
+        if not number.is_finite() or number.adjusted() >= digits - scale:
             raise InvalidOperation
-        return made.quantize(Decimal(1).scaleb(-scale), context=_EXACTLY)
+        return number.quantize(Decimal(1).scaleb(-scale), context=_EXACTLY)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise misfit(stream, column, row, value, f"is not a valid {kind}") from error

@@ -57,11 +57,11 @@ def _no_constant(text: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    result = dict(pairs)
+    if len(result) != len(pairs):
         names = [name for name, _ in pairs]
         raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)} occurs twice")
-    return made
+    return result
 
 
 _DECODER = json.JSONDecoder(
@@ -121,8 +121,8 @@ class RowTypes:
                 self._list(here, each, row_level - 1)
             elif kind is dict or kind is list:
                 self._json(here, each)
-            elif (made := self._scalar(here, each)) is not each:
-                value[key] = made
+            elif (result := self._scalar(here, each)) is not each:
+                value[key] = result
 
     def _list(self, place: _Place, values: list[Any], level: int) -> None:
         """As dlt: each element is a row of a table of its own; a list in a list is one with the column `list`."""
@@ -140,13 +140,13 @@ class RowTypes:
     def _add(self, place: _Place, key: str) -> _Place:
         """A key that was not seen before. Raises SourceError where its name is taken: dlt flattens a.b to a__b."""
         name = column_identifier(key if place.path else self._stream.named(key))
-        path, made = (*place.path, key), f"{place.name}__{name}" if place.path else name
-        if not place.path and made.startswith(RESERVED):
+        path, name_of_column = (*place.path, key), f"{place.name}__{name}" if place.path else name
+        if not place.path and name_of_column.startswith(RESERVED):
             raise SourceError("schema", collision_said(self._stream.name, (key, key)))
-        if self._names.setdefault(made, path) != path:
-            both = (".".join(self._names[made]), ".".join(path))
+        if self._names.setdefault(name_of_column, path) != path:
+            both = (".".join(self._names[name_of_column]), ".".join(path))
             raise SourceError("schema", collision_said(self._stream.name, both))
-        here = place.members[key] = _Place(path, made)
+        here = place.members[key] = _Place(path, name_of_column)
         return here
 
     def _refused(self, place: _Place, value: Any, why: str, cure: str = CURE) -> SourceError:
@@ -239,9 +239,9 @@ class RowTypes:
                     continue
                 if "other" in place.kinds or (len(parts) == 1 and place.path[0] in declared):
                     continue
-                made = self._as_known(place, self._type(place), known.get(table, {}).get(name))
-                self._tell(place, made, say)
-                there[name] = {"nullable": True, **_without_type(there.get(name, {})), "name": name, **made}
+                column = self._as_known(place, self._type(place), known.get(table, {}).get(name))
+                self._tell(place, column, say)
+                there[name] = {"nullable": True, **_without_type(there.get(name, {})), "name": name, **column}
         if empty:
             say(f"Columns without values have no known type and were not loaded: {', '.join(empty)}.")
 
@@ -291,32 +291,32 @@ class RowTypes:
             return {"data_type": only}
         return {"data_type": "text"}
 
-    def _as_known(self, place: _Place, made: dict[str, Any], known: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _as_known(self, place: _Place, column: dict[str, Any], known: Mapping[str, Any] | None) -> dict[str, Any]:
         """The type of the warehouse's column where it holds all values exactly, else the one that was found."""
         if known is None:
-            return made
+            return column
         theirs, kinds = known.get("data_type"), place.kinds
-        if theirs == "decimal" and kinds <= {"bigint", "double", "decimal"} and made["data_type"] != "text":
-            made = {"data_type": "decimal", "precision": MOST_DIGITS, "scale": place.scale}
+        if theirs == "decimal" and kinds <= {"bigint", "double", "decimal"} and column["data_type"] != "text":
+            column = {"data_type": "decimal", "precision": MOST_DIGITS, "scale": place.scale}
             scale = int(known.get("scale") or 0)
             fits = place.scale <= scale and _whole(place) <= int(known.get("precision") or MOST_DIGITS) - scale
-            return {key: known.get(key) for key in ("data_type", "precision", "scale")} if fits else made
+            return {key: known.get(key) for key in ("data_type", "precision", "scale")} if fits else column
         if theirs == "double" and kinds <= {"bigint", "double"} and place.most <= _EXACT_INTEGER:
             return {"data_type": "double"}
         if theirs == "double" and "decimal" in kinds:
-            return made
-        return {"data_type": theirs} if made["data_type"] != theirs and narrower(made, known) else made
+            return column
+        return {"data_type": theirs} if column["data_type"] != theirs and narrower(column, known) else column
 
-    def _tell(self, place: _Place, made: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    def _tell(self, place: _Place, column: Mapping[str, Any], say: Callable[[str], None]) -> None:
         """Say by which rule a column has its type, where it is not that of each of its values."""
         kinds = {_WORDS[kind] for kind in place.kinds}
-        if made["data_type"] == "decimal" and "decimal" in place.kinds:
+        if column["data_type"] == "decimal" and "decimal" in place.kinds:
             say(
                 f"The column {place.shown} of {self._stream.name} has numbers that a double would round, so it is "
                 "loaded "
-                f"as decimal({made['precision']},{made['scale']})."
+                f"as decimal({column['precision']},{column['scale']})."
             )
-        elif made["data_type"] == "text" and kinds != {"texts"}:
+        elif column["data_type"] == "text" and kinds != {"texts"}:
             why = " and ".join(sorted(kinds)) if len(kinds) > 1 else f"{kinds.pop()} of more than {MOST_DIGITS} digits"
             say(f"The column {place.shown} of {self._stream.name} has {why}, so it is loaded as text.")
 
@@ -352,16 +352,16 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 def _kind_of_text(value: str) -> str:
     """Whether a text is a moment in ISO 8601, with a zone or without; each is the same moment in a warehouse."""
-    found = _MOMENT.fullmatch(value)
-    if not found:
+    match = _MOMENT.fullmatch(value)
+    if not match:
         return "text"
     try:
         moment = datetime.fromisoformat(value)
-        if found[1]:
+        if match[1]:
             moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return "text"
-    return "instant" if found[1] else "moment"
+    return "instant" if match[1] else "moment"
 
 
 def encode_for_texts() -> None:

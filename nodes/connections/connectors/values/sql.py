@@ -27,23 +27,23 @@ def checked_postgresql(connection: Any) -> None:
     """Have a connection of psycopg2 give moments that Python has no value for as they are written."""
     from psycopg2 import extensions as ext
 
-    for oid, name, known in (
+    for oid, name, loader in (
         (1082, "DATE", ext.PYDATE),
         (1083, "TIME", ext.PYTIME),
         (1114, "TIMESTAMP", ext.PYDATETIME),
         (1184, "TIMESTAMPTZ", ext.PYDATETIMETZ),
     ):
-        ext.register_type(ext.new_type((oid,), name, _or_odd_moment(known)), connection)
+        ext.register_type(ext.new_type((oid,), name, _or_odd_moment(loader)), connection)
 
 
-def _or_odd_moment(known: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _or_odd_moment(convert_known: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def cast(text: str | None, cursor: Any) -> Any:
         if text is None:
             return None
         if text in _OTHER_ERAS or text.endswith(" BC") or text.startswith("24:"):
             return Odd(text)
         try:
-            return known(text, cursor)
+            return convert_known(text, cursor)
         except (ValueError, OverflowError):  # the year 10000
             return Odd(text)
 
@@ -56,16 +56,16 @@ def checked_mysql() -> dict[Any, Any]:
     from pymysql.converters import conversions, convert_timedelta  # type: ignore[import-untyped]
 
     def clock(text: Any) -> Any:
-        found = convert_timedelta(text)
+        duration = convert_timedelta(text)
         negative = text[:1] in ("-", b"-")  # -00:00:00.5: PyMySQL loses the sign
-        if isinstance(found, timedelta) and timedelta() <= found < timedelta(days=1) and not negative:
-            return (datetime.min + found).time()  # noqa: DTZ901 - a time of day has no zone
+        if isinstance(duration, timedelta) and timedelta() <= duration < timedelta(days=1) and not negative:
+            return (datetime.min + duration).time()  # noqa: DTZ901 - a time of day has no zone
         return Odd(text)
 
-    def strict(known: Convert) -> Convert:
+    def strict(convert_known: Convert) -> Convert:
         def convert(text: Any) -> Any:
-            found = known(text)
-            return Odd(text) if isinstance(found, str | bytes) else found
+            converted = convert_known(text)
+            return Odd(text) if isinstance(converted, str | bytes) else converted
 
         return convert
 
@@ -101,12 +101,12 @@ def columns_of(
     """
     import sqlalchemy as sa
 
-    made = []
+    columns = []
     for name in wanted:
         kind = _chosen(types.get(name, ""), name, say) or _loaded_as(there.c[name], there.name, dialect.name, say)
         convert = _of_sqlite(kind, types.get(name, "")) if dialect.name == "sqlite" else None
-        made.append(sa.Column(name, _guarded(kind, dialect, convert), nullable=bool(there.c[name].nullable)))
-    return made
+        columns.append(sa.Column(name, _guarded(kind, dialect, convert), nullable=bool(there.c[name].nullable)))
+    return columns
 
 
 def _chosen(chosen: str, name: str, say: Callable[[str], None]) -> Any:
@@ -153,7 +153,7 @@ def _loaded_as(column: Any, table: str, system: str, say: Callable[[str], None])
         return sa.TIMESTAMP(timezone=True)  # a moment; in_utc
     if isinstance(kind, sa.ARRAY):
         return sa.JSON()
-    known = (
+    types = (
         sa.Integer,
         sa.Numeric,
         sa.Float,
@@ -165,11 +165,11 @@ def _loaded_as(column: Any, table: str, system: str, say: Callable[[str], None])
         sa.Boolean,
         sa.JSON,
     )
-    if isinstance(kind, (*known, sa.Uuid, sa.types._Binary)):
+    if isinstance(kind, (*types, sa.Uuid, sa.types._Binary)):
         return kind
     if system != "sqlite":
-        said = "of a type that SQLAlchemy does not know" if isinstance(kind, sa.types.NullType) else str(kind)
-        say(f"The column {name} is {said}. It is loaded as text, as the database writes it.")
+        described = "of a type that SQLAlchemy does not know" if isinstance(kind, sa.types.NullType) else str(kind)
+        say(f"The column {name} is {described}. It is loaded as text, as the database writes it.")
     return sa.Text()
 
 
@@ -178,8 +178,8 @@ def _guarded(kind: Any, dialect: Any, convert: Convert | None) -> Any:
     import sqlalchemy as sa
     from sqlalchemy.dialects import mysql
 
-    made = copy.copy(kind.dialect_impl(dialect))
-    base = type(made)
+    guarded = copy.copy(kind.dialect_impl(dialect))
+    base = type(guarded)
 
     def result_processor(self: Any, dialect: Any, coltype: Any) -> Any:
         # A time of MySQL would wrap around at midnight, and JSON is text by what is selected.
@@ -187,8 +187,8 @@ def _guarded(kind: Any, dialect: Any, convert: Convert | None) -> Any:
         process = convert or (None if as_it_is else base.result_processor(self, dialect, coltype))
         return process and _or_odd(process)
 
-    made.__class__ = type(base.__name__, (base,), {"result_processor": result_processor, "cache_ok": False})
-    return made
+    guarded.__class__ = type(base.__name__, (base,), {"result_processor": result_processor, "cache_ok": False})
+    return guarded
 
 
 def _or_odd(convert: Convert) -> Convert:
@@ -316,7 +316,9 @@ def selected(query: Any, table: Any, there: Any, types: Mapping[str, str], diale
         return sa.cast(sa.cast(plain, sa.Double) if single else plain, sa.Text)
 
     chosen = ((column, shown(column)) for column in table.c)
-    return query.with_only_columns(*(made if made is column else made.label(column.name) for column, made in chosen))
+    return query.with_only_columns(
+        *(expression if expression is column else expression.label(column.name) for column, expression in chosen)
+    )
 
 
 def loader_of(stream: str, key: Sequence[str]) -> Any:
@@ -357,8 +359,8 @@ def _refused(
         for number, row in enumerate(rows):
             if _holds(row[place], kind):
                 continue
-            known = {name: row[names.index(name)] for name in key if name in names}
-            return misfit(stream, column, row_name(before + number + 1, known), row[place])
+            values = {name: row[names.index(name)] for name in key if name in names}
+            return misfit(stream, column, row_name(before + number + 1, values), row[place])
     return None
 
 
