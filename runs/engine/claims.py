@@ -117,7 +117,8 @@ def claim(
 def finish(claim: Claim, ended: AttemptOutcome, *, wake: bool = True) -> Released | None:
     """Write how an attempt ended and release what waited for it; None when the claim was lost meanwhile.
 
-    Safe to repeat: the second call finds the task run no longer RUNNING under this fence.
+    Safe to repeat: the second call finds the task run no longer RUNNING under this fence. What the reaper has taken is
+    lost, even before it is queued again: the reaper kills its process, and that is no failure of the task.
     """
     new, changes = _next_state(claim, ended)
     with transaction.atomic():
@@ -129,9 +130,12 @@ def finish(claim: Claim, ended: AttemptOutcome, *, wake: bool = True) -> Release
                 actor=claim.owner,
                 reason=ended.reason,
                 fence=claim.fence,
+                owner=claim.owner,
                 changes={"owner": "", "lease_until": None, "result": ended.result, **changes},
             )
         )
+        if not published and _is_running(claim):
+            return None  # who has taken it writes the end of this attempt
         if published and new == TaskState.FAILED and ended.after in ("proceed", "abort"):
             _after_a_start_hook(claim, ended.after)
         close_attempt(
@@ -153,6 +157,10 @@ def finish(claim: Claim, ended: AttemptOutcome, *, wake: bool = True) -> Release
         alarms.due.set(_delay(claim))
         return Released()
     return release(claim.run_id, [claim.task_run_id], wake=wake)
+
+
+def _is_running(claim: Claim) -> bool:
+    return TaskRun.objects.filter(pk=claim.task_run_id, fence=claim.fence, state=TaskState.RUNNING).exists()
 
 
 def _after_a_start_hook(claim: Claim, what: str) -> None:

@@ -22,6 +22,7 @@ from runs.transitions import move
 
 log = logging.getLogger("dex.sweep")
 ACTOR = "sweeper"
+REAPER = "reaper"  # owner of what is being taken back, and actor of its moves; runs.operations.metrics counts those
 MESSAGES_A_ROUND = 200  # a lost message is rare; sending for thousands that merely wait would be a storm
 PATIENT_SWEEPS = 12
 MOMENT_S = 1.0
@@ -31,18 +32,26 @@ def reap() -> int:
     """Take back what is held by lease and was not renewed; how many task runs and lanes that were.
 
     What may start again because of that is dispatched at once.
-    On this host the processes of the lost holder are killed first, by pid and start time, so that two attempts
-    of one task never run at once. A holder on another host has fenced itself off before its lease ended.
+    Each is taken first, so that a holder that wakes up can neither renew it nor write how it ended. Then, on this host,
+    the processes of the lost holder are killed, by pid and start time, so that two attempts of one task never run at
+    once. A holder on another host has fenced itself off before its lease ended. A reaper that dies in between leaves
+    what the next one takes.
     """
     expired = _expired()
     freed = []
     for lane in Lane.objects.exclude(owner="").filter(expired):
+        mine = Lane.objects.filter(pk=lane.pk, fence=lane.fence)
+        if not mine.filter(expired, owner=lane.owner).update(owner=REAPER):
+            continue  # its holder woke up and renewed the lease
         _kill(lane.host, lane.pid, lane.pid_start, lane.boot_id)
-        if Lane.objects.filter(expired, pk=lane.pk, fence=lane.fence).update(owner="", lease_until=None):
+        if mine.filter(owner=REAPER).update(owner="", lease_until=None):
             freed.append(lane.pk)
     taken, again = 0, Released()
     lost = TaskRun.objects.filter(expired, state=TaskState.RUNNING)
     for row in lost.only("pk", "fence", "owner", "identifier"):
+        mine = TaskRun.objects.filter(expired, pk=row.pk, fence=row.fence, owner=row.owner, state=TaskState.RUNNING)
+        if not mine.update(owner=REAPER):
+            continue  # its holder woke up and renewed the lease
         attempt = Attempt.objects.filter(task_run=row, fence=row.fence).first()
         if attempt is not None:
             _kill(attempt.host, attempt.pid, attempt.pid_start, attempt.boot_id)
@@ -50,11 +59,9 @@ def reap() -> int:
                 process.kill_leftover_of(attempt.uid, attempt.pid, attempt.pid_start)
             if attempt.host == HOST:
                 work_folders.remove(row.pk, row.fence)
-        if not TaskRun.objects.filter(expired, pk=row.pk, fence=row.fence).exists():
-            continue  # its holder woke up and renewed the lease; if it was killed it will say so itself
         log.warning("taking back %s from %s", row.identifier, row.owner)
         reason = f"lost with its worker {row.owner}"
-        if (released := mark_lost(row.pk, row.fence, actor="reaper", reason=reason, wake=False)) is not None:
+        if (released := mark_lost(row.pk, row.fence, actor=REAPER, reason=reason, wake=False)) is not None:
             taken += 1
             again.tasks += released.tasks
             again.lanes |= released.lanes

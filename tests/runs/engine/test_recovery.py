@@ -11,7 +11,7 @@ from nodes.tasks import AttemptOutcome
 from runs import dispatch, jobs
 from runs.clock import after, ago
 from runs.engine import alarms, lanes, pools, recovery
-from runs.engine.claims import claim, finish, hand_over, mark_lost
+from runs.engine.claims import HOST, claim, finish, hand_over, mark_lost
 from runs.engine.executor import execute_task_run
 from runs.engine.release import next_due, queue_due
 from runs.engine.shutdown import draining
@@ -67,6 +67,31 @@ def test_a_task_whose_worker_died_is_dispatched_when_the_loss_is_noticed(dispatc
     row = run.task_runs.get(pk=started(run).task_run_id)
     expire(row)
     assert dispatched(recovery.reap) == [("execute_task_run", row.pk)]
+
+
+def test_a_holder_that_sees_its_process_killed_by_the_reaper_cannot_call_it_a_failure_of_the_task(monkeypatch):
+    run = open_graph({"a": ()})
+    held = started(run)
+    Attempt.objects.update(host=HOST, pid=1, pid_start=1)
+    expire(run.task_runs.get())
+    said = []
+
+    def killed(*process):
+        ended = AttemptOutcome("failed", "killed by signal 9", retryable=False)
+        said.append((process[:2], finish(held, ended), keeper_renews(held)))
+
+    monkeypatch.setattr(recovery.process, "kill_leftover", killed)
+    assert recovery.reap() == 1
+    assert said == [((1, 1), None, 0)]
+    row = run.task_runs.get()
+    assert (row.state, row.infra_attempts, row.owner) == ("queued", 1, "")
+    assert [attempt.outcome for attempt in Attempt.objects.all()] == ["lost"]
+
+
+def keeper_renews(held) -> int:
+    """What a heartbeat of the holder renews, at the moment."""
+    rows = TaskRun.objects.filter(pk=held.task_run_id, owner=held.owner, state="running")
+    return rows.update(lease_until=after(30))
 
 
 def test_a_lane_whose_worker_died_is_dispatched_also_when_nothing_of_it_was_running(dispatched):
