@@ -49,8 +49,8 @@ def reap() -> int:
     taken, again = 0, Released()
     lost = TaskRun.objects.filter(expired, state=TaskState.RUNNING)
     for row in lost.only("pk", "fence", "owner", "identifier"):
-        mine = TaskRun.objects.filter(expired, pk=row.pk, fence=row.fence, owner=row.owner, state=TaskState.RUNNING)
-        if not mine.update(owner=REAPER):
+        held = TaskRun.objects.filter(expired, pk=row.pk, fence=row.fence, owner=row.owner, state=TaskState.RUNNING)
+        if not held.update(owner=REAPER):
             continue  # its holder woke up and renewed the lease
         attempt = Attempt.objects.filter(task_run=row, fence=row.fence).first()
         if attempt is not None:
