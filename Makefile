@@ -72,8 +72,8 @@ screens: setup
 	DEX_SCREENSHOTS=docs/screens $(BIN)/python -m pytest tests/journeys $(ARGS)
 
 lock:
-	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.txt -o requirements-dev.lock
-	uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -c requirements-dev.lock -o requirements.lock
+	uv pip compile --quiet --override lock-overrides.txt --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.txt -o requirements-dev.lock
+	uv pip compile --quiet --override lock-overrides.txt --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -c requirements-dev.lock -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

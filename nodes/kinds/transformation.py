@@ -131,6 +131,7 @@ def select_of(
         indirect_selection=node.indirect_selection,
         previous=previous,
         results=results,
+        named_types=(*SELECTED[Node.Command(node.command)], "unit_test"),
     )
 
 

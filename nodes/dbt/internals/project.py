@@ -88,7 +88,7 @@ class Project:
         set_up_plugin_manager(project_name=project.project_name)
         self.config = RuntimeConfig.from_parts(project, profile, self.flags)
         spare_processes()
-        self.manifest = versions.parse_manifest(self.config, project.project_name, self.flags.VARS)
+        self.manifest = versions.parse_manifest(self.config, project.project_name, self.flags)
         _anchor(self.config.credentials, database_dir)  # not before: the parse compares what it was made with
         self.adapter = get_adapter(self.config)
         self.threads: int = self.config.threads

@@ -26,17 +26,29 @@ except ImportError:  # before 1.9 there was no microbatch
 
 __all__ = ["UTC", "BatchResults", "MicrobatchBatchRunner", "MicrobatchBuilder", "MicrobatchModelRunner"]
 
+try:
+    from dbt.cli.requires import _bridge_v2_catalogs
+    from dbt.config.catalogs import load_catalogs_v2
+except ImportError:  # before 1.12 there was one format of catalogs
+    _bridge_v2_catalogs = load_catalogs_v2 = None
+
 _TAKES_INTEGRATIONS = "active_integrations" in inspect.signature(manifest.parse_manifest).parameters
 
 
-def parse_manifest(config: Any, project_name: str, variables: dict[str, Any]) -> Any:
-    """The manifest of a project, parsed or read as it was parsed before; nothing is written beside it."""
+def parse_manifest(config: Any, project_name: str, flags: Any) -> Any:
+    """The manifest of a project, parsed or read as it was parsed before; nothing is written beside it.
+
+    The catalogs that it may name are read as dbt's command does (dbt/cli/requires.py, setup_manifest).
+    """
     if not _TAKES_INTEGRATIONS:
         return manifest.parse_manifest(config, False, False, False)
-    catalogs = load_catalogs(config.project_root, project_name, variables)
-    return manifest.parse_manifest(
-        config, False, False, False, [get_active_write_integration(each) for each in catalogs]
-    )
+    if getattr(flags, "USE_CATALOGS_V2", False):
+        catalogs = load_catalogs_v2(config.project_root, project_name, flags.VARS)
+        integrations = _bridge_v2_catalogs(config, catalogs) if catalogs else []
+    else:
+        catalogs = load_catalogs(config.project_root, project_name, flags.VARS)
+        integrations = [get_active_write_integration(each) for each in catalogs]
+    return manifest.parse_manifest(config, False, False, False, integrations)
 
 
 def call(function: Any, *arguments: Any, **options: Any) -> Any:

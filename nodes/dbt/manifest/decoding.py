@@ -104,6 +104,7 @@ class _File(msgspec.Struct):
     unit_tests: dict[str, _Node] = {}
     functions: dict[str, _Node] = {}
     disabled: dict[str, list[_DisabledNode]] | None = None
+    selectors: dict[str, dict[str, Any]] | None = None
 
 
 class _Head(msgspec.Struct):
@@ -152,7 +153,7 @@ def decode(data: bytes) -> Manifest:
         if kept
     ]
     try:
-        return build(rows, disabled, file.metadata)
+        return build(rows, disabled, file.metadata, file.selectors or {})
     except UnicodeEncodeError as error:
         raise ManifestError(f"The manifest holds text that is not valid Unicode: {error}") from error
 
@@ -179,7 +180,9 @@ def told_apart(rows: list[Resource]) -> list[Resource]:
     ]
 
 
-def build(rows: list[Resource], disabled: list[Disabled], metadata: _Metadata) -> Manifest:
+def build(
+    rows: list[Resource], disabled: list[Disabled], metadata: _Metadata, selectors: dict[str, dict[str, Any]]
+) -> Manifest:
     """A Manifest from resources sorted by unique id: number them, link them, and lay them out in columns."""
     rows = told_apart(rows)
     number = {row.unique_id: n for n, row in enumerate(rows)}
@@ -218,6 +221,7 @@ def build(rows: list[Resource], disabled: list[Disabled], metadata: _Metadata) -
             names=msgspec.Raw(encode(names)),
             resources=msgspec.Raw(encode(rows)),
             disabled=msgspec.Raw(encode(disabled)),
+            selectors=msgspec.Raw(encode(selectors)),
         )
     )
     manifest.rows = rows  # they are at hand: no need to decode them from the column just written

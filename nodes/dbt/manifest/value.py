@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -114,6 +115,7 @@ class Compact(msgspec.Struct, array_like=True):
     names: msgspec.Raw
     resources: msgspec.Raw
     disabled: msgspec.Raw
+    selectors: msgspec.Raw = msgspec.Raw(b"\x80")  # an empty map: of a project without selectors.yml
 
 
 _DECODER = msgspec.msgpack.Decoder(Compact)
@@ -184,6 +186,16 @@ class Manifest:
         """unique id -> what is known of a disabled resource."""
         rows = msgspec.msgpack.decode(self._compact.disabled, type=list[Disabled])
         return {row.unique_id: row for row in rows}
+
+    @cached_property
+    def selectors(self) -> dict[str, dict[str, Any]]:
+        """name -> a selector of selectors.yml, as dbt has written it: {"name", "definition", ...}."""
+        return msgspec.msgpack.decode(self._compact.selectors, type=dict[str, dict[str, Any]])
+
+    @cached_property
+    def dbt_release(self) -> tuple[int, ...]:
+        """The version of dbt that wrote the manifest, such as (1, 12, 6); (0,) where it does not say."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.dbt_version)[:3]) or (0,)
 
     @cached_property
     def parents(self) -> Mapping[str, tuple[str, ...]]:

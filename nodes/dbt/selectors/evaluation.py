@@ -5,12 +5,13 @@ The order is that of dbt/graph/selector.py (get_nodes_from_criteria, select_node
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from nodes.dbt.manifest import Manifest
+from nodes.dbt.selectors import named
 from nodes.dbt.selectors.methods import Surroundings, cost, search
-from nodes.dbt.selectors.values import ALL, Atom, SelectorError
+from nodes.dbt.selectors.values import ALL, SELECTOR, Atom, SelectorError
 
 MODES = ("eager", "cautious", "buildable", "empty")
 #: How many resources a selection may look at altogether. A usual one looks at some ten thousand; this many
@@ -24,10 +25,19 @@ Numbers = set[int]
 class Evaluation:
     """The terms of one selection against one manifest; what was computed for an atom is kept."""
 
-    def __init__(self, manifest: Manifest, mode: str, around: Surroundings, work: int = WORK) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        mode: str,
+        around: Surroundings,
+        work: int = WORK,
+        types: Collection[str] | None = None,
+    ) -> None:
         self.manifest = manifest
         self.mode = mode
         self.around = around
+        self.named: list[str] = []  # selectors of selectors.yml that are being evaluated
+        self._types = types  # what selectors of selectors.yml may give; None: anything
         self._work = work
         self._matched: dict[tuple[str, tuple[str, ...], str], Numbers] = {}
         self._atoms: dict[Atom, tuple[Numbers, Numbers]] = {}
@@ -43,12 +53,22 @@ class Evaluation:
         key = (atom.method, atom.arguments, atom.value)
         if key not in self._matched:
             self._spend(cost(self.manifest, atom))
-            self._matched[key] = search(self.manifest, atom, self.around)
+            found = named.search(self, atom) if atom.method == SELECTOR else search(self.manifest, atom, self.around)
+            self._matched[key] = found
         return self._matched[key]
+
+    def of_named_types(self, numbers: Numbers) -> Numbers:
+        """Of what a named selector gives, the resource types of the command: dbt filters there, before operators."""
+        if self._types is None:
+            return numbers
+        by_type = self.manifest.numbers_by_type
+        return numbers & set().union(*[by_type.get(name, frozenset()) for name in self._types])
 
     def walked(self, matched: Numbers, operators: tuple[bool, int | None, int | None]) -> Numbers:
         """What was matched, and what the operators add to it."""
         at, up, down = operators
+        if self.mode == "empty" and self.manifest.dbt_release < (1, 9):
+            return matched  # dbt 1.8 forgets the operators there
         if not (at or up is not None or down is not None):
             return matched
         selected = set(matched)
@@ -69,19 +89,20 @@ class Evaluation:
         """What lies below, up to a depth."""
         return self._closure(self.manifest.children_at, start, depth)
 
-    def with_tests(self, selected: Numbers) -> tuple[Numbers, Numbers]:
+    def with_tests(self, selected: Numbers, mode: str = "") -> tuple[Numbers, Numbers]:
         """(selected and the tests it brings along, tests that wait for their other parents)."""
-        if self.mode == "empty":
+        mode = mode or self.mode
+        if mode == "empty":
             return selected, set()
         self._spend(2 * len(selected))
         children = self.manifest.children_at
         near = set().union(*[children[n] for n in selected]) & self.tests
-        if self.mode == "eager":
+        if mode == "eager":
             return selected | near, set()
         depends = self.manifest.depends_at
         direct, waiting = set(selected), set()
         enough = selected
-        if self.mode == "buildable":
+        if mode == "buildable":
             enough = selected | self.upstream(selected) | self.sources
         for n in near:
             if enough.issuperset(depends[n]):
@@ -93,8 +114,13 @@ class Evaluation:
     def atom(self, atom: Atom) -> tuple[Numbers, Numbers]:
         """What an atom gives with its operators and tests, and the tests that wait for other parents."""
         if atom not in self._atoms:
-            self._atoms[atom] = self.with_tests(self.walked(self.matched(atom), atom.operators))
+            self._atoms[atom] = self.atom_in(atom, self.mode)
         return self._atoms[atom]
+
+    def atom_in(self, atom: Atom, mode: str) -> tuple[Numbers, Numbers]:
+        """The same in another mode of indirect selection. A named selector brings the tests that it selects itself."""
+        walked = self.walked(self.matched(atom), atom.operators)
+        return (walked, set()) if atom.method == SELECTOR else self.with_tests(walked, mode)
 
     def term(self, term: Term) -> tuple[Numbers, Numbers]:
         """(direct, indirect) of an intersection of atoms."""
@@ -123,7 +149,7 @@ class Evaluation:
         starts: dict[tuple[bool, int | None, int | None], Numbers] = {}
         union: Numbers = set()
         for term in dict.fromkeys(terms):
-            if len(term) == 1:
+            if len(term) == 1 and term[0].method != SELECTOR:
                 starts.setdefault(term[0].operators, set()).update(self.matched(term[0]))
             else:
                 direct = self.term(term)[0]

@@ -1,7 +1,7 @@
 """The `fqn:` method, which is also what a value without a method means: finding resources by name and folder.
 
 A value is tried against the fqn with and without the package: it is the whole last segment, or the first segments;
-with wildcards, see `_wildcard` (dbt/graph/selector_methods.py, is_selected_node, with the leaf rule of 1.11.16).
+with wildcards, see `_wildcard` (dbt/graph/selector_methods.py, is_selected_node).
 """
 
 from __future__ import annotations
@@ -13,6 +13,15 @@ from nodes.dbt.selectors.paths import compiled
 from nodes.dbt.selectors.values import has_wildcard
 
 _INDEX_AFTER = 4
+_SINCE: dict[tuple[int, ...], tuple[int, ...]] = {
+    (1, 11): (1, 11, 16),
+    (1, 12): (1, 12, 6),
+}  # a line of dbt -> its first release
+
+
+def finds_leaves(release: tuple[int, ...]) -> bool:
+    """Whether a wildcard without a dot is tried against the name alone, however deep the resource lies."""
+    return release >= _SINCE.get(release[:2], (1, 13))
 
 
 def search_fqn(manifest: Manifest, value: str) -> set[int]:
@@ -88,7 +97,7 @@ def _wildcard(manifest: Manifest, value: str) -> set[int]:
             fitting = [n for n, path in enumerate(paths) if piece in path and match(path)]
         # a selector may not have more parts than the fqn, which a set like [.] would make possible
         matches.update(n for n in fitting if paths[n].count(".") + 1 >= len(parts))
-    if len(parts) == 1:
+    if len(parts) == 1 and finds_leaves(manifest.dbt_release):
         matches.update([n for n, leaf in enumerate(names.leaf) if piece in leaf and match(leaf)])
     ending = "_".join(parts[-2:])
     matches.update(n for n, joined in names.versioned.items() if joined == ending)

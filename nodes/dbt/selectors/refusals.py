@@ -28,13 +28,6 @@ _MEANT = {
 
 def unknown_method(text: str, method: str, value: str) -> SelectorError:
     """The error for a method that dbt does not know, with the likeliest one."""
-    if method == "selector":
-        return SelectorError(
-            "Named selectors (selectors.yml) are not available as a method before dbt 1.12",
-            "Enter the values of that selector instead",
-            text,
-            aborts=True,
-        )
     lowered = method.lower()
     close = difflib.get_close_matches(lowered, METHODS, n=1, cutoff=0.6)
     if lowered in METHODS:

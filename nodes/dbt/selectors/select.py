@@ -87,8 +87,9 @@ def select(
     indirect_selection: str = "eager",
     previous: Comparison | None = None,
     results: Mapping[str, str] | None = None,
+    named_types: Iterable[str] | None = None,
 ) -> Selection:
-    """Select resources of `manifest` as dbt 1.11.16 does for `--select include --exclude exclude`.
+    """Select resources of `manifest` as dbt 1.12 does for `--select include --exclude exclude`.
 
     An empty include is dbt's default, everything. `resource_types` are dbt's names, "all" or "default";
     nothing means what `dbt ls` lists. `project_dir` is where `path:` looks (without it, the paths in the
@@ -97,7 +98,8 @@ def select(
     """
     warnings: list[str] = []
     errors: list[SelectorError] = []
-    evaluation = Evaluation(manifest, indirect_selection, Surroundings(project_dir, previous, results))
+    around = Surroundings(project_dir, previous, results)
+    evaluation = Evaluation(manifest, indirect_selection, around)
     types = frozenset[str]()
     included: list[Selector] | None = None
     excluded: list[Selector] = []
@@ -109,6 +111,7 @@ def select(
             choices = f"It is one of {', '.join(MODES)}"
             raise SelectorError("This is not a mode of indirect selection", choices, indirect_selection, aborts=True)
         types = _resource_types(resource_types)
+        evaluation = Evaluation(manifest, indirect_selection, around, types=frozenset(named_types or types))
         include_values = list(include or ())
         included = _read_list(include_values, warnings, errors) if include_values else None
         excluded = _read_list(list(exclude), warnings, errors)

@@ -36,7 +36,9 @@ METHODS = (
     "state",
     "result",
     "source_status",
+    "selector",
 )
+SELECTOR = "selector"
 
 RESOURCE_TYPES = (
     "model",

@@ -15,6 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+#: The interpreter whose dbt is asked: that of the runtime under test (bin/test-matrix), or dex's own.
+PYTHON = (
+    str(Path(os.environ["DEX_TEST_RUNTIME"], "bin", "python")) if "DEX_TEST_RUNTIME" in os.environ else sys.executable
+)
+
 
 class Oracle:
     """A live dbt on a writable copy of `project` in `folder`. Use it as a context manager."""
@@ -34,8 +39,8 @@ class Oracle:
             "PYTHONPATH": "",
         }
         self._child = subprocess.Popen(
-            # -P: dbt imports every module named dbt_* that it can see, so this folder must not be on its path
-            [sys.executable, "-P", "-W", "ignore", __file__, str(self.project), str(self.state or "")],
+            # -I: dbt imports every module named dbt_* that it can see, so this folder must not be on its path
+            [PYTHON, "-I", "-W", "ignore", __file__, str(self.project), str(self.state or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -93,8 +98,10 @@ def _serve(project: Path, state: str) -> None:
         print(json.dumps({"error": str(parsed.exception)}), file=out, flush=True)
         return
     from argparse import Namespace
+    from inspect import signature
 
     from dbt.compilation import Linker
+    from dbt.config.selectors import selector_config_from_data, selector_data_from_root
     from dbt.contracts.state import PreviousState
     from dbt.flags import get_flags, set_flags
     from dbt.graph import Graph, ResourceTypeSelector, parse_difference
@@ -109,6 +116,14 @@ def _serve(project: Path, state: str) -> None:
     graph = Graph(linker.graph)
     previous = PreviousState(Path(state), project / "target", project) if state else None
     flags = get_flags()
+
+    knows_selectors = "selectors" in signature(ResourceTypeSelector).parameters
+
+    def named() -> dict[str, Any]:
+        """The selectors of selectors.yml, with the mode of this question; dbt 1.12 and later take them."""
+        data = selector_data_from_root(str(project)) if knows_selectors else None
+        return {"selectors": selector_config_from_data(data)} if data else {}
+
     add_callback_to_manager(note)
     print(json.dumps({"ready": len(graph.nodes())}), file=out, flush=True)
     for line in sys.stdin:
@@ -125,7 +140,7 @@ def _serve(project: Path, state: str) -> None:
                     types = resource_types_from_args(
                         arguments, set(ListTask.ALL_RESOURCE_VALUES), set(ListTask.DEFAULT_RESOURCE_VALUES)
                     )
-                    selector = ResourceTypeSelector(graph, manifest, previous, list(types), True)
+                    selector = ResourceTypeSelector(graph, manifest, previous, list(types), True, **named())
                     answers.append({"selected": sorted(selector.get_selected(spec)), "unmatched": unmatched[:]})
             except Exception as error:
                 answers.append({"error": f"{type(error).__name__}: {error}"})

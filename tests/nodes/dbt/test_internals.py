@@ -10,6 +10,8 @@ from dbt.adapters.base import BaseAdapter
 from dbt.adapters.base.connections import BaseConnectionManager
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.environments import Environment
+from dbt.cli.requires import _bridge_v2_catalogs
+from dbt.config.catalogs import load_catalogs_v2
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import ModelNode
 from dbt.parser.manifest import parse_manifest
@@ -29,20 +31,22 @@ pytestmark = pytest.mark.process
 
 
 def test_the_version_is_the_one_that_was_read():
-    assert version("dbt-core").startswith("1.11.")
+    assert version("dbt-core").startswith("1.12.")
 
 
 @pytest.mark.parametrize(
     ("function", "parameters"),
     [
+        (_bridge_v2_catalogs, ["runtime_config", "catalogs_v2"]),
+        (load_catalogs_v2, ["project_dir", "project_name", "cli_vars"]),
         (parse_manifest, ["runtime_config", "write_perf_info", "write", "write_json", "active_integrations"]),
-        (BuildTask.__init__, ["self", "args", "config", "manifest"]),
+        (BuildTask.__init__, ["self", "args", "config", "manifest", "catalogs"]),
         (BuildTask.before_run, ["self", "adapter", "selected_uids"]),
         (BuildTask.after_run, ["self", "adapter", "results"]),
         (BuildTask.populate_adapter_cache, ["self", "adapter", "required_schemas"]),
         (BuildTask.get_hooks_by_type, ["self", "hook_type"]),
         (BuildTask.get_runner, ["self", "node"]),
-        (BuildTask.call_runner, ["self", "runner"]),
+        (BuildTask.call_runner, ["self", "runner", "parent_context"]),
         (BuildTask._handle_thread_exception, ["self", "runner", "thread_exception"]),
         (run.MicrobatchModelRunner.set_parent_task, ["self", "parent_task"]),
         (run.MicrobatchModelRunner.set_pool, ["self", "pool"]),

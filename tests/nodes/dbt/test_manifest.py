@@ -20,7 +20,7 @@ def test_a_source_is_shown_by_its_source_and_table(lab: Manifest) -> None:
 
 
 def test_a_manifest_knows_its_project_and_adapter(lab: Manifest) -> None:
-    assert (lab.project_name, lab.adapter_type, lab.dbt_version[:4]) == ("lab", "duckdb", "1.11")
+    assert (lab.project_name, lab.adapter_type, lab.dbt_version[:4]) == ("lab", "duckdb", "1.12")
 
 
 def test_parents_and_children_are_the_edges_of_dbt(lab: Manifest) -> None:

@@ -100,6 +100,7 @@ class Vocabulary:
         self.rows = list(manifest.rows)
         self.tags = sorted(manifest.tag_index) or ["none"]
         self.packages = sorted({row.package for row in self.rows})
+        self.selectors = sorted(manifest.selectors)
         self.settings = sorted({found for row in self.rows for found in _settings(row.config)})
 
     def question(self, random: Random) -> dict[str, Any]:
@@ -137,7 +138,7 @@ class Vocabulary:
 
     def _plain(self, random: Random) -> str:
         row = random.choice(self.rows)
-        method = random.choice(METHODS)
+        method = random.choice([*METHODS, "selector", "selector"] if self.selectors else METHODS)
         if random.random() < 0.3:
             method = ""
         value = self._value(random, method, row)
@@ -148,6 +149,9 @@ class Vocabulary:
     def _value(self, random: Random, method: str, row: Resource) -> str:  # noqa: C901 - one branch a method
         if method in FIXED:
             return random.choice(FIXED[method]) if random.random() < 0.95 else row.name
+        if method == "selector":
+            name = random.choice(self.selectors)
+            return random.choice([name, name, name, f"{name[:3]}*", f"{name}x" if random.random() < 0.2 else name])
         if method == "config":
             setting, value = random.choice(self.settings)
             return f"config.{setting}:{value if random.random() < 0.9 else value.swapcase()}"

@@ -78,7 +78,6 @@ REFUSED = [
     ("name:orders", "not a method", "needs no method: orders", True),
     ("owner:ann", "not a method", "config.meta.owner:ann", True),
     ("banana:x", "not a method", "fqn, tag, path", True),
-    ("selector:nightly", "1.12", "values of that selector", True),
     (".tag:x", "not a method", "", True),
     ("my-tag:x", "not a method", "tag:finance", False),
     ("@orders+", "cannot be combined", "@orders", True),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from nodes.dbt.manifest import Manifest
+from nodes.dbt.manifest import Manifest, decode
 from nodes.dbt.selectors import Comparison, select
 
 MODELS = ["model"]
@@ -117,3 +119,44 @@ def test_membership_can_be_asked_by_unique_id(lab: Manifest) -> None:
     selection = select(lab, ["mart_margin"])
     assert "model.lab.mart_margin" in selection and "model.lab.stg_orders" not in selection
     assert "model.gone" not in selection and len(selection) == len(selection.ids)
+
+
+NAMED = [
+    ("selector:night*", "1.12.6", ""),
+    ("selector:nope", "1.12.6", "No selector has the name 'nope'. selectors.yml has around_customers, "),
+    ("selector:nightly", "1.11.16", "not available as a method before dbt 1.12"),
+    ("selector:loop", "1.12.6", "This selector refers to itself. Correct selectors.yml"),
+    ("selector:odd", "1.12.6", "selectors.yml has 'banana', which is not a method"),
+    ("selector:two", "1.12.6", "'a b' in selectors.yml: It is more than one value"),
+]
+
+
+@pytest.mark.parametrize(("value", "release", "message"), NAMED)
+def test_a_selector_of_selectors_yml_is_a_value_from_dbt_1_12_on(
+    value: str, release: str, message: str, lab_manifest: Path
+) -> None:
+    manifest = decode(lab_manifest.read_bytes())
+    manifest.dbt_version = release
+    manifest.selectors.update(
+        loop={"definition": {"union": ["tag:mart", {"method": "selector", "value": "loop"}]}},
+        odd={"definition": {"banana": "x"}},
+        two={"definition": "a b"},
+    )
+    selection = select(manifest, [value], resource_types=MODELS)
+    assert (not selection.errors, selection.is_empty) == (not message, bool(message))
+    assert message in " ".join(str(error) for error in selection.errors)
+
+
+def test_a_project_without_selectors_yml_says_so(lab_manifest: Path) -> None:
+    manifest = decode(lab_manifest.read_bytes())
+    manifest.selectors.clear()
+    assert "The project has no selectors.yml" in str(select(manifest, ["selector:nightly"]).errors[0])
+
+
+@pytest.mark.parametrize(("release", "leaves"), [("1.10.23", 0), ("1.11.16", 4), ("1.12.5", 0), ("1.12.6", 4)])
+def test_a_wildcard_finds_names_in_folders_from_the_release_on_in_which_dbt_does(
+    release: str, leaves: int, lab_manifest: Path
+) -> None:
+    manifest = decode(lab_manifest.read_bytes())
+    manifest.dbt_version = release
+    assert len(select(manifest, ["stg_*"], resource_types=MODELS)) == leaves
