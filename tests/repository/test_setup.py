@@ -157,7 +157,7 @@ def test_uv_gets_the_index_and_the_certificates_of_pips_settings(machine):
         (machine.folder / name).chmod(0o755)
     done = machine.set_up()
     assert done.returncode == 0, done.stderr
-    told = "uv: /company.pem pip install --require-hashes --default-index https://pip.example.org/simple -r"
+    told = "uv: /company.pem pip install --no-deps --require-hashes --default-index https://pip.example.org/simple -r"
     assert told in done.stdout and "Set up in" in done.stdout
     assert (machine.folder / ".venv" / ".installed").exists()
     assert "uv: /other.pem" in machine.set_up(SSL_CERT_FILE="/other.pem").stdout

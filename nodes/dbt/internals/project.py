@@ -125,6 +125,8 @@ class Project:
         chosen = frozenset(wanted)
         selected_resources.set_selected_resources(set(chosen if started.selected is None else started.selected))
         self._results = {}
+        self.executed: dict[str, Any] = {}
+        versions.show_in_graph(self.manifest, self.executed)
         for key, node in self._ephemeral.items():  # compiled anew: variables and time are of this run
             self.manifest.nodes[key] = fresh(node)
         self._compiled_ephemeral: dict[str, Outcome] = {}
@@ -237,12 +239,21 @@ class Project:
             own = mine.get(unique_id)
             node = self.manifest.unit_tests.get(unique_id) or self.manifest.nodes.get(unique_id)
             if own is not None or node is not None:
-                results[unique_id] = own or result_of(record, _as_it_was(node, record))
+                results[unique_id] = own or result_of(record, self._as_it_was(node, record))
         for unique_id in self._invocation.selected or ():
             node = self.manifest.exposures.get(unique_id) or self.manifest.saved_queries.get(unique_id)
             if node is not None:
                 results[unique_id] = self._nothing_done(node, results)
         return list(results.values())
+
+    def _as_it_was(self, node: Any, record: Mapping[str, Any]) -> Any:
+        """A copy of a node as its execution left it, compiled, for what another session executed."""
+        clean = fresh(node)
+        if record.get("compiled_code"):
+            clean.compiled, clean.compiled_code = True, record["compiled_code"]
+        if node.unique_id in self.manifest.nodes:
+            self.executed.setdefault(node.unique_id, clean)
+        return clean
 
     def _nothing_done(self, node: Any, results: Mapping[str, Any]) -> Any:
         """The result of an exposure or a saved query, which dbt lets pass or skips, and dex has no task for."""
@@ -348,6 +359,8 @@ class Project:
         known: Mapping[str, Any] | None = None,
         tell: Tell | None = None,
     ) -> Outcome:
+        if keep and node.unique_id in self.manifest.nodes:
+            self.executed[node.unique_id] = node
         runner = task.get_runner(node)
         if isinstance(runner, versions.MicrobatchModelRunner):
             own_config(node)
@@ -412,14 +425,6 @@ class Project:
         events.debug = debug
         events.add_callback(lambda event: log(event.info.level, event.info.msg))
         ctx_set_event_manager(events)
-
-
-def _as_it_was(node: Any, record: Mapping[str, Any]) -> Any:
-    """A copy of a node as its execution left it, compiled, for what another session executed."""
-    clean = fresh(node)
-    if record.get("compiled_code"):
-        clean.compiled, clean.compiled_code = True, record["compiled_code"]
-    return clean
 
 
 @contextmanager

@@ -135,6 +135,7 @@ class Supplier(BuildTask):
 
     def __init__(self, project: Any, wanted: frozenset[str]) -> None:
         super().__init__(project.flags, project.config, project.manifest)
+        self._executed: dict[str, Any] = project.executed
         self.num_nodes = len(wanted)
         self.job_queue = SimpleNamespace(in_progress=set(), in_progress_microbatch=set())
         self.with_hooks = True
@@ -150,7 +151,9 @@ class Supplier(BuildTask):
 
     def get_hooks_by_type(self, hook_type: Any) -> list[Any]:
         """Fresh copies of the project's hooks, or none where the caller runs them."""
-        return [fresh(hook) for hook in super().get_hooks_by_type(hook_type)] if self.with_hooks else []
+        hooks = [fresh(hook) for hook in super().get_hooks_by_type(hook_type)] if self.with_hooks else []
+        self._executed.update({hook.unique_id: hook for hook in hooks})
+        return hooks
 
     def populate_adapter_cache(self, adapter: Any, required_schemas: Any = None) -> None:
         """Ask the warehouse again which relations there are."""

@@ -1,6 +1,7 @@
 """Where the versions of dbt differ that a session runs on (1.8 to 1.12), and how."""
 
 import inspect
+from collections import ChainMap
 from datetime import timezone
 from typing import Any
 
@@ -32,6 +33,11 @@ try:
 except ImportError:  # before 1.12 there was one format of catalogs
     _bridge_v2_catalogs = load_catalogs_v2 = None
 
+try:
+    from dbt.contracts.graph.manifest import FlatGraphMapping
+except ImportError:  # before 1.12 `graph` was a copy of what was parsed
+    FlatGraphMapping = None
+
 _TAKES_INTEGRATIONS = "active_integrations" in inspect.signature(manifest.parse_manifest).parameters
 
 
@@ -49,6 +55,15 @@ def parse_manifest(config: Any, project_name: str, flags: Any) -> Any:
         catalogs = load_catalogs(config.project_root, project_name, flags.VARS)
         integrations = [get_active_write_integration(each) for each in catalogs]
     return manifest.parse_manifest(config, False, False, False, integrations)
+
+
+def show_in_graph(project: Any, executed: dict[str, Any]) -> None:
+    """Let `graph.nodes` of macros hold what executions have made of nodes, by unique id, as dbt 1.12 and later have it.
+
+    Executions work on copies, so the manifest's own nodes stay as they were parsed.
+    """
+    if FlatGraphMapping is not None:
+        project.flat_graph["nodes"] = FlatGraphMapping(ChainMap(executed, project.nodes))
 
 
 def call(function: Any, *arguments: Any, **options: Any) -> Any:

@@ -8,16 +8,30 @@ put together in dbt/graph/selector.py (select_nodes_recursively, get_selected).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from nodes.dbt.manifest import Manifest
 from nodes.dbt.selectors.paths import compiled
 from nodes.dbt.selectors.values import ALL, METHODS, Atom, SelectorError
 
-if TYPE_CHECKING:
-    from nodes.dbt.selectors.evaluation import Evaluation, Numbers
-
 SINCE = (1, 12)
 MOST_NESTED = 50  # selectors inside selectors; dbt stops at its limit of recursion
+
+Numbers = set[int]
+
+
+class Evaluation(Protocol):
+    """What a definition needs of nodes.dbt.selectors.evaluation."""
+
+    manifest: Manifest
+    mode: str
+    named: list[str]
+
+    def atom_in(self, atom: Atom, mode: str) -> tuple[Numbers, Numbers]:
+        """What an atom gives in a mode of indirect selection, and the tests that wait."""
+
+    def of_named_types(self, numbers: Numbers) -> Numbers:
+        """Those of the resource types of the command."""
 
 
 def search(evaluation: Evaluation, atom: Atom) -> Numbers:

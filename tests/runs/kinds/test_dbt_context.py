@@ -92,7 +92,7 @@ RAISES = "\"{{ exceptions.raise_compiler_error('no') if execute }}\""
 @pytest.mark.parametrize(
     ("hook", "flags", "ends"),
     [
-        ("select nonsense", "", {"a": "succeeded", "b": "succeeded", "on-run-end": "succeeded"}),
+        ("select nonsense", "", {"a": "skipped", "b": "skipped", "on-run-end": "succeeded"}),
         (
             "select nonsense",
             SKIP.replace("true", "false"),
