@@ -250,7 +250,7 @@ class Project:
         """A copy of a node as its execution left it, compiled, for what another session executed."""
         clean = fresh(node)
         if record.get("compiled_code"):
-            clean.compiled, clean.compiled_code = True, record["compiled_code"]
+            clean.compiled, clean.compiled_code, clean.extra_ctes_injected = True, record["compiled_code"], True
         if node.unique_id in self.manifest.nodes:
             self.executed.setdefault(node.unique_id, clean)
         return clean

@@ -177,6 +177,9 @@ def fresh(node: Any) -> Any:
     new._event_status = {}
     if "extra_ctes" in vars(new):
         new.extra_ctes = []
+    if "depends_on" in vars(new):  # the macros that a run uses are added in place
+        new.depends_on = copy.copy(node.depends_on)
+        new.depends_on.macros = [*node.depends_on.macros]
     if getattr(new, "all_constraints", None):  # their references are replaced in place
         new.constraints, new.columns = copy.deepcopy(node.constraints), copy.deepcopy(node.columns)
     return new
