@@ -86,10 +86,17 @@ def ask(order: CheckOrder, runtime: Runtime, home: Path, cwd: Path) -> tuple[boo
         kind, message = explain(order.kind, order.settings, answer["error"])
         said = answer["error"][:LONGEST]
         return False, kind, message or f"dbt could not connect to {title_of(order.kind)}; the adapter says why.", said
-    for probe, value in zip(order.probes, answer["answers"], strict=True):
-        if value in (None, False, 0, ""):
+    unanswered = ""
+    for probe, found in zip(order.probes, answer["answers"], strict=True):
+        if said := found.get("error"):
+            kind, message = explain(order.kind, order.settings, said)
+            if message:
+                return False, kind, message, said[:LONGEST]
+            unanswered = said[:LONGEST]
+        elif found["value"] in (None, False, 0, ""):
             return False, probe.kind, sentence(probe.message, order.settings), ""
-    return True, "", f"Connected to {title_of(order.kind)}.", ""
+    note = " Its permissions could not be checked." if unanswered else ""
+    return True, "", f"Connected to {title_of(order.kind)}.{note}", unanswered
 
 
 def _run(order: Mapping[str, Any], env: Mapping[str, str], runtime: Runtime, home: Path, cwd: Path) -> Any:

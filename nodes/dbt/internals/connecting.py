@@ -14,10 +14,10 @@ from dbt_common.context import get_invocation_context, set_invocation_context
 
 
 def ask(place: Mapping[str, Any], questions: Sequence[str], answers: list[Any]) -> None:
-    """Connect, and append the answer of each question to `answers`.
+    """Connect, and append to `answers` for each question its {"value"}, or the {"error"} that it met.
 
     In: `place`, {"project_dir", "profiles_dir", "profile", "target", "vars"}; `questions`, SQL that gives one value.
-    Raises whatever the adapter raises.
+    Raises whatever the adapter raises while it connects.
     """
     set_invocation_context(dict(os.environ))
     options = {
@@ -32,5 +32,8 @@ def ask(place: Mapping[str, Any], questions: Sequence[str], answers: list[Any]) 
     with adapter.connection_named("debug"):
         adapter.debug_query()
         for sql in questions:
-            _, table = adapter.execute(sql, fetch=True)
-            answers.append(table.rows[0][0] if len(table.rows) else None)
+            try:
+                _, table = adapter.execute(sql, fetch=True)
+                answers.append({"value": table.rows[0][0] if len(table.rows) else None})
+            except Exception as error:  # what is not answered says nothing about the rest
+                answers.append({"error": str(error).strip() or type(error).__name__})

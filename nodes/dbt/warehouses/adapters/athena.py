@@ -48,7 +48,7 @@ class Athena(Warehouse):
     title = "Amazon Athena"
     package = "dbt-athena"
     Config = Settings
-    cancels = "never"
+    cancels = "adapter"
     loads = Loads(False, "athena")
     tested = "no server: the adapter reads the profile and parses"
     problems = (

@@ -51,7 +51,7 @@ class BigQuery(Warehouse):
     title = "BigQuery"
     package = "dbt-bigquery"
     Config = Settings
-    cancels = "never"
+    cancels = "adapter"
     loads = Loads(False, "bigquery")
     tested = "no server: the adapter reads the profile and parses"
     problems = (

@@ -123,6 +123,11 @@ class Snowflake(Warehouse):
             "A network policy of the account does not let this machine connect.",
         ),
         Problem(
+            r"Could not connect to Snowflake backend",
+            "port",
+            "The account {account} does not answer. Check Account, and that a firewall lets this machine connect.",
+        ),
+        Problem(
             r"No active warehouse|warehouse.{0,60}(?:missing|suspended)",
             "warehouse",
             "The virtual warehouse {warehouse} cannot be used.",

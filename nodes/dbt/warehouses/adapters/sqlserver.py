@@ -82,6 +82,7 @@ class SqlServer(Warehouse):
     title = "SQL Server"
     package = "dbt-sqlserver"
     Config = SqlServerSettings
+    cancels = "adapter"
     loads = Loads(False, "mssql")
     tested = "no server: the adapter reads the profile and parses"
     problems = _PROBLEMS
