@@ -62,7 +62,7 @@ class Spark(Warehouse):
     Config = Settings
     cancels = "adapter"
     loads = Loads(False)
-    tested = "no server: the adapter reads the profile and parses"
+    tested = "Spark 3.5 in dbt's process: models, tests. For Thrift and HTTP no server: the adapter reads the profile"
     problems = (
         Problem(
             r"requires additional dependencies|pip install dbt-spark",

@@ -82,7 +82,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "snowflake",
         {"account": "shop", "auth": "key_pair", "user": "dex", "private_key": "{{ KEY }}", "warehouse": "W",
          "database": "SHOP"},
-        {"private_key": pem, "password": None, "token": None, "protocol": None},
+        {"private_key": lambda: pem().strip(), "password": None, "token": None, "protocol": None},
     ),
     "snowflake-oauth": (
         "snowflake",
@@ -115,19 +115,19 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "trino",
         {"host": "{{ HOST }}", "port": "1", "user": "dex", "password": "{{ SECRET }}", "database": "iceberg",
          "session_properties": '{"query_max_run_time": "4h"}'},
-        {"method": "ldap", "password": "s3cret-value-1", "database": "iceberg", "port": 1,
+        {"class": "TrinoLdapCredentials", "password": "s3cret-value-1", "database": "iceberg", "port": 1,
          "session_properties": {"query_max_run_time": "4h"}},
     ),
     "trino-jwt": (
         "trino",
         {"host": "{{ HOST }}", "method": "jwt", "jwt_token": "{{ SECRET }}", "database": "iceberg"},
-        {"method": "jwt", "jwt_token": "s3cret-value-1", "port": 443},
+        {"class": "TrinoJwtCredentials", "jwt_token": "s3cret-value-1", "port": 443},
     ),
     "trino-none": (
         "trino",
         {"host": "{{ HOST }}", "port": "1", "method": "none", "user": "dex", "http_scheme": "http",
          "database": "iceberg"},
-        {"method": "none", "user": "dex", "http_scheme": "http"},
+        {"class": "TrinoNoneCredentials", "user": "dex"},
     ),
     "athena-key": (
         "athena",

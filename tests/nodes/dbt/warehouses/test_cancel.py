@@ -1,4 +1,4 @@
-"""A cancelled task ends its own query where the adapter has no cancel of its own: BigQuery knows the jobs of threads."""
+"""A cancelled task ends its own query in BigQuery too, whose adapter cannot cancel a single connection."""
 
 import os
 import subprocess
