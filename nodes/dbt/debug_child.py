@@ -6,10 +6,26 @@ The order is a file of JSON; the answer goes to another: {"error", "answers"}. N
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from nodes.dbt.internals.connecting import ask
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came of: an adapter may fail once more while it closes what it could not open."""
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        seen.append(current)
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def said(error: BaseException) -> str:
+    """What an error says; its type where it says nothing."""
+    return str(error).strip() or type(error).__name__
 
 
 def main(order: dict[str, Any]) -> None:
@@ -18,7 +34,7 @@ def main(order: dict[str, Any]) -> None:
     try:
         ask(order, order["questions"], answer["answers"])
     except BaseException as error:
-        answer["error"] = str(error).strip() or type(error).__name__
+        answer["error"] = "\n".join(dict.fromkeys(said(each) for each in chain(error)))
     result = Path(order["result"])
     fresh = result.with_suffix(".new")
     fresh.write_text(json.dumps(answer, default=str), encoding="utf-8", errors="backslashreplace")

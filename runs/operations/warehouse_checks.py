@@ -11,8 +11,10 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from flows.infra import process
+from flows.infra.redaction import Redactor
 from nodes.dbt.runtime import CODE, Runtime, built_in
 from nodes.dbt.warehouse import database_dir
+from nodes.dbt.warehouses.base import PREFIX
 from nodes.dbt.warehouses.problems import LONGEST, explain, no_adapter, sentence
 from nodes.dbt.warehouses.registry import title_of
 from nodes.models import WarehouseCheck
@@ -34,18 +36,22 @@ def make(check_id: int, runtime: Runtime | None = None) -> None:
     check = WarehouseCheck.objects.select_related("environment__project", "environment__current_revision").get(
         pk=check_id
     )
-    digest, details = "", ""
+    digest, details, passed = "", "", []
     home = Path(settings.DEX_HOME) / "work" / f"warehouse-check-{check.pk}"
     try:
         order = order_for(check.environment)
-        digest = order.digest
+        digest, passed = order.digest, [text for name, text in order.env.items() if name.startswith(PREFIX)]
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         ok, kind, message, details = ask(order, runtime or built_in(), home, database_dir(check.environment))
     except PROBLEMS as error:
         ok, kind, message = False, "setting", str(error)
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    masked = redactor_of_environment(check.environment).whole
+    known, parts = redactor_of_environment(check.environment), Redactor(passed)  # parts: of a service account's file
+
+    def masked(text: str) -> str:
+        return parts.whole(known.whole(text))
+
     WarehouseCheck.objects.filter(pk=check.pk).update(
         done_at=Now(),
         ok=ok,

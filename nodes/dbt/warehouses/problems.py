@@ -70,8 +70,8 @@ def no_adapter(kind: str) -> str:
 def sentence(text: str, names: Mapping[str, Any]) -> str:
     """A sentence with its names filled in; one that has no value is left out."""
     known: defaultdict[str, Any] = defaultdict(str, {name: "" if v is None else v for name, v in names.items()})
-    filled = text.format_map(known)
-    return re.sub(r" +([,.:;])", r"\1", re.sub(r", port(?=[.,:])", "", re.sub(r" {2,}", " ", filled)))
+    filled = re.sub(r" +([,.:;])", r"\1", re.sub(r" {2,}", " ", text.format_map(known)))
+    return re.sub(r", port(?=[.,:;])", "", filled)
 
 
 def _groups(found: re.Match[str]) -> dict[str, str]:

@@ -69,7 +69,11 @@ class Athena(Warehouse):
             "permission",
             "The account lacks a permission for Athena, Glue or the bucket.",
         ),
-        Problem(r"Could not connect to the endpoint|Invalid endpoint", "host", "AWS has no region {region_name}."),
+        Problem(
+            r"Could not connect to the endpoint|Invalid endpoint",
+            "host",
+            "AWS does not answer in the region {region_name}. Check Region, and that this machine reaches AWS.",
+        ),
     )
 
     def output(self, given: Given) -> dict[str, Any]:

@@ -71,6 +71,11 @@ class Redshift(Warehouse):
             "AWS finds no cluster {cluster_id} for this access key in the region {region}.",
         ),
         Problem(
+            r"Could not connect to the endpoint|Invalid endpoint",
+            "host",
+            "AWS does not answer in the region {region}. Check Region, and that this machine reaches AWS.",
+        ),
+        Problem(
             r"AccessDenied|not authorized to perform",
             "permission",
             "The access key lacks a permission: it needs redshift:GetClusterCredentials for this user and database.",

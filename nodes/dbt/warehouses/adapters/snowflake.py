@@ -123,6 +123,16 @@ class Snowflake(Warehouse):
             "A network policy of the account does not let this machine connect.",
         ),
         Problem(
+            r"role requested in the connection.{0,80}\('(?P<name>[^']*)'\) is not listed in the Access Token",
+            "role",
+            "The OAuth token does not allow the role {name}.",
+        ),
+        Problem(
+            r"requested warehouse does not exist or not authorized",
+            "warehouse",
+            "There is no virtual warehouse {warehouse}, or the role may not use it: grant USAGE on it.",
+        ),
+        Problem(
             r"Could not connect to Snowflake backend",
             "port",
             "The account {account} does not answer. Check Account, and that a firewall lets this machine connect.",

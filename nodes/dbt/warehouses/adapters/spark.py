@@ -71,6 +71,11 @@ class Spark(Warehouse):
             "HTTP, dbt-spark[session] for Spark in dbt's process.",
         ),
         Problem(r"JAVA_HOME|Java gateway", "adapter", "The machine of the worker has no Java, which Spark needs."),
+        Problem(
+            r"Could not connect to any of",
+            "port",
+            "Nothing answers at {host}, port {port}. Check host, port and firewall.",
+        ),
         Problem(r"TSocket read 0 bytes|Bad status: 3|SASL", "auth", "Spark does not accept this login."),
     )
 

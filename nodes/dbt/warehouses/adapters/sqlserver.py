@@ -5,6 +5,7 @@ from typing import Any, Literal
 from nodes.dbt.warehouses.base import Config, Given, Loads, Problem, Warehouse, setting
 
 _PRINCIPAL = {"auth": ["service_principal"]}
+_ENTRA = "ActiveDirectoryServicePrincipal"
 _PROBLEMS = (
     Problem(r"Login failed for user", "auth", "The server does not accept this login."),
     Problem(
@@ -21,6 +22,11 @@ _PROBLEMS = (
         r"Can't open lib|Data source name not found|file not found.{0,40}(?:driver|lib)",
         "adapter",
         "The machine of the worker has no ODBC driver named {driver}. Install it, or enter another.",
+    ),
+    Problem(
+        r"libodbc|No module named 'pyodbc'",
+        "adapter",
+        "The machine of the worker has no ODBC (unixODBC), or the project's dbt has no pyodbc.",
     ),
     Problem(r"certificate verify failed|SSL Provider", "tls", "The certificate of the server is not trusted."),
     Problem(r"permission was denied", "permission", "This login lacks a permission in the database {database}."),
@@ -89,7 +95,7 @@ class SqlServer(Warehouse):
 
     def output(self, given: Given) -> dict[str, Any]:
         """The ways to log in by the adapter's names."""
-        method = {"sql": "sql", "service_principal": "ServicePrincipal"}[given.values["auth"]]
+        method = {"sql": "sql", "service_principal": _ENTRA}[given.values["auth"]]
         return {**given.all("auth"), "authentication": method}
 
 
@@ -106,4 +112,4 @@ class Fabric(Warehouse):
 
     def output(self, given: Given) -> dict[str, Any]:
         """Fabric knows no password."""
-        return {**given.all(), "authentication": "ServicePrincipal"}
+        return {**given.all(), "authentication": _ENTRA}

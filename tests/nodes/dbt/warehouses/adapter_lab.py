@@ -152,13 +152,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "sqlserver",
         {"host": "{{ HOST }}", "auth": "service_principal", "tenant_id": "t", "client_id": "c",
          "client_secret": "{{ SECRET }}", "database": "shop"},
-        {"authentication": "ServicePrincipal", "client_secret": "s3cret-value-1", "tenant_id": "t"},
+        {"authentication": "ActiveDirectoryServicePrincipal", "client_secret": "s3cret-value-1", "tenant_id": "t"},
     ),
     "fabric": (
         "fabric",
         {"host": "abc.datawarehouse.fabric.microsoft.com", "tenant_id": "t", "client_id": "c",
          "client_secret": "{{ SECRET }}", "database": "shop"},
-        {"authentication": "ServicePrincipal", "client_secret": "s3cret-value-1", "schema": "dbo"},
+        {"authentication": "ActiveDirectoryServicePrincipal", "client_secret": "s3cret-value-1", "schema": "dbo"},
     ),
     "clickhouse": (
         "clickhouse",

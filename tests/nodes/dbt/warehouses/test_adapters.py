@@ -12,6 +12,8 @@ import yaml
 from flows.infra import process
 from nodes.dbt.parse import parse_project
 from nodes.dbt.warehouses.rendering import accept, render
+from nodes.services.warehouse_checks import CheckOrder
+from runs.operations import warehouse_checks
 from tests.helpers.waiting import patience
 from tests.nodes.dbt.warehouses import read_credentials
 from tests.nodes.dbt.warehouses.adapter_lab import SECRETS, VARIANTS, runtime_of, variables
@@ -38,6 +40,32 @@ def written(name, folder):
     profile = {"shop": {"target": "dex", "outputs": {"dex": {**made.output, "threads": 2}}}}
     (folder / "profiles.yml").write_text(yaml.safe_dump(profile))
     return runtime_of(kind), dict(made.passed), expected
+
+
+#: What Test says of a variant where nothing listens: kind, and part of the sentence. Others wait for their time limit.
+REFUSED = {
+    "postgres": ("port", "Nothing answers at 127.0.0.1, port 1."),
+    "redshift-password": ("port", "Nothing answers at 127.0.0.1, port 1."),
+    "trino-ldap": ("port", "Nothing answers at 127.0.0.1, port 1."),
+    "trino-none": ("port", "Nothing answers at 127.0.0.1, port 1."),
+    "clickhouse": ("port", "Nothing answers at 127.0.0.1, port 1."),
+    "spark-thrift": ("port", "Nothing answers at 127.0.0.1, port 1."),
+    "athena-machine": ("auth", "This machine has no role of AWS."),
+    "bigquery-adc": ("auth", "This machine has no default credentials of Google."),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_adapter_says_where_nothing_listens_becomes_a_sentence(name, tmp_path):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    runtime, passed, _ = written(name, folder)
+    kind, typed, _ = VARIANTS[name]
+    settings = {key: value.replace("{{ HOST }}", "127.0.0.1") for key, value in typed.items() if "SECRET" not in value}
+    order = CheckOrder(kind, settings, folder, "shop", "dex", {}, passed)
+    well, problem, message, details = warehouse_checks.ask(order, runtime, tmp_path, tmp_path)
+    assert not well and problem == REFUSED[name][0], (problem, message, details)
+    assert message.startswith(REFUSED[name][1]) and details and "s3cret" not in details
 
 
 @pytest.mark.parametrize("name", VARIANTS)
