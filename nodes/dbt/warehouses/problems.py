@@ -44,6 +44,18 @@ _NO_ADAPTER = re.compile(r"Could not find adapter type|No module named 'dbt\.ada
 _NO_PROFILE = re.compile(r"Credentials in profile .{0,200}? invalid: (?P<what>[^\n]{1,500})", re.IGNORECASE | re.DOTALL)
 
 
+def _compiled(pattern: str) -> re.Pattern[str]:
+    if pattern not in _PATTERNS:
+        _PATTERNS[pattern] = re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    return _PATTERNS[pattern]
+
+
+# All of them at once, so that the test of hostile texts finds them.
+_PATTERNS: dict[str, re.Pattern[str]] = {}
+for _problem in (*COMMON, *(problem for warehouse in WAREHOUSES.values() for problem in warehouse.problems)):
+    _compiled(_problem.pattern)
+
+
 def explain(kind: str, settings: Mapping[str, Any], message: str) -> tuple[str, str]:
     """What is wrong, as a kind and a sentence; ("other", "") where nobody knows.
 
@@ -56,7 +68,7 @@ def explain(kind: str, settings: Mapping[str, Any], message: str) -> tuple[str, 
         return "setting", f"dbt's adapter does not accept the settings: {found['what'].strip().rstrip('.')}."
     own: Iterable[Problem] = WAREHOUSES[kind].problems if kind in WAREHOUSES else ()
     for problem in (*own, *COMMON):
-        if found := re.search(problem.pattern, text, re.IGNORECASE | re.DOTALL):
+        if found := _compiled(problem.pattern).search(text):
             return problem.kind, sentence(problem.message, {**settings, **_groups(found)})
     return "other", ""
 
@@ -70,8 +82,10 @@ def no_adapter(kind: str) -> str:
 def sentence(text: str, names: Mapping[str, Any]) -> str:
     """A sentence with its names filled in; one that has no value is left out."""
     known: defaultdict[str, Any] = defaultdict(str, {name: "" if v is None else v for name, v in names.items()})
-    filled = re.sub(r" +([,.:;])", r"\1", re.sub(r" {2,}", " ", text.format_map(known)))
-    return re.sub(r", port(?=[.,:;])", "", filled)
+    filled = " ".join(text.format_map(known).split())
+    for mark in ",.:;":
+        filled = filled.replace(f" {mark}", mark).replace(f", port{mark}", mark)
+    return filled
 
 
 def _groups(found: re.Match[str]) -> dict[str, str]:

@@ -66,7 +66,7 @@ class Redshift(Warehouse):
             "AWS does not accept the access key.",
         ),
         Problem(
-            r"ClusterNotFound|Cluster .*not found",
+            r"ClusterNotFound|Cluster .{0,80}not found",
             "account",
             "AWS finds no cluster {cluster_id} for this access key in the region {region}.",
         ),

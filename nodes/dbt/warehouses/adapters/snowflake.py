@@ -84,13 +84,13 @@ class Snowflake(Warehouse):
     tested = "fakesnow, which speaks Snowflake's protocol: Test, models, tests. No account of Snowflake"
     problems = (
         Problem(
-            r"Incorrect username or password|250001.*08001.*password",
+            r"Incorrect username or password|250001 .08001.{0,80}password",
             "auth",
             "Snowflake does not accept this user and password.",
         ),
         Problem(r"JWT token is invalid", "auth", "Snowflake does not accept the key: the user has another public key."),
         Problem(
-            r"Could not deserialize key data|Incorrect padding|unable to load|private key.*(?:password|decrypt)",
+            r"Could not deserialize key data|Incorrect padding|unable to load|private key.{0,80}(?:password|decrypt)",
             "auth",
             "The private key cannot be read. Its secret must hold a PKCS#8 key, as PEM or as base64 of DER, and the "
             "passphrase if it is encrypted.",
