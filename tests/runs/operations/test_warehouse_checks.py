@@ -8,7 +8,7 @@ from flows.access import acting_as
 from flows.models import Environment, Project
 from flows.variables.values import save_variable
 from nodes.models import WarehouseCheck
-from nodes.services.sync import sync
+from nodes.services.sync import SyncError, sync
 from nodes.services.warehouse_checks import request_check
 from runs.operations import warehouse_checks
 from tests.helpers.engines import write_project
@@ -146,6 +146,14 @@ def test_a_dbt_without_the_adapter_is_told_which_package_it_needs(environment):
     assert check.message == (
         "The project's dbt has no adapter for Snowflake. Add the package dbt-snowflake to its requirements."
     )
+
+
+def test_a_sync_without_the_adapter_says_which_package_dbt_needs(environment, tmp_path):
+    (tmp_path / "shop" / "profiles.yml").write_text(
+        "small: {target: dev, outputs: {dev: {type: trino, host: h, port: 1, user: u, database: d, schema: s}}}"
+    )
+    with pytest.raises(SyncError, match=r"no adapter for Trino\. Add the package dbt-trino"):
+        sync(environment)
 
 
 def test_a_warehouse_that_never_answers_is_given_up(environment, postgres, monkeypatch, silent):

@@ -1,10 +1,13 @@
 """From what people type to profiles.yml: nothing secret in it, nothing that the chosen way to log in does not use."""
 
 import json
+import re
+from typing import Any
 
 import pytest
 
-from nodes.dbt.warehouses.base import PREFIX, Config, Warehouse, setting
+from nodes.dbt.warehouses.base import PREFIX
+from nodes.dbt.warehouses.problems import explain
 from nodes.dbt.warehouses.registry import WAREHOUSES, package_of, title_of
 from nodes.dbt.warehouses.rendering import WarehouseError, accept, render
 from nodes.fields.form import fields_of
@@ -118,27 +121,28 @@ def test_a_value_that_a_variable_makes_wrong_is_told_with_its_setting():
         render({"type": "oracle"}, {}, ())
 
 
-def test_a_new_warehouse_is_one_class():
-    class Settings(Config):
-        host: str = setting(title="Host")
-        password: str = setting(title="Password", secret=True)
-
-    class Oracle(Warehouse):
-        type = "oracle"
-        title = "Oracle"
-        package = "dbt-oracle"
-        Config = Settings
-        tested = "nothing"
-
-    WAREHOUSES["oracle"] = Oracle()
+def test_the_warehouse_that_the_docs_show_works_as_it_stands():
+    shown = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "warehouses.md").read_text(), re.S)
+    assert shown is not None
+    module: dict[str, Any] = {"__name__": "exasol"}
+    exec(shown[1], module)
+    WAREHOUSES["exasol"] = exasol = module["Exasol"]()
     try:
-        stored, errors = accept("oracle", {"host": "h", "password": "{{ SECRET }}"})
-        made = render(stored, variables(), SECRETS)
-        assert errors == {} and made.output["password"] == "{{ env_var('DBT_ENV_SECRET_DEX_PASSWORD') }}"
-        assert "no destination for it" in Oracle().refusal and "may go on in Oracle" in " ".join(Oracle().notes)
+        typed = {"dsn": "{{ HOST }}:8563", "user": "dex", "password": "{{ SECRET }}"}
+        stored, errors = accept("exasol", typed)
+        assert errors == {} and stored == {"type": "exasol", "schema": "analytics", **typed}
+        assert render(stored, variables(), SECRETS).output == {
+            "type": "exasol",
+            "dsn": "127.0.0.1:8563",
+            "user": "dex",
+            "password": "{{ env_var('DBT_ENV_SECRET_DEX_PASSWORD') }}",
+            "schema": "analytics",
+        }
+        assert explain("exasol", {}, "authentication failed")[0] == "auth"
+        assert "no destination for it" in exasol.refusal and "may go on in Exasol" in " ".join(exasol.notes)
     finally:
-        del WAREHOUSES["oracle"]
-    assert (title_of("oracle"), package_of("oracle")) == ("oracle", "dbt-oracle")
+        del WAREHOUSES["exasol"]
+    assert (title_of("exasol"), package_of("exasol")) == ("exasol", "dbt-exasol")
 
 
 CANCEL = {"proven": "ends the query", "adapter": "asks the warehouse, as dbt does", "never": "**may go on**"}
