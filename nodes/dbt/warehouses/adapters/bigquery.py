@@ -27,7 +27,7 @@ class Settings(Config):
         when={"auth": ["service_account"]},
         example="{{ BIGQUERY_KEY }}",
     )
-    project: str = setting(title="Project", help="Where models are built", example="my-project")
+    project: str = setting(title="Google Cloud project", help="Where models are built", example="my-project")
     dataset: str = setting("analytics", title="Dataset")
     location: str | None = setting(None, title="Location", example="EU")
     execution_project: str | None = setting(
