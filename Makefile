@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.installed
 
-.PHONY: setup demo test test-fast test-levels test-matrix test-stress coverage check format bench chaos screens lock clean
+.PHONY: setup demo test test-fast test-levels test-matrix test-warehouses test-stress coverage check format bench chaos screens lock clean
 
 setup: $(MARK)
 
@@ -28,6 +28,10 @@ test-levels: setup
 # Sessions on every line of dbt that they support; builds a virtualenv for each below .runtimes/.
 test-matrix: setup
 	$(BIN)/python bin/test-matrix $(ARGS)
+
+# Every warehouse with the real adapter of dbt; builds a virtualenv for each below .runtimes/.
+test-warehouses: setup
+	$(BIN)/python bin/test-warehouses $(ARGS)
 
 # What depends on real processes and a browser, five times in a row, beside four busy processes.
 test-stress: setup

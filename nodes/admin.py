@@ -9,8 +9,9 @@ from django.utils.safestring import SafeString
 
 from flows.model_admins import ReadOnly
 from flows.models import Environment, Flow
-from nodes.forms.environment import NAMES, WarehouseForm, field_names
+from nodes.forms.environment import WarehouseForm, fieldsets
 from nodes.models import Change, Link, Node
+from nodes.services.warehouse_checks import shown_check
 
 
 @admin.register(Flow)
@@ -77,13 +78,23 @@ class ChangeAdmin(ReadOnly):
         return change.flow_name
 
 
+@admin.display(description="test")
+def warehouse_test(environment: Environment) -> SafeString | str:
+    """Whether the warehouse can be reached with what is saved, and the button that asks."""
+    if environment.pk is None:
+        return "Save the environment first."
+    return render_to_string("runs/_warehouse_check.html", shown_check(environment))
+
+
 # flows cannot import nodes, so what knows warehouses is added to its page from here.
 _environments = admin.site.get_model_admin(Environment)
 _environments.form = WarehouseForm
+_environments.readonly_fields = (*_environments.readonly_fields, warehouse_test)  # type: ignore[misc, arg-type]
 _parts: list[Any] = [
     (None, {"fields": ["project", "name", "branch", "sync_every", "threads"]}),
     ("Warehouse", {"fields": ["warehouse_type", "target"]}),
-    *((NAMES[kind], {"classes": [f"when-warehouse_type-{kind}"], "fields": field_names(kind)}) for kind in NAMES),
+    *fieldsets(),
+    ("Connection to the warehouse", {"fields": [warehouse_test]}),
     ("Current revision", {"fields": ["commit", "synced_at", "progress", "sync_error", "left_out"]}),
 ]
 _environments.get_fieldsets = lambda request, obj=None: _parts  # type: ignore[method-assign]

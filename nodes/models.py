@@ -71,18 +71,9 @@ class Load(models.Model):
         return f"{self.connection}: {self.table}"
 
 
-class ConnectionCheck(models.Model):
-    """A check of a connection, requested by a person, made by a worker: does the source answer, what tables has it."""
+class Check(models.Model):
+    """A question that a person has a worker ask, and what came of it."""
 
-    class What(models.TextChoices):
-        """What is checked."""
-
-        TEST = "test", "Test"
-        DISCOVER = "discover", "Tables"
-
-    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="checks")
-    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="+")
-    what = models.CharField(max_length=10, choices=What)
     requested_by = models.CharField(max_length=200)
     requested_at = models.DateTimeField(auto_now_add=True)
     taken_at = models.DateTimeField(null=True, blank=True)
@@ -95,10 +86,41 @@ class ConnectionCheck(models.Model):
     )
 
     class Meta:
+        abstract = True
         ordering: ClassVar = ["-id"]
+
+
+class ConnectionCheck(Check):
+    """A check of a connection, requested by a person, made by a worker: does the source answer, what tables has it."""
+
+    class What(models.TextChoices):
+        """What is checked."""
+
+        TEST = "test", "Test"
+        DISCOVER = "discover", "Tables"
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="checks")
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="+")
+    what = models.CharField(max_length=10, choices=What)
+
+    class Meta(Check.Meta):
+        pass
 
     def __str__(self) -> str:
         return f"{self.get_what_display()} of {self.connection}"
+
+
+class WarehouseCheck(Check):
+    """A test of the warehouse of an environment: whether the project's dbt can connect, and what is wrong if not."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="warehouse_checks")
+    details = models.CharField(max_length=2000, blank=True, help_text="What the adapter said")
+
+    class Meta(Check.Meta):
+        pass
+
+    def __str__(self) -> str:
+        return f"Test of the warehouse of {self.environment}"
 
 
 class Virtualenv(models.Model):

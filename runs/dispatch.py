@@ -88,6 +88,11 @@ def connection_check(check_id: int) -> None:
     _after_commit("check_connection", [check_id])
 
 
+def warehouse_check(check_id: int) -> None:
+    """Somebody requested a test of a warehouse."""
+    _after_commit("check_warehouse", [check_id])
+
+
 def renewal(virtualenv_id: int) -> None:
     """Somebody requested the renewal of a virtualenv."""
     _after_commit("renew_virtualenv", [virtualenv_id])

@@ -7,7 +7,7 @@ from runs.alerts import sending, watching
 from runs.engine import executor, lanes
 from runs.engine.shutdown import draining
 from runs.models import Run
-from runs.operations import connection_checks, heartbeats, rounds, syncing
+from runs.operations import connection_checks, heartbeats, rounds, syncing, warehouse_checks
 from runs.planning import planner
 from runs.scheduling import following, ticking
 
@@ -64,6 +64,12 @@ def sync_environment(environment_id: int) -> None:
 def check_connection(check_id: int) -> None:
     """Somebody requested a check of a connection."""
     connection_checks.make(check_id)
+
+
+@shared_task(name="dex.check_warehouse")
+def check_warehouse(check_id: int) -> None:
+    """Somebody requested a test of a warehouse."""
+    warehouse_checks.make(check_id)
 
 
 @shared_task(name="dex.renew_virtualenv")

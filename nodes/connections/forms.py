@@ -8,9 +8,9 @@ from typing import Any
 from django import forms
 
 from nodes.connections.connectors.base import Connector
-from nodes.connections.connectors.form import Field, fields_of
 from nodes.connections.connectors.streams import MODES, POLICIES, collision, collision_said
 from nodes.connections.services import problem_with_secrets, secrets_of
+from nodes.fields.form import Field, fields_of
 from nodes.models import Connection, Load
 
 PREFIX = "c_"

@@ -17,13 +17,12 @@ from flows.variables.sealed import keep, problem_of, value_of
 from flows.variables.values import VariableError, environment_of
 from nodes.connections.connectors.base import Connector
 from nodes.connections.connectors.catalogue import CATALOGUE
-from nodes.connections.connectors.form import fields_of, parse, secret_values
 from nodes.connections.connectors.streams import StreamSettings, collision, collision_said, identifier
 from nodes.connections.connectors.streams import parse as parse_stream
 from nodes.dbt.warehouse import profile_of
+from nodes.dbt.warehouses.registry import refusal_of
+from nodes.fields.form import fields_of, parse, secret_values
 from nodes.models import Connection, ConnectionCheck
-
-DESTINATIONS = ("duckdb", "postgres")
 
 
 class ConnectionProblem(ValueError):
@@ -191,8 +190,7 @@ def destination_of(revision: Revision) -> dict[str, Any]:
             key: profile.output[key] for key in ("host", "user", "password", "sslmode") if profile.output.get(key)
         }
         return {"type": "postgres", "port": int(profile.output.get("port") or 5432), **options, **named}
-    message = f"Connections load into {' and '.join(DESTINATIONS)}; this environment's warehouse is {profile.type}."
-    raise ConnectionProblem({"": message})
+    raise ConnectionProblem({"": refusal_of(profile.type) or "Connections cannot load into a DuckDB that is no file."})
 
 
 def pipelines_dir(connection: Connection, environment: Environment) -> Path:

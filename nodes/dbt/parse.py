@@ -17,10 +17,12 @@ from typing import Any
 from flows.infra import process
 from nodes.dbt import profiles, working_copy
 from nodes.dbt.runtime import CODE, Runtime, built_in
+from nodes.dbt.warehouses.problems import no_adapter
 
 # Beside DuckDB's own, threads reserve address space; this stops a runaway, not a large project.
 LIMITS = process.Limits(memory=16 * 1024**3)
 _KEPT_DAYS = 14
+_NO_ADAPTER = re.compile(r"Could not find adapter type (\w{1,100})!")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -189,7 +191,9 @@ def _parse(order: _Order, entry: Path) -> list[str]:
         last = text.strip().splitlines()[-1:] or ["no output"]
         raise ParseError(f"dbt ended with exit code {code} while it parsed the project: {last[0]}", text) from None
     if answer["error"]:
-        raise ParseError(_readable(answer["error"], entry)[:4000], text)
+        message = _readable(answer["error"], entry)[:4000]
+        missing = _NO_ADAPTER.search(message)
+        raise ParseError(f"{no_adapter(missing[1])}\n{message}" if missing else message, text)
     if not (entry / "target" / "manifest.json").is_file():
         raise ParseError("dbt parsed the project but wrote no manifest", text)
     warnings = [_readable(warning, entry) for warning in answer["warnings"]]

@@ -131,9 +131,11 @@ class Session:
             self._events.emit(log_line(_current.get(), level, text))
 
     def _interrupt(self, execution: Execution | Hooks) -> None:
-        # Between two statements there is nothing to interrupt, so we try until it is over.
-        while self._project is not None and not execution.ticket.over.wait(0.05):
+        # Between two statements there is nothing to interrupt, so we try until it is over, less and less often.
+        pause = 0.05
+        while self._project is not None and not execution.ticket.over.wait(pause):
             self._project.interrupt(execution.ticket)
+            pause = min(1.0, pause * 1.5)
 
     def _obey(self) -> None:
         while True:

@@ -16,6 +16,7 @@ from nodes.connections.services import ConnectionProblem, destination_of, order_
 from nodes.dbt.manifest import sources_of
 from nodes.dbt.profiles import ProfileError
 from nodes.dbt.stored_manifests import manifest_of
+from nodes.dbt.warehouses.registry import refusal_of
 from nodes.kinds.base import Kind, NeededPool
 from nodes.kinds.registry import register
 from nodes.models import Connection, Load, Node
@@ -50,7 +51,7 @@ class ConnectionKind(Kind):
 
         A table that the project declares as a source has the source's id, so that models which read it wait for it.
         """
-        errors = list(_problems(node))
+        errors = [*_problems(node), *_refusals(revision)]
         connection = node.connection
         if connection is None or errors:
             return Expanded(errors=tuple(errors))
@@ -143,6 +144,13 @@ def _record(connection: Connection, environment: Environment, stream: str, resul
             table=identifier(stream),
             defaults={"at": timezone.now(), "rows": result.get("rows_affected"), "result": result, "loaded_by": by},
         )
+
+
+def _refusals(revision: Revision) -> Iterator[Problem]:
+    """Why connections cannot load into the warehouse of an environment; said at Save, not when a run fails."""
+    warehouse = revision.environment.warehouse or revision.warehouse
+    if refusal := refusal_of(str(warehouse.get("type") or "")):
+        yield Problem("connection", refusal)
 
 
 def _problems(node: Node) -> Iterator[Problem]:

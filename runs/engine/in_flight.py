@@ -13,6 +13,7 @@ from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
 from nodes.dbt.client import SessionClosed
+from nodes.dbt.warehouses.registry import may_go_on
 from nodes.ordering import HOOK, ON_RUN_END
 from nodes.tasks import AttemptOutcome
 from runs.engine import pools
@@ -208,6 +209,8 @@ class RunningTasks:
         in_flight, self._running = list(self._running.values()), {}
         for running in in_flight:
             running.log.line(f"the dbt session ended: {message}")
+            if goes_on := may_go_on(self.session.warehouse):
+                running.log.line(goes_on)
             if running.timed_out:
                 limit = running.claim.spec.get("timeout")
                 self._close(running, AttemptOutcome("failed", f"timeout after {limit:g} s" if limit else "timeout"))

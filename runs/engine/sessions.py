@@ -27,6 +27,7 @@ class Session:
 
     def __init__(self, key: str, revision: Revision) -> None:
         self.key = key
+        self.warehouse = str(revision.warehouse.get("type") or "")
         self.sink: Sink | None = None
         self.since = time.monotonic()
         self.died: str | None = None

@@ -28,3 +28,13 @@ for (const part of document.querySelectorAll("fieldset[class*=when-]")) {
   field?.addEventListener("change", show);
   if (field) show();
 }
+
+// A field of "data-shown-when" is shown while the fields that it names have one of these values: "a=x|y b=z".
+for (const input of document.querySelectorAll("[data-shown-when]")) {
+  const row = input.closest(".form-row");
+  const rules = input.dataset.shownWhen.split(" ").map((rule) => rule.split("="));
+  const fields = rules.map(([name]) => document.getElementById(`id_${name}`));
+  const show = () => { row.hidden = !rules.every(([, values], n) => values.split("|").includes(fields[n]?.value)); };
+  for (const field of fields) field?.addEventListener("change", show);
+  show();
+}

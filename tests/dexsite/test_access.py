@@ -129,6 +129,8 @@ TABLE = {
     "runs:check_connection": (NO, "admin"),
     "runs:connection_check": ("admin", NO),
     "runs:sync": ("editor", NO),
+    "runs:warehouse_check": ("editor", NO),
+    "runs:check_warehouse": (NO, "admin"),
     "nodes:variables": ("editor", NO),
     "nodes:new_variable": ("admin", "admin"),
     "nodes:variable": ("editor", "admin"),

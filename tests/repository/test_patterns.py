@@ -31,6 +31,7 @@ PUT_TOGETHER = {
     ("nodes/dbt/selectors/paths.py", r"(?s:(?>.*?a)(?>.*?a)(?>.*?a).*b)\Z", "fullmatch"),
     ("runs/alerts/failure_groups/normalise.py", "", ""),  # made of parts; compiled ones are found
     ("nodes/connections/connectors/failures.py", "", ""),
+    ("nodes/dbt/warehouses/problems.py", "", ""),
     ("nodes/connections/connectors/csv_types.py", "", ""),
     ("flows/projects/git/access.py", "", ""),
 }

@@ -6,53 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-from pydantic import Field as _Field
-
 from nodes.connections.connectors.streams import MODES, StreamSettings
+from nodes.fields.settings import Config, Misfit, setting
 
 if TYPE_CHECKING:
     from flows.infra.network.guard import Guard
 
+__all__ = ["GROUPS", "Config", "Connector", "Context", "Cursor", "Found", "Group", "Misfit", "setting"]
+
 Group = Literal["Databases", "Files", "APIs", "Custom"]
 GROUPS: tuple[Group, ...] = ("Databases", "Files", "APIs", "Custom")
-
-
-class Config(BaseModel):
-    """The settings of a connection. Each field becomes a field of its form."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
-
-
-class Misfit(ValueError):
-    """Settings that do not fit together; `field` is the one to change."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
-def setting(
-    default: Any = ...,
-    *,
-    title: str,
-    help: str = "",
-    secret: bool = False,
-    advanced: bool = False,
-    textarea: bool = False,
-    when: dict[str, list[str]] | None = None,
-    words: dict[str, str] | None = None,
-    **constraints: Any,
-) -> Any:
-    """A field of a Config.
-
-    In: `secret`, never shown again and masked everywhere; `advanced`, on the third page of the wizard; `when`, shown
-    only while another field has one of these values; `words`, what people read for a value to choose (default: itself);
-    `constraints`, those of pydantic.Field.
-    """
-    marks = {"secret": secret, "advanced": advanced, "textarea": textarea, "when": when, "words": words}
-    extra: dict[str, Any] = {name: value for name, value in marks.items() if value}
-    return _Field(default, title=title, description=help or None, json_schema_extra=extra or None, **constraints)
 
 
 @dataclass(frozen=True)

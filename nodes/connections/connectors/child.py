@@ -47,7 +47,7 @@ class Order:
 
     def __init__(self, order: dict[str, Any], events: _Events, scratch: Path) -> None:
         from nodes.connections.connectors.catalogue import CATALOGUE
-        from nodes.connections.connectors.form import secret_values
+        from nodes.fields.form import secret_values
 
         self.order, self.events = order, events
         if order.get("connector") not in CATALOGUE:
@@ -73,7 +73,7 @@ class Order:
 
     def config(self) -> Any:
         """The typed settings. Raises SourceError naming the field."""
-        from nodes.connections.connectors.form import check, fields_of
+        from nodes.fields.form import check, fields_of
 
         config, errors = check(self.connector, self.order.get("config") or {})
         if errors:

@@ -322,13 +322,13 @@ class Project:
         manager = self.adapter.connections
         with manager.lock:
             mine = [
-                connection
-                for (_, thread), connection in manager.thread_connections.items()
-                if thread in ticket.threads and connection.state == "open"
+                (key, connection)
+                for key, connection in manager.thread_connections.items()
+                if key[1] in ticket.threads and connection.state == "open"
             ]
-        for connection in mine:
+        for key, connection in mine:
             with suppress(Exception):  # it may have ended in the meantime
-                self._cancel(manager, connection)
+                self._cancel(manager, connection, key)
         return len(mine)
 
     def release(self) -> None:
@@ -406,9 +406,12 @@ class Project:
                 self._compiled_ephemeral[unique_id] = outcome
         return None if outcome.good else outcome
 
-    def _cancel(self, manager: Any, connection: Any) -> None:
+    def _cancel(self, manager: Any, connection: Any, key: Any) -> None:
         if self.adapter.type() == "duckdb":
             manager.cancel(connection)
+        elif self.adapter.type() == "bigquery":  # it has no cancel of one connection, but knows the jobs of each thread
+            for job in manager.jobs_by_thread.get(key, [])[-1:]:
+                connection.handle.cancel_job(job, location=connection.credentials.location)
         elif hasattr(connection.handle, "cancel"):
             connection.handle.cancel()  # ends the query; dbt's own way would end the whole connection
         else:

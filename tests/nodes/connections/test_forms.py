@@ -8,9 +8,9 @@ import pytest
 from nodes.connections.connectors.base import GROUPS
 from nodes.connections.connectors.catalogue import CATALOGUE
 from nodes.connections.connectors.client import CODE
-from nodes.connections.connectors.form import check, fields_of, parse, references, secret_names, secret_values
 from nodes.connections.connectors.streams import MODES, POLICIES, StreamSettings, identifier
 from nodes.connections.connectors.streams import parse as parse_stream
+from nodes.fields.form import check, fields_of, parse, references, secret_names, secret_values
 
 PG = {"system": "postgresql", "host": "db.example.com", "database": "shop", "user": "me", "password": "s3cr3t-word"}
 
@@ -33,7 +33,8 @@ def test_the_web_process_imports_nothing_heavy():
     code = """
 import sys, time
 began = time.perf_counter()
-from nodes.connections.connectors import catalogue, client, form, streams
+from nodes.connections.connectors import catalogue, client, streams
+from nodes.fields import form
 took = time.perf_counter() - began
 heavy = {"dlt", "sqlalchemy", "duckdb", "pandas", "numpy", "pyarrow", "requests", "fsspec", "boto3", "paramiko"}
 print(sorted(heavy & set(sys.modules)), took < 2)

@@ -71,7 +71,7 @@ def test_full_replace_and_append_by_cursor(tmp_path, api):
 
 def test_other_ways_to_sign_in(tmp_path, api):
     from nodes.connections.connectors.catalogue import CATALOGUE
-    from nodes.connections.connectors.form import parse
+    from nodes.fields.form import parse
 
     oauth = {"auth": "oauth2", "client_id": "me", "client_secret": "right", "token_url": f"{api.url}/token"}
     assert connection(tmp_path, api, **oauth).test().ok

@@ -153,9 +153,9 @@ class Talk:
 
     def __init__(self, parsed: ParsedProject, work_dir: Path, **options: Any) -> None:
         self.parsed, self.events = parsed, []  # type: ignore[var-annotated]
-        env = options.pop("env", {})
+        env, runtime = options.pop("env", {}), options.pop("runtime", None)
         self.output = bytearray()
-        self.client = DbtClient(env=env, on_output=self.output.extend, runtime=runtime_under_test())
+        self.client = DbtClient(env=env, on_output=self.output.extend, runtime=runtime or runtime_under_test())
         self.client.open(parsed, work_dir=work_dir, **options)
         self.until("ready")
 

@@ -1,7 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 
 from nodes.tasks import AttemptOutcome
 from runs.engine.claims import claim, finish
+from runs.engine.in_flight import RunningTasks
+from runs.logs import store
+from runs.models import Attempt
 from runs.operations.invariants import check
 from runs.operations.rounds import sweep
 from runs.services import cancel_run, cancel_task_run
@@ -67,3 +72,26 @@ def test_cancelling_one_task_skips_only_what_needs_it():
     assert states(run) == {"a": "cancelled", "b": "skipped", "x": "succeeded"}
     assert run.state == "failed"
     assert check(run.pk) == []
+
+
+@pytest.mark.parametrize(
+    ("warehouse", "said"),
+    [
+        ("snowflake", "Snowflake may go on with the query of this process: dex cannot end it there."),
+        ("teradata", "teradata may go on with the query of this process: dex cannot end it there."),
+        ("postgres", ""),
+        ("duckdb", ""),
+    ],
+)
+def test_the_log_says_where_the_query_of_a_killed_process_may_go_on(warehouse, said, monkeypatch, tmp_path):
+    monkeypatch.setattr(store, "root", lambda: tmp_path)
+    spec = {"unique_id": "model.shop.a", "tests": [], "unit_tests": [], "builds": True, "full_refresh": False}
+    run = open_graph({"a": ()}, {"a": spec})
+    client = SimpleNamespace(pid=1, pid_start=1, execute=lambda *args, **options: None)
+    session = SimpleNamespace(warehouse=warehouse, client=client, cancel=lambda task: None)
+    running = RunningTasks(run.task_runs.get().lane_id, session, ())
+    assert running.start(run.task_runs.get())
+    running.crash("it did not stop")
+    log = (tmp_path / Attempt.objects.get().log_path).read_text()
+    assert "the dbt session ended: it did not stop" in log
+    assert ("may go on" in log) == bool(said) and said in log

@@ -38,7 +38,7 @@ def session(monkeypatch, settings, tmp_path):
     monkeypatch.setattr(sessions, "dbt_environment", lambda environment: {})
 
     class Revision:
-        environment = None
+        environment, warehouse = None, {"type": "duckdb"}
 
     return Session("key", Revision())
 

@@ -1,4 +1,4 @@
-"""A form described as data, made from the settings of a connector, and the way back from what was typed."""
+"""A form described as data, made from a model of settings, and the way back from what was typed."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from nodes.connections.connectors.base import Config, Connector, Misfit
+from nodes.fields.settings import Config, Described, Misfit
 
 Kind = Literal["text", "secret", "integer", "boolean", "choice", "list", "textarea", "json"]
 REFERENCE = re.compile(r"\{\{\s*[A-Za-z_][A-Za-z0-9_.]*\s*\}\}")  # {{ NAME }} and {{ params.NAME }}
@@ -35,17 +35,23 @@ class Field:
     advanced: bool = False
     when: Mapping[str, list[str]] = field(default_factory=dict)  # shown only while other fields have these values
     words: Mapping[str, str] = field(default_factory=dict)  # what people read for a choice
+    needed: bool = False  # required while it is shown
+    example: str = ""  # stands in the empty field
+
+    def is_shown(self, values: Mapping[str, Any]) -> bool:
+        """Whether it is shown while the other fields have these values."""
+        return all(str(values.get(name)) in wanted for name, wanted in self.when.items())
 
 
 @cache
-def fields_of(connector: type[Connector] | Connector) -> tuple[Field, ...]:
-    """The fields of a connector's form, in order."""
-    return tuple(_field(name, info) for name, info in connector.Config.model_fields.items())
+def fields_of(about: type[Described] | Described) -> tuple[Field, ...]:
+    """The fields of a form, in order."""
+    return tuple(_field(info.alias or name, info) for name, info in about.Config.model_fields.items())
 
 
-def secret_names(connector: Connector) -> list[str]:
+def secret_names(about: Described) -> list[str]:
     """The fields whose values must be kept encrypted, masked and never shown."""
-    return [each.name for each in fields_of(connector) if each.secret]
+    return [each.name for each in fields_of(about) if each.secret]
 
 
 def references(raw: Mapping[str, Any]) -> list[str]:
@@ -53,17 +59,17 @@ def references(raw: Mapping[str, Any]) -> list[str]:
     return [name for name, value in raw.items() if _holds(value)]
 
 
-def parse(connector: Connector, raw: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, str]]:
+def parse(about: Described, raw: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, str]]:
     """Values to keep, as JSON, or errors by field in words.
 
     In: `raw`, text as typed in a form, or values of JSON. A field with a reference is kept as it is.
     """
-    known = {each.name: each for each in fields_of(connector)}
+    known = {each.name: each for each in fields_of(about)}
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
     for name, value in raw.items():
         if name not in known:
-            errors[name] = f"{connector.title} has no setting {name}."
+            errors[name] = f"{about.title} has no setting {name}."
             continue
         try:
             cleaned = _cleaned(known[name], value)
@@ -74,7 +80,7 @@ def parse(connector: Connector, raw: Mapping[str, Any]) -> tuple[dict[str, Any] 
             values[name] = cleaned
     waiting = set(references(values))
     try:
-        connector.Config.model_validate(values)
+        about.Config.model_validate(values)
     except ValidationError as error:
         for each in error.errors(include_url=False, include_input=False):
             name = _name_of(each)
@@ -83,22 +89,22 @@ def parse(connector: Connector, raw: Mapping[str, Any]) -> tuple[dict[str, Any] 
     return (None, errors) if errors else (values, {})
 
 
-def check(connector: Connector, rendered: Mapping[str, Any]) -> tuple[Config | None, dict[str, str]]:
+def check(about: Described, rendered: Mapping[str, Any]) -> tuple[Config | None, dict[str, str]]:
     """The typed settings from values without references, or errors by field. Values are never in an error."""
     try:
-        return connector.Config.model_validate(dict(rendered)), {}
+        return about.Config.model_validate(dict(rendered)), {}
     except ValidationError as error:
-        known = {each.name: each for each in fields_of(connector)}
+        known = {each.name: each for each in fields_of(about)}
         errors: dict[str, str] = {}
         for each in error.errors(include_url=False, include_input=False):
             errors.setdefault(_name_of(each), _said(each, known.get(_name_of(each))))
         return None, errors
 
 
-def secret_values(connector: Connector, rendered: Mapping[str, Any]) -> list[str]:
+def secret_values(about: Described, rendered: Mapping[str, Any]) -> list[str]:
     """The secrets among rendered values, for a masker: also what lies inside a JSON secret."""
     found: list[str] = []
-    for name in secret_names(connector):
+    for name in secret_names(about):
         found += _texts(rendered.get(name))
     return [text for text in found if len(text) >= 4]
 
@@ -180,6 +186,8 @@ def _field(name: str, info: FieldInfo) -> Field:
         advanced=bool(extra.get("advanced")),
         when=typing.cast("dict[str, list[str]]", when) if isinstance(when, dict) else {},
         words=typing.cast("dict[str, str]", words) if isinstance(words, dict) else {},
+        needed=bool(extra.get("needed")),
+        example=str(extra.get("example") or ""),
     )
 
 

@@ -1,0 +1,47 @@
+"""All kinds of warehouses: whatever a module of `adapters/` defines."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from nodes.dbt.warehouses import adapters
+from nodes.dbt.warehouses.base import Warehouse
+
+
+def _discover() -> dict[str, Warehouse]:
+    found: dict[str, Warehouse] = {}
+    for module in iter_modules(adapters.__path__):
+        name = f"{adapters.__name__}.{module.name}"
+        for value in vars(import_module(name)).values():
+            if isinstance(value, type) and issubclass(value, Warehouse) and value.__module__ == name:
+                if value.type in found:
+                    raise ValueError(f"two warehouses have the type {value.type}: see {name}")
+                found[value.type] = value()
+    return dict(sorted(found.items(), key=lambda pair: pair[1].title.lower()))
+
+
+#: dbt's type -> the warehouse, in the order of the form.
+WAREHOUSES: dict[str, Warehouse] = _discover()
+
+
+def title_of(kind: str) -> str:
+    """What people call a type of dbt; the type itself where dex does not know it."""
+    return WAREHOUSES[kind].title if kind in WAREHOUSES else kind
+
+
+def package_of(kind: str) -> str:
+    """The package that holds dbt's adapter for a type: by convention dbt-TYPE where dex does not know it."""
+    return WAREHOUSES[kind].package if kind in WAREHOUSES else f"dbt-{kind}"
+
+
+def refusal_of(kind: str) -> str:
+    """Why connections cannot load into warehouses of a type; empty where they can."""
+    if kind in WAREHOUSES:
+        return WAREHOUSES[kind].refusal
+    return f"Connections cannot load into {kind}: dex does not know this warehouse." if kind else ""
+
+
+def may_go_on(kind: str) -> str:
+    """What to say when the process that ran a query was killed; empty where the query is ended too."""
+    if not kind or (kind in WAREHOUSES and WAREHOUSES[kind].ends_orphans):
+        return ""
+    return f"{title_of(kind)} may go on with the query of this process: dex cannot end it there."

@@ -1,0 +1,1 @@
+"""Settings described as pydantic models, and the forms made of them. Knows neither connectors nor warehouses."""
