@@ -34,11 +34,13 @@ def pythons_of(line: str) -> list[str]:
 
 def lines_for(specifier: SpecifierSet) -> list[str]:
     """The supported lines of which some version is allowed, the newest first."""
-    return [
-        line
-        for line in reversed(LINES)
-        if any(specifier.contains(f"{line}.{patch}", prereleases=True) for patch in range(_PATCHES))
-    ]
+    named = [each.version for each in specifier]  # 1.12.0b1 may be asked for by its name
+    allowed = []
+    for line in reversed(LINES):
+        versions = [f"{line}.{patch}" for patch in range(_PATCHES)] + [each for each in named if line_of(each) == line]
+        if any(specifier.contains(version, prereleases=True) for version in versions if "*" not in version):
+            allowed.append(line)
+    return allowed
 
 
 def line_of(version: str) -> str:

@@ -131,12 +131,12 @@ def problem_of(error: SetupFailed | OSError, order: Order) -> RuntimeProblem:
     if error.passing:
         return RuntimeProblem(
             "The package index does not answer. Check the network and DEX_SCRIPT_INDEX_URL, then press Rebuild. "
-            f"{error}",
+            f"{_said(error)}",
             passing=True,
         )
-    if order.index.offline and "offline" in error.output.lower():
+    if order.index.offline and "network was disabled" in error.output:
         return RuntimeProblem(
-            f"dex is set to work offline (DEX_SCRIPT_OFFLINE), and not all packages are on this machine. {error}"
+            f"dex is set to work offline (DEX_SCRIPT_OFFLINE), and not all packages are on this machine. {_said(error)}"
         )
     if found := _WHEELS.search(error.output):
         return RuntimeProblem(
@@ -144,8 +144,14 @@ def problem_of(error: SetupFailed | OSError, order: Order) -> RuntimeProblem:
             "another version of dbt or of the adapter, or let an administrator allow it (DEX_SCRIPT_BUILD)."
         )
     if "No solution found" in error.output:
-        return RuntimeProblem(f"The requirements cannot be met together. Change them. {error}")
-    return RuntimeProblem(f"uv could not build it. {error}")
+        return RuntimeProblem(f"The requirements cannot be met together. Change them. {_said(error)}")
+    return RuntimeProblem(f"uv could not build it. {_said(error)}")
+
+
+def _said(error: SetupFailed) -> str:
+    """uv's reason, as a sentence."""
+    text = str(error).partition(" hint: ")[0].removeprefix("error: ").replace(" cause: ", ": ")
+    return text.removeprefix("No solution found when resolving dependencies: ")
 
 
 _FULL = "The disk is full. Free some space below {home}, then press Rebuild."

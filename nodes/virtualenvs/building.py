@@ -19,6 +19,10 @@ from nodes.virtualenvs.interpreters import Interpreter, own, uv_program
 WORKING_MEMORY = 8 * 1024**3  # bytes of address space that uv may take
 _CROSS, _BRANCHES = "\u00d7", "\u2570\u2500\u25b6\u2502 "  # signs that uv draws its errors with
 _POLL_S = 0.1
+_NETWORK = (  # signs of a network that failed
+    *("error sending request", "connection refused", "connection reset", "connect error", "(connect)", "timed out"),
+    *("dns error", "failed to lookup", "tls handshake", "server error (50"),
+)
 
 
 class SetupFailed(Exception):
@@ -212,9 +216,7 @@ def reason(text: str) -> str:
 def is_passing(text: str) -> bool:
     """Whether the network failed: that may pass by itself. Names of packages, such as a connector's, say nothing."""
     said = reason(text).lower()
-    signs = ("error sending request", "connection refused", "connection reset", "connect error", "(connect)", "timed out")
-    signs += ("dns error", "failed to lookup", "tls handshake", "server error (50")
-    return any(sign in said for sign in signs)
+    return any(sign in said for sign in _NETWORK)
 
 
 @contextmanager
