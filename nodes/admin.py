@@ -89,7 +89,9 @@ def dbt_of_project(project: Project) -> SafeString | str:
         return "Save the project first."
     row = row_of(project)
     said = f"dbt {built_in().dbt}, built in" if row.source == DbtRuntime.Source.BUILT_IN else row.get_source_display()
-    return format_html('{} <a href="{}">dbt runtime</a>', f"{said}.", reverse("runs:dbt_runtime", args=[project.pk]))
+    return format_html(
+        '<p>{} <a href="{}">dbt runtime</a></p>', f"{said}.", reverse("runs:dbt_runtime", args=[project.pk])
+    )
 
 
 @admin.display(description="dbt")
@@ -102,7 +104,7 @@ def dbt_of_environment(environment: Environment) -> SafeString | str:
     if not acting().may("flows.view_project"):
         return f"{said}."
     address = reverse("runs:dbt_runtime", args=[environment.project_id])
-    return format_html('{} <a href="{}">dbt runtime</a>', f"{said}.", address)
+    return format_html('<p>{} <a href="{}">dbt runtime</a></p>', f"{said}.", address)
 
 
 @admin.display(description="dbt")

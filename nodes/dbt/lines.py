@@ -55,20 +55,23 @@ def package_of(adapter_type: str) -> str:
     return _PACKAGES.get(adapter_type, f"dbt-{adapter_type.lower().replace('_', '-')}")
 
 
-def specifier_of(required: Sequence[str]) -> SpecifierSet:
-    """What `require-dbt-version` of a project asks for. Raises ValueError, which says what is wrong with it.
+def conditions_of(required: Sequence[str]) -> str:
+    """What `require-dbt-version` of a project asks for, as a requirement has it: >=1.8.0,<1.11.0.
 
-    In: the conditions as dbt writes them: ">=1.8.0", "=1.10.3", "1.10.3", or several with commas between them.
+    In: the conditions as dbt writes them: ">=1.8.0", "=1.10.3", "1.10.3", or several with commas between them. Raises
+    ValueError, which says what is wrong with them.
     """
-    conditions = []
+    conditions: list[tuple[str, str]] = []
     for text in (part.strip() for each in required for part in each.split(",")):
         found = _CONDITION.fullmatch(text.replace(" ", "")) if text else None
         if text and found is None:
             raise ValueError(f"require-dbt-version: {text[:60]} is not a condition such as >=1.8.0.")
         if found is not None:
             operator, version = found.groups()
-            conditions.append(f"{'==' if operator in (None, '=') else operator}{version}")
+            conditions.append(("==" if operator in (None, "=") else operator, version))
+    said = ",".join(f"{operator}{version}" for operator, version in sorted(set(conditions), reverse=True))
     try:
-        return SpecifierSet(",".join(conditions))
+        SpecifierSet(said)
     except InvalidSpecifier as error:
         raise ValueError(f"require-dbt-version: {', '.join(required)[:100]} cannot be understood.") from error
+    return said

@@ -128,17 +128,20 @@ def choose(project: Project, source: str, text: str = "") -> list[RuntimeBuild]:
     return _requested(row, actor, again=False)
 
 
-def request_rebuild(project: Project) -> list[RuntimeBuild]:
-    """Request that the runtime of a project is resolved and built anew. Raises PermissionDenied."""
+def request_rebuild(project: Project, digest: str = "") -> list[RuntimeBuild]:
+    """Request that the runtimes of a project are resolved and built anew. Raises PermissionDenied.
+
+    In: `digest`, of the only one that is meant ("": all).
+    """
     actor = require("flows.change_project")
-    rows = _requested(row_of(project), actor, again=True)
+    rows = _requested(row_of(project), actor, again=True, digest=digest)
     _log(actor, project, "Requested a rebuild of the dbt runtime.")
     return rows
 
 
-def _requested(row: DbtRuntime, actor: Actor, *, again: bool) -> list[RuntimeBuild]:
+def _requested(row: DbtRuntime, actor: Actor, *, again: bool, digest: str = "") -> list[RuntimeBuild]:
     rows = [builds.build_of(wanted) for wanted in wanted_by(row)]
-    rows = [each for each in rows if again or each.lock is None]
+    rows = [each for each in rows if (again or each.lock is None) and digest in ("", each.digest)]
     for each in rows:
         each.requested_at, each.requested_by = timezone.now(), actor.name[:200]
         each.save(update_fields=["requested_at", "requested_by"])

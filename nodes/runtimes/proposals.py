@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nodes.dbt.lines import SPOKEN, lines_for, package_of, specifier_of
+from packaging.specifiers import SpecifierSet
+
+from nodes.dbt.lines import SPOKEN, conditions_of, lines_for, package_of
 from nodes.runtimes.wanted import CORE
 
 
@@ -42,9 +44,10 @@ def propose(found: Mapping[str, Any], built_in_version: str, adapters: Sequence[
     missing = [each for each in types if each not in adapters]
     required = sorted({condition for each in found.values() for condition in each.get("require", ())})
     try:
-        specifier = specifier_of(required)
+        conditions = conditions_of(required)
     except ValueError as error:
         return Proposal(problem=str(error))
+    specifier = SpecifierSet(conditions)
     fits = specifier.contains(built_in_version, prereleases=True)
     if not types or (not missing and fits):
         return None
@@ -52,12 +55,12 @@ def propose(found: Mapping[str, Any], built_in_version: str, adapters: Sequence[
         return Proposal(problem=f"The type {unknown[0][:60]!r} in profiles.yml cannot be the name of an adapter.")
     because = [f"profiles.yml has the type {each}." for each in types]
     if required:
-        because.append(f"dbt_project.yml requires dbt {specifier}.")
+        because.append(f"dbt_project.yml requires dbt {conditions}.")
     lines = lines_for(specifier)
     if not lines:
         return Proposal(
             because=tuple(because),
-            problem=f"dbt_project.yml requires dbt {specifier}, but dex runs {SPOKEN}. Change require-dbt-version.",
+            problem=f"dbt_project.yml requires dbt {conditions}, but dex runs {SPOKEN}. Change require-dbt-version.",
         )
-    core = f"{CORE}{specifier}" if required else f"{CORE}~={built_in_version.rpartition('.')[0]}.0"
+    core = f"{CORE}{conditions}" if required else f"{CORE}~={built_in_version.rpartition('.')[0]}.0"
     return Proposal((core, *dict.fromkeys(package_of(each) for each in types)), tuple(because))

@@ -58,7 +58,7 @@ def dbt_runtime(request: HttpRequest, project_id: int) -> HttpResponse:
     if request.method == "POST":
         made: list[RuntimeBuild] | None
         if "rebuild" in request.POST:
-            made = choices.request_rebuild(project)
+            made = choices.request_rebuild(project, request.POST["rebuild"])
         elif "accept" in request.POST:
             made = _accepted(request, project)
         else:
@@ -66,32 +66,28 @@ def dbt_runtime(request: HttpRequest, project_id: int) -> HttpResponse:
         if made is not None:
             _start(project, made)
             return redirect("runs:dbt_runtime", project.pk)
-    context = {**_state(project, row), "form": form, "proposal": proposal}
+    context = {**_state(project, row), "form": form}
     return render(request, "runs/dbt_runtime.html", context, status=422 if form.errors else 200)
 
 
 @require_safe
 @permission_required("flows.view_project", raise_exception=True)
 def state(request: HttpRequest, project_id: int) -> HttpResponse:
-    """The part of the page that follows a build; the whole page is shown anew when that is over."""
+    """The part of the page that follows a build, until that is over."""
     project = get_object_or_404(Project, pk=project_id)
-    context = _state(project, choices.row_of(project))
-    response = render(request, "runs/_dbt_runtime.html", context)
-    if not context["busy"]:
-        response["HX-Refresh"] = "true"
-    return response
+    return render(request, "runs/_dbt_runtime.html", _state(project, choices.row_of(project)))
 
 
 def _accepted(request: HttpRequest, project: Project) -> list[RuntimeBuild] | None:
     """Take what is proposed now, if that is what the person saw."""
     proposal = choices.proposal_of(choices.row_of(project))
-    text = "\n".join(proposal.requirements) if proposal is not None and not proposal.problem else ""
-    if proposal is None or request.POST.get("accept") != text:
+    shown = request.POST.get("accept", "").splitlines()
+    if proposal is None or proposal.problem or shown != list(proposal.requirements):
         messages.warning(request, "The proposal has changed meanwhile. Look at it again.")
         return []
     try:
         source = DbtRuntime.Source.FOUND if proposal.file else DbtRuntime.Source.TYPED
-        return choices.choose(project, source, text)
+        return choices.choose(project, source, "\n".join(proposal.requirements))
     except RuntimeProblem as error:
         messages.error(request, str(error))
         return []
@@ -108,16 +104,19 @@ def _start(project: Project, made: list[RuntimeBuild]) -> None:
 
 def _state(project: Project, row: DbtRuntime) -> dict[str, Any]:
     shown = _builds(row)
-    environments = Environment.objects.filter(project=project)
-    broken = [(each, each.sync_error) for each in environments.filter(sync_error_about="runtime")]
+    about = list(Environment.objects.filter(project=project).exclude(sync_requested_at=None, sync_error_about=""))
+    syncing = [each for each in about if each.sync_requested_at is not None]
+    broken = [each for each in about if each.sync_error_about and each.sync_requested_at is None]
     return {
         "project": project,
         "runtime": row,
+        "proposal": choices.proposal_of(row),
         "built_in": built_in(),
         "builds": shown,
-        "busy": any(each.is_busy for each in shown),
+        "busy": bool(syncing) or any(each.is_busy for each in shown),
+        "building": any(each.is_busy for each in shown),
         "broken": broken,
-        "requested": acting().may("flows.change_project"),
+        "syncing": syncing,
     }
 
 

@@ -110,7 +110,7 @@ HERE = ("1.11.16", ("duckdb", "postgres"))
         ([], None),
         ([of("snowflake")], ("dbt-core~=1.11.0", "dbt-snowflake")),
         ([of("duckdb"), of("snowflake")], ("dbt-core~=1.11.0", "dbt-duckdb", "dbt-snowflake")),
-        ([of("duckdb", ">=1.8.0,<1.9.0")], ("dbt-core<1.9.0,>=1.8.0", "dbt-duckdb")),
+        ([of("duckdb", ">=1.8.0,<1.9.0")], ("dbt-core>=1.8.0,<1.9.0", "dbt-duckdb")),
         ([of("trino", "1.10.3")], ("dbt-core==1.10.3", "dbt-trino")),
         ([of("trino", "=1.10.3")], ("dbt-core==1.10.3", "dbt-trino")),
         ([of("mariadb")], ("dbt-core~=1.11.0", "dbt-mysql")),

@@ -133,7 +133,9 @@ def test_a_profile_of_another_type_than_the_adapters_is_a_sentence_with_a_propos
     assert choices.proposal_of(choices.row_of(environment.project)) is None
 
 
-def test_a_branch_can_bring_another_dbt_than_the_one_that_is_released(engine, tmp_path):
+def test_what_the_repository_says_is_followed_once_somebody_chose_it_and_a_broken_file_keeps_the_last_good(
+    engine, tmp_path
+):
     clone = Clone(tmp_path / "host")
     clone.write(
         {"dbt_project.yml": "name: small\nprofile: small\nversion: '1.0'\n", "models/which.sql": WHICH["which"]}
