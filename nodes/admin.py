@@ -82,7 +82,7 @@ class ChangeAdmin(ReadOnly):
         return change.flow_name
 
 
-@admin.display(description="dbt")
+@admin.display(description="models run on")
 def dbt_of_project(project: Project) -> SafeString | str:
     """Where one sees and chooses the dbt that runs a project."""
     if project.pk is None:
@@ -94,7 +94,7 @@ def dbt_of_project(project: Project) -> SafeString | str:
     )
 
 
-@admin.display(description="dbt")
+@admin.display(description="models run on")
 def dbt_of_environment(environment: Environment) -> SafeString | str:
     """The dbt that parsed the current revision, and where one changes it."""
     if environment.pk is None:

@@ -32,6 +32,7 @@ class Shown:
     row: RuntimeBuild
     environments: tuple[str, ...]
     log: str
+    meanwhile: tuple[str, ...]  # what these environments run on until it is built
 
     @property
     def is_busy(self) -> bool:
@@ -124,22 +125,31 @@ def _builds(row: DbtRuntime) -> list[Shown]:
     """The builds of a project, those of requirements that nobody has built yet too."""
     if row.source == DbtRuntime.Source.BUILT_IN:
         return []
-    names = dict(Environment.objects.filter(project=row.project_id).values_list("pk", "name"))
-    users: dict[str, list[str]] = {}
-    for pk, name in sorted(names.items(), key=lambda each: each[1]):
+    environments = Environment.objects.filter(project=row.project_id).select_related("current_revision")
+    users: dict[str, list[Environment]] = {}
+    for environment in environments.order_by("name"):
         try:
-            wanted = choices.wanted_of(row, pk)
+            wanted = choices.wanted_of(row, environment.pk)
         except RuntimeProblem:  # shown where the environment is
             continue
         if wanted is not None:
-            users.setdefault(builds.digest_of(wanted), []).append(name)
+            users.setdefault(builds.digest_of(wanted), []).append(environment)
     shown = []
     for wanted in choices.wanted_by(row):
         digest = builds.digest_of(wanted)
         found = RuntimeBuild.objects.select_related("lock").filter(digest=digest).first()
         build = found or RuntimeBuild(digest=digest, requirements=list(wanted.requirements))
-        shown.append(Shown(build, tuple(users.get(digest, ())), _end_of_log(build)))
+        using = users.get(digest, [])
+        meanwhile = [f"{each.name}: {_dbt_of(each)}" for each in using if each.current_revision is not None]
+        names = tuple(each.name for each in using)
+        shown.append(Shown(build, names, _end_of_log(build), () if build.lock else tuple(meanwhile)))
     return shown
+
+
+def _dbt_of(environment: Environment) -> str:
+    """The dbt of the last good revision."""
+    version = environment.current_revision.runtime.get("version") if environment.current_revision else ""
+    return f"dbt {version}" if version else "the dbt that dex ships"
 
 
 def _end_of_log(row: RuntimeBuild) -> str:
