@@ -1,10 +1,12 @@
 """Projects that bring their own dbt: synced, run, and repeated on the very dbt that a revision was parsed with."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from django.utils import timezone
 
 from flows.models import Environment, Flow, Project
 from nodes.models import Node, RuntimeBuild, RuntimeLock
@@ -12,8 +14,11 @@ from nodes.runtimes import choices
 from nodes.runtimes.builds import runtime_of
 from nodes.services import save_node
 from nodes.services.sync import SyncError, sync
+from runs import dispatch
 from runs.engine import sessions
-from runs.operations.runtime_builds import make
+from runs.engine.shutdown import draining
+from runs.operations.runtime_builds import dispatch_what_waits, make
+from runs.operations.syncing import ask_to_sync, sync_if_requested
 from runs.planning.reruns import rerun
 from tests.helpers.engines import finished, make_flow, run_to_end, write_project
 from tests.helpers.git_hosts import Clone
@@ -158,3 +163,34 @@ def test_what_the_repository_says_is_followed_once_somebody_chose_it_and_a_broke
     again = sync(main)
     main.refresh_from_db()
     assert again.runtime == revision.runtime and "The adapter is missing" in main.sync_notes[0]
+
+
+def test_a_worker_that_ends_while_it_builds_leaves_the_sync_to_the_next(tmp_path):
+    environment = shop(write_project(tmp_path / "p", WHICH))
+    (row,) = choices.choose(environment.project, TYPED, "dbt-core~=1.12.0\ndbt-duckdb\nsix")
+    ask_to_sync(Environment.objects.filter(pk=environment.pk))
+    draining.set()
+    try:
+        make(row.pk)
+        sync_if_requested(environment.pk)
+    finally:
+        draining.clear()
+    environment.refresh_from_db()
+    row.refresh_from_db()
+    assert row.waits and not row.is_building and row.problem == ""
+    assert environment.sync_requested_at is not None and environment.sync_error == ""
+
+
+def test_a_build_that_nobody_made_is_dispatched_again(tmp_path, monkeypatch):
+    environment = shop(write_project(tmp_path / "p", WHICH))
+    (row,) = choices.choose(environment.project, TYPED, "\n".join(DBT_1_12))
+    sent = []
+    monkeypatch.setattr(dispatch, "runtime_build", sent.append)
+    dispatch_what_waits()
+    assert sent == []  # its message is on its way
+    RuntimeBuild.objects.update(requested_at=timezone.now() - timedelta(minutes=2))
+    dispatch_what_waits()
+    assert sent == [row.pk]
+    RuntimeBuild.objects.update(started_at=timezone.now())
+    dispatch_what_waits()
+    assert sent == [row.pk]
