@@ -23,6 +23,9 @@ def make(build_id: int) -> None:
         builds.prepare(Wanted(tuple(row.requirements), tuple(row.constraints)), stop=draining.is_set)
     except RuntimeProblem:  # noted at the build; if the worker ends, another one does it
         return
+    row.refresh_from_db()
+    if row.problem:  # the one before stays in use
+        return
     sync_projects(choices.projects_with(row.digest))
 
 

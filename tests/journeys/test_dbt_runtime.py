@@ -127,4 +127,5 @@ def test_a_rebuild_that_fails_leaves_the_last_good_one_in_use(window, project, j
     make(RuntimeBuild.objects.get().pk)
     expect(page.locator("#dbt-runtime .badge")).to_have_text("Rebuild failed", timeout=patience(20_000))
     expect(page.get_by_role("alert")).to_contain_text("the one below stays in use")
+    assert project.environments.get().sync_requested_at is None  # nothing is new
     judge(page, "dbt-runtime-rebuild-failed")
