@@ -58,6 +58,8 @@ TABLE = {
     "runs:bulk_runs": (NO, "operator"),
     "runs:flows": ("viewer", NO),
     "runs:calendar": ("viewer", NO),
+    "runs:dbt_runtime": ("admin", "admin"),
+    "runs:dbt_runtime_state": ("admin", NO),
     "runs:bulk": (NO, "viewer"),  # what it does is asked of the services: see below
     "runs:start": ("operator", "operator"),
     "runs:states": ("viewer", NO),
