@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from flows.infra.whole_files import write_whole
 from nodes.dbt import reader
 
 _SECRET_KEY = re.compile(r"pass|secret|token|private_key|keyfile_json|api_key|credential", re.IGNORECASE)
@@ -91,9 +92,7 @@ def directory_for(
     }
     made_in.mkdir(parents=True, exist_ok=True)
     content = {profile_name(project_dir, env): {"target": "dex", "outputs": {"dex": output}}}
-    temporary = made_in / ".profiles.yml.new"
-    temporary.write_text(yaml.safe_dump(content, sort_keys=False))
-    temporary.replace(made_in / "profiles.yml")
+    write_whole(made_in / "profiles.yml", yaml.safe_dump(content, sort_keys=False).encode())
     return made_in
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from django.conf import settings
 
+from flows.infra.whole_files import write_whole
 from flows.models import Environment, Revision
 from flows.variables.references import references_in
 from flows.variables.values import environment_of, secret_names
@@ -59,9 +60,7 @@ def profiles_dir(environment: Environment, profile: str) -> Path | None:
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = Path(settings.DEX_HOME) / "profiles" / f"environment-{environment.pk}" / name
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = folder / ".new"
-    fresh.write_text(text)
-    fresh.replace(folder / "profiles.yml")
+    write_whole(folder / "profiles.yml", text.encode())
     return folder
 
 

@@ -1,6 +1,6 @@
 """Which dbt runtime a project uses: chosen by people, and asked for by whoever syncs an environment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from flows.access import Actor, require
 from flows.models import Environment, Project
-from nodes.dbt.lines import package_of
 from nodes.dbt.runtime import Runtime, built_in
+from nodes.dbt.warehouses.problems import no_adapter
+from nodes.dbt.warehouses.registry import package_of
 from nodes.runtimes import builds
 from nodes.runtimes.models import DbtRuntime, RuntimeBuild, RuntimeLock
 from nodes.runtimes.proposals import Proposal, propose, types_in
@@ -177,18 +178,8 @@ def runtime_for(
     """
     chosen = _chosen(environment, row, stop)
     if kind and kind not in chosen.runtime.adapters:
-        raise RuntimeProblem(
-            missing_adapter(kind, chosen.runtime.adapters) + (f" {chosen.note}" if chosen.note else "")
-        )
+        raise RuntimeProblem(no_adapter(kind, chosen.runtime.adapters) + (f" {chosen.note}" if chosen.note else ""))
     return chosen
-
-
-def missing_adapter(kind: str, adapters: Sequence[str]) -> str:
-    """The sentence about a profile whose type the runtime cannot run."""
-    here = ", ".join(adapters) or "no adapter"
-    package = package_of(kind)
-    advice = f"Add {package} to the dbt runtime of the project" if package else "Correct the type"
-    return f"The profile has the type {kind[:60]}, but the dbt runtime has adapters for {here} only. {advice}."
 
 
 def _chosen(environment: Environment, row: DbtRuntime, stop: Callable[[], bool]) -> Chosen:

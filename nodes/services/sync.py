@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from flows.infra.whole_files import write_whole
 from flows.models import Environment, Revision
 from flows.projects.git import GitError, files_of_commit
 from flows.projects.sources import Source, SourceError, source_of
@@ -219,9 +220,7 @@ def _revision(
     data = parsed.manifest_path.read_bytes()
     manifest = decode(data)
     compact = parsed.target_dir / "manifest.compact"
-    fresh = compact.with_suffix(".new")
-    fresh.write_bytes(manifest.to_compact())
-    fresh.replace(compact)  # whole or not at all
+    write_whole(compact, manifest.to_compact())
     counts: dict[str, Any] = {}
     for resource in manifest.resources.values():
         counts[resource.resource_type] = counts.get(resource.resource_type, 0) + 1

@@ -46,7 +46,7 @@ def test_from_a_missing_adapter_to_a_runtime_that_is_built_and_back(window, proj
 
     # The environment says what is wrong and leads to the proposal
     page.goto(f"/admin/flows/environment/{environment.pk}/change/")
-    expect(page.get_by_text("The profile has the type sqlite").first).to_be_visible()
+    expect(page.get_by_text("no adapter for sqlite, only for DuckDB and PostgreSQL").first).to_be_visible()
     judge(page, "environment-without-adapter")
     page.get_by_role("link", name="Choose a dbt runtime").click()
     expect(page.get_by_role("heading", name="Proposed for this project")).to_be_visible()
@@ -98,7 +98,7 @@ def test_from_a_missing_adapter_to_a_runtime_that_is_built_and_back(window, proj
     judge(page, "dbt-runtime-failed")
 
     # And back to what dex ships; the history of the project has it all
-    page.get_by_label("dex: dbt 1.11").check()
+    page.get_by_label("dex: dbt 1.12").check()
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#dbt-runtime .badge")).to_have_text("Built in")
     sync_if_requested(environment.pk)

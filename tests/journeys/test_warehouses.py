@@ -64,7 +64,9 @@ def test_a_warehouse_is_described_in_fields_refused_at_the_field_and_tested(engi
     expect(page.get_by_text("Not tested.")).to_be_visible()
     page.get_by_role("button", name="Test", exact=True).click()
     failed = page.locator(".warehouse-check .notice.error")
-    expect(failed).to_contain_text("Add the package dbt-snowflake to its requirements.", timeout=patience(60_000))
+    expect(failed).to_contain_text(
+        "Add the package dbt-snowflake to the project's dbt runtime.", timeout=patience(60_000)
+    )
     judge("warehouse-snowflake")
 
     # BigQuery

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nodes.dbt.warehouses.base import Problem
@@ -73,10 +73,12 @@ def explain(kind: str, settings: Mapping[str, Any], message: str) -> tuple[str, 
     return "other", ""
 
 
-def no_adapter(kind: str) -> str:
-    """That the project's dbt cannot talk to a warehouse, and what it needs."""
-    title, package = title_of(kind), package_of(kind)
-    return f"The project's dbt has no adapter for {title}. Add the package {package} to its requirements."
+def no_adapter(kind: str, adapters: Sequence[str] = ()) -> str:
+    """That the project's dbt cannot talk to a warehouse, and what it needs. In: what it has adapters for, if known."""
+    package = package_of(kind)
+    here = f", only for {' and '.join(map(title_of, adapters))}" if adapters else ""
+    advice = f"Add the package {package} to the project's dbt runtime" if package else "Correct the type in the profile"
+    return f"The project's dbt has no adapter for {title_of(kind)[:60]}{here}. {advice}."
 
 
 def sentence(text: str, names: Mapping[str, Any]) -> str:

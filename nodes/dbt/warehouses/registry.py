@@ -3,6 +3,7 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
+from nodes.dbt import lines
 from nodes.dbt.warehouses import adapters
 from nodes.dbt.warehouses.base import Warehouse
 
@@ -29,8 +30,8 @@ def title_of(kind: str) -> str:
 
 
 def package_of(kind: str) -> str:
-    """The package that holds dbt's adapter for a type: by convention dbt-TYPE where dex does not know it."""
-    return WAREHOUSES[kind].package if kind in WAREHOUSES else f"dbt-{kind}"
+    """The package that holds dbt's adapter for a type: by convention where dex does not know it."""
+    return WAREHOUSES[kind].package if kind in WAREHOUSES else lines.package_of(kind)
 
 
 def refusal_of(kind: str) -> str:

@@ -56,5 +56,7 @@ def test_a_setting_that_the_adapter_refuses_and_an_adapter_that_is_not_there_are
     (tmp_path / "profiles").rmdir()
     (tmp_path / "project" / "dbt_project.yml").unlink()
     (tmp_path / "project").rmdir()
-    message = "The project's dbt has no adapter for Snowflake. Add the package dbt-snowflake to its requirements."
+    message = (
+        "The project's dbt has no adapter for Snowflake. Add the package dbt-snowflake to the project's dbt runtime."
+    )
     assert asked(tmp_path, {"type": "snowflake", "account": "a"})[:3] == (False, "adapter", message)

@@ -76,7 +76,7 @@ def test_a_repository_without_dbt_in_its_requirements_cannot_be_followed(project
 
 def test_a_proposal_goes_away_when_its_adapter_is_there(project):
     branch(project, "main", type="snowflake")
-    assert choices.proposal_of(choices.row_of(project)).requirements == ("dbt-core~=1.11.0", "dbt-snowflake")
+    assert choices.proposal_of(choices.row_of(project)).requirements == ("dbt-core~=1.12.0", "dbt-snowflake")
     choices.choose(project, "typed", "dbt-core~=1.10.0\ndbt-snowflake>=1.9")
     assert choices.proposal_of(choices.row_of(project)) is None
     choices.choose(project, "typed", "dbt-core~=1.10.0\ndbt-duckdb")

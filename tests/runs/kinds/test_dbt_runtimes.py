@@ -82,7 +82,7 @@ def test_a_revision_stays_on_its_lock_after_the_project_moved_on_and_the_runtime
     project = flow.environment.project
     first = run_to_end(flow)
     shipped = first.revision.runtime["version"]
-    assert f"'{shipped}'" in compiled(first) and shipped.startswith("1.11.")
+    assert f"'{shipped}'" in compiled(first) and shipped.startswith("1.12.")
 
     bring(project, *DBT_1_12)
     second = run_to_end(flow)
@@ -109,7 +109,7 @@ def test_the_last_good_runtime_stays_in_use_and_the_environment_says_why(engine,
     environment.refresh_from_db()
     assert run.state == "succeeded" and environment.sync_error == ""
     (note,) = environment.sync_notes
-    assert note.startswith("The dbt runtime could not be built, so dbt 1.11.") and "cannot be met together" in note
+    assert note.startswith("The dbt runtime could not be built, so dbt 1.12.") and "cannot be met together" in note
 
     fresh = Environment.objects.create(project=environment.project, name="fresh")  # it has no last good one
     with pytest.raises(SyncError, match="cannot be met together"):
@@ -124,13 +124,14 @@ def test_a_profile_of_another_type_than_the_adapters_is_a_sentence_with_a_propos
     environment = shop(folder)
     with pytest.raises(SyncError) as told:
         sync(environment)
-    assert "The profile has the type snowflake, but the dbt runtime has adapters for duckdb, postgres only" in str(
-        told.value
+    assert (
+        "The project's dbt has no adapter for Snowflake, only for DuckDB and PostgreSQL. Add the package dbt-snowflake"
+        in str(told.value)
     )
     environment.refresh_from_db()
     assert environment.sync_error_about == "runtime"
     proposal = choices.proposal_of(choices.row_of(environment.project))
-    assert proposal.requirements == ("dbt-core~=1.11.0", "dbt-snowflake")
+    assert proposal.requirements == ("dbt-core~=1.12.0", "dbt-snowflake")
     (folder / "profiles.yml").unlink()
     sync(environment)
     environment.refresh_from_db()
