@@ -126,7 +126,8 @@ class Engine:
             dispatch.socket_path().unlink(missing_ok=True)
         shutdown.wait_for_work(grace)
         worker_state.should_stop = 0
-        current_app.send_task("dex.wake", ignore_result=True)  # the consumer looks at the flag between two messages
+        for _ in range(2):  # the consumer looks at the flag between two messages, and waits for one more before it ends
+            current_app.send_task("dex.wake", ignore_result=True)
         for thread in self._threads:
             thread.join(5)
         sessions.close_all()
