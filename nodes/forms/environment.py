@@ -109,5 +109,5 @@ def fieldsets() -> list[tuple[str, dict[str, Any]]]:
         about = {"classes": [shown], "description": " ".join(warehouse.notes), "fields": main}
         made.append((warehouse.title, about))
         if more:
-            made.append((f"More of {warehouse.title}", {"classes": ["collapse", shown], "fields": more}))
+            made.append((f"More options for {warehouse.title}", {"classes": ["collapse", shown], "fields": more}))
     return made

@@ -80,7 +80,10 @@ def order_for(environment: Environment) -> CheckOrder:
 
 
 def shown_check(environment: Environment) -> dict[str, Any]:
-    """What the page of an environment shows of its latest test: {"row", "check", "outdated", "may_test", "is_lost"}."""
+    """What the page of an environment shows of its latest test.
+
+    Out: {"row", "check", "outdated", "may_test", "may_choose" (a dbt runtime), "is_late"}.
+    """
     latest = environment.warehouse_checks.first()
     about = latest is None or latest.done_at is None or is_about(latest, environment)
     asked = latest.requested_at if latest and latest.done_at is None else None
@@ -89,6 +92,7 @@ def shown_check(environment: Environment) -> dict[str, Any]:
         "check": latest if about else None,
         "outdated": None if about else latest,
         "may_test": acting().may("flows.change_environment"),
+        "may_choose": acting().may("flows.view_project"),
         "is_late": asked is not None and timezone.now() - asked > PATIENCE,
     }
 

@@ -67,6 +67,7 @@ def test_a_warehouse_is_described_in_fields_refused_at_the_field_and_tested(engi
     expect(failed).to_contain_text(
         "Add the package dbt-snowflake to the project's dbt runtime.", timeout=patience(60_000)
     )
+    expect(failed.get_by_role("link", name="Choose a dbt runtime")).to_be_visible()
     judge("warehouse-snowflake")
 
     # BigQuery
@@ -77,7 +78,7 @@ def test_a_warehouse_is_described_in_fields_refused_at_the_field_and_tested(engi
     page.locator("#id_bigquery_auth").select_option("service_account")
     page.locator("#id_bigquery_keyfile_json").fill("{{ BIGQUERY_KEY }}")
     page.locator("#id_bigquery_project").fill("my-project")
-    page.get_by_role("group", name="More of BigQuery").locator("summary").click()
+    page.get_by_role("group", name="More options for BigQuery").locator("summary").click()
     judge("warehouse-bigquery")
 
     # DuckDB works here and now
