@@ -17,6 +17,7 @@ from dbt_common.events.base_types import EventLevel
 from dbt_common.events.contextvars import log_contextvars
 from dbt_common.events.event_manager import EventManager
 
+from nodes.dbt.internals import versions
 from nodes.dbt.internals.invocation import config_of_now
 from nodes.dbt.internals.microbatch import told, window_at
 
@@ -166,7 +167,7 @@ class Supplier(BuildTask):
             with log_contextvars(node_info=runner.node.node_info):
                 return told(runner, lambda: runner.run_with_hooks(self.manifest))
         except Exception as error:
-            return self._handle_thread_exception(runner, error)
+            return versions.crashed(self, runner, error)
         finally:
             runner.node.clear_event_status()
 

@@ -5,6 +5,8 @@ from collections import ChainMap
 from datetime import timezone
 from typing import Any
 
+from dbt.artifacts.schemas.results import RunStatus
+from dbt.artifacts.schemas.run import RunResult
 from dbt.parser import manifest
 
 UTC = timezone.utc  # noqa: UP017 - Python 3.10 has no datetime.UTC
@@ -70,6 +72,22 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     """Call a function of dbt with those of the options that it takes in this version."""
     taken = inspect.signature(function).parameters
     return function(*arguments, **{name: value for name, value in options.items() if name in taken})
+
+
+def crashed(task: Any, runner: Any, error: BaseException) -> RunResult:
+    """The result of a resource whose runner raised, as dbt's command makes it; before 1.11 it has no method for that."""
+    if hasattr(task, "_handle_thread_exception"):
+        return task._handle_thread_exception(runner, error)
+    return RunResult(
+        status=RunStatus.Error,
+        timing=[],
+        thread_id="",
+        execution_time=0.0,
+        adapter_response={},
+        message=f"Exception on worker thread. {error}",
+        failures=None,
+        node=runner.node,
+    )
 
 
 def mark(task: Any) -> tuple[int, int]:

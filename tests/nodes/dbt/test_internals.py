@@ -3,7 +3,9 @@
 import inspect
 import shutil
 import sys
+from functools import partial
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 from dbt.adapters.base import BaseAdapter
@@ -22,7 +24,7 @@ from dbt_common.exceptions import base as exceptions
 
 from flows.infra import process
 from nodes.dbt.execution import Execution
-from nodes.dbt.internals import project, task
+from nodes.dbt.internals import project, task, versions
 from nodes.dbt.runtime import CODE
 from tests.helpers.paths import SAMPLE
 from tests.helpers.waiting import patience
@@ -171,6 +173,7 @@ def test_opening_and_parsing_a_project_find_the_schemas_built_that_dbt_validates
     """Each takes up to 0.2 s of CPU; the process that sessions and parses are forked from has built them."""
     code = """
 import sys
+from functools import partial
 import dbt_common.dataclass_schema as schemas
 import nodes.dbt.warm.opening
 import nodes.dbt.warm.parsing
@@ -209,3 +212,17 @@ print(functions.metadata_vars)
         timeout=patience(60),
     )
     assert answer.output == b"None\n", answer.errors[-2000:]
+
+
+@pytest.mark.parametrize("has_method", [True, False], ids=["since 1.11", "before"])
+def test_a_runner_that_raises_is_an_error_of_its_resource_on_every_version(has_method):
+    runner = SimpleNamespace(node=SimpleNamespace(unique_id="model.shop.a", node_info={}))
+    task = SimpleNamespace()
+    if has_method:
+        task._handle_thread_exception = partial(BuildTask._handle_thread_exception, task)
+    result = versions.crashed(task, runner, ValueError("no such macro"))
+    assert (result.status, result.message, result.node) == (
+        "error",
+        "Exception on worker thread. no such macro",
+        runner.node,
+    )
