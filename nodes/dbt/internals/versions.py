@@ -75,7 +75,7 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
 
 
 def crashed(task: Any, runner: Any, error: BaseException) -> RunResult:
-    """The result of a resource whose runner raised, as dbt's command makes it; before 1.11 it has no method for that."""
+    """The result of a resource whose runner raised, as dbt's command makes it; before 1.11 it had no method for it."""
     if hasattr(task, "_handle_thread_exception"):
         return task._handle_thread_exception(runner, error)
     return RunResult(
