@@ -241,13 +241,13 @@ def seen() -> Callable[..., None]:
 
 
 @pytest.fixture
-def judge(seen: Callable[..., None]) -> Callable[[Page, str], None]:
+def judge(seen: Callable[..., None]) -> Callable[..., None]:
     """Keep a page as it looks on a desktop, in the dark and on a phone; it must be accessible and fit."""
 
-    def look(page: Page, name: str) -> None:
+    def look(page: Page, name: str, *, gallery: bool = False) -> None:
         for suffix in ("", "-dark", "-phone"):
             look_like(page, suffix)
-            seen(page, f"{name}{suffix}", gallery=False)
+            seen(page, f"{name}{suffix}", gallery=gallery)
             assert axe(page, rules=CONTRAST if suffix == "-dark" else None) == [], name + suffix
             assert sideways(page) <= 0, name + suffix
         look_like(page, "")

@@ -51,7 +51,7 @@ def test_from_a_missing_adapter_to_a_runtime_that_is_built_and_back(window, proj
     page.get_by_role("link", name="Choose a dbt runtime").click()
     expect(page.get_by_role("heading", name="Proposed for this project")).to_be_visible()
     expect(page.locator(".requirements")).to_have_text(re.compile(r"dbt-core>=1\.9\.0,<1\.11\.0\s+dbt-sqlite"))
-    judge(page, "dbt-runtime-proposed")
+    judge(page, "dbt-runtime-proposed", gallery=True)
 
     # Accepted, it waits for a worker, which builds it while the page shows the log
     page.get_by_role("button", name="Use this").click()
@@ -68,7 +68,7 @@ def test_from_a_missing_adapter_to_a_runtime_that_is_built_and_back(window, proj
     worker.start()
     expect(page.locator("#dbt-runtime .badge")).to_have_text("Building", timeout=patience(20_000))
     expect(page.get_by_label("Log of the build")).to_contain_text("+ dbt-sqlite", timeout=patience(60_000))
-    judge(page, "dbt-runtime-building")
+    judge(page, "dbt-runtime-building", gallery=True)
     go_on.set()
     expect(page.locator("#dbt-runtime .badge")).to_have_text("Built", timeout=patience(60_000))
     worker.join()
@@ -77,7 +77,7 @@ def test_from_a_missing_adapter_to_a_runtime_that_is_built_and_back(window, proj
     expect(page.get_by_text("is being synced")).to_have_count(0)
     page.get_by_text("packages locked").click()
     expect(page.get_by_label("Locked packages")).to_contain_text("dbt-sqlite==")
-    judge(page, "dbt-runtime-built")
+    judge(page, "dbt-runtime-built", gallery=True)
 
     # What cannot be built is said at the field, or by the build
     page.get_by_label("Requirements entered here").check()
@@ -95,7 +95,7 @@ def test_from_a_missing_adapter_to_a_runtime_that_is_built_and_back(window, proj
     expect(page.get_by_role("alert")).to_contain_text("dbt-no-such-adapter-of-dex was not found")
     expect(page.get_by_label("Log of the last build")).to_be_visible()
     expect(page.locator(".facts")).to_contain_text("main: dbt 1.10.")  # what stays in use
-    judge(page, "dbt-runtime-failed")
+    judge(page, "dbt-runtime-failed", gallery=True)
 
     # And back to what dex ships; the history of the project has it all
     page.get_by_label("dex: dbt 1.12").check()
