@@ -22,6 +22,7 @@ class Entry:
     view: str
     permission: str = ""  # none: everybody who is logged in
     also: tuple[str, ...] = ()  # views whose pages belong to it too
+    below: str = ""  # a folder of addresses, from Home on, that belong to it too
 
     @property
     def in_admin(self) -> bool:
@@ -67,7 +68,7 @@ MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Admin",
         (
-            Entry("Projects", "folder", "admin:flows_project_changelist", "flows.view_project"),
+            Entry("Projects", "folder", "admin:flows_project_changelist", "flows.view_project", below="projects/"),
             Entry("Alerts", "activity", "runs:alerts", "runs.view_channel"),
             Entry("Status", "shield", "status", "flows.view_project"),
             Entry("Pools", "layers", "admin:runs_pool_changelist", "runs.view_pool"),
@@ -108,6 +109,7 @@ class Navigation:
         path, home = self.request.path, reverse("home")
         # Of several entries that this page lies below, the one with the longest address is meant.
         places = [(place, entry) for _, entry, url in allowed for place in (url, *map(reverse, entry.also))]
+        places += [(f"{home}{entry.below}", entry) for _, entry, _ in allowed if entry.below]
         fitting = [(len(place), entry) for place, entry in places if path.startswith(place) and place != home]
         here = max(fitting, key=itemgetter(0), default=(0, None))[1]
         sections: dict[str, list[Shown]] = {}
