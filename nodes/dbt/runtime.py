@@ -26,6 +26,11 @@ class Runtime:
     adapters: tuple[str, ...] = ()
 
     @property
+    def program(self) -> str:
+        """The path of its `dbt`."""
+        return str(Path(self.python).with_name("dbt"))
+
+    @property
     def version(self) -> tuple[int, int]:
         """The line of dbt-core, such as (1, 11); (0, 0) where none is installed."""
         found = next((each.partition("==")[2] for each in self.lock if each.startswith("dbt-core==")), "0.0")

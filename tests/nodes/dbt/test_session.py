@@ -6,6 +6,7 @@ import time
 import duckdb
 import pytest
 
+from nodes.dbt.client import COMMAND, SESSION
 from tests.helpers.waiting import patience, within
 from tests.nodes.dbt.dbt_lab import Talk, checks_of, parsed_lab, runtime_under_test
 
@@ -24,9 +25,10 @@ def parsed(lab_home):
     return parsed_lab(lab_home / "lab", lab_home)
 
 
-@pytest.fixture(scope="module")
-def session(parsed, lab_home):
-    talk = Talk(parsed, lab_home / "work", vars={"factor": 3}, database_dir=lab_home / "db")
+@pytest.fixture(scope="module", params=[SESSION, COMMAND])
+def session(request, parsed, lab_home):
+    work = lab_home / f"work-{request.param}"
+    talk = Talk(parsed, work, vars={"factor": 3}, database_dir=lab_home / "db", executor=request.param)
     yield talk
     talk.close()
 
