@@ -231,6 +231,7 @@ SCRIPT_FIND_LINKS = _read.text("DEX_SCRIPT_FIND_LINKS")
 SCRIPT_OFFLINE = _read.flag("DEX_SCRIPT_OFFLINE")
 SCRIPT_BUILD = _read.flag("DEX_SCRIPT_BUILD")
 SCRIPT_ANY_REQUIREMENT = _read.flag("DEX_SCRIPT_ANY_REQUIREMENT")
+PYTHON_PATH = _read.text("DEX_PYTHON_PATH")  # where Pythons for dbt runtimes are, beside the usual places
 # Proxies and certificates of this process, for the programs that fetch packages and commits.
 _WAYS = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _proxies = {k: v for k, v in os.environ.items() if k.upper() in _WAYS}

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from flows.access import acting
 from flows.model_admins import ObjectActions, ReadOnly
 from flows.models import Environment, LogIn, Project, Revision
 from flows.projects.forms import EnvironmentForm, ProjectForm
@@ -22,7 +23,7 @@ beat.hide_from_admin()
 
 def _forget_what_was_wrong(environments: QuerySet[Environment]) -> None:
     """What was wrong at the last sync was about other settings; until the next one nobody knows."""
-    environments.exclude(sync_error="").update(sync_error="", synced_at=None)
+    environments.exclude(sync_error="").update(sync_error="", sync_error_about="", synced_at=None)
 
 
 def _say_to_sync(model_admin: admin.ModelAdmin, request: HttpRequest, who: str) -> None:
@@ -106,15 +107,16 @@ class EnvironmentAdmin(ObjectActions):
         subject = f"{revision.subject}, by {revision.author}" if revision.subject else ""
         return f"{revision} {subject}".strip()
 
-    @admin.display(description="left out")
+    @admin.display(description="notes")
     def left_out(self, environment: Environment) -> str:
-        """What the commit holds that dex does not take."""
-        return "\n".join(environment.sync_notes) or "Nothing."
+        """What the commit holds that dex does not take, and what else the last sync has to say."""
+        return "\n".join(environment.sync_notes) or "None."
 
     @admin.display(description="sync")
     def progress(self, environment: Environment) -> SafeString:
         """Whether it is being synced, or what came of the last time; it follows by itself."""
-        return render_to_string("runs/_sync.html", {"row": environment})
+        may_choose = acting().may("flows.view_project")
+        return render_to_string("runs/_sync.html", {"row": environment, "may_choose": may_choose})
 
     def save_model(self, request: HttpRequest, obj: Environment, form: forms.ModelForm, change: bool) -> None:
         """Save it by its service."""

@@ -86,8 +86,14 @@ class Environment(models.Model):
         "Revision", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
     sync_error = models.TextField(blank=True, editable=False)
+    sync_error_about = models.CharField(
+        max_length=10, blank=True, editable=False, help_text="runtime: another dbt runtime would help"
+    )
     sync_notes = models.JSONField(
-        default=list, blank=True, editable=False, help_text="Parts of a commit that are left out"
+        default=list,
+        blank=True,
+        editable=False,
+        help_text="Parts of a commit that are left out, and what else the sync has to say",
     )
     sync_requested_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="When the sync was requested"
@@ -129,6 +135,7 @@ class Revision(models.Model):
     compact_path = models.CharField(max_length=1000)
     warehouse = models.JSONField(default=dict)
     variables = models.JSONField(default=dict)
+    runtime = models.JSONField(default=dict, help_text="The dbt that parsed it: lock, version, python, adapters")
     resources = models.JSONField(default=dict, help_text="Number of resources by type")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -5,12 +5,17 @@ from typing import Any
 
 from django.contrib import admin
 from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from flows.access import acting
 from flows.model_admins import ReadOnly
-from flows.models import Environment, Flow
+from flows.models import Environment, Flow, Project, Revision
+from nodes.dbt.runtime import built_in
 from nodes.forms.environment import WarehouseForm, fieldsets
-from nodes.models import Change, Link, Node
+from nodes.models import Change, DbtRuntime, Link, Node
+from nodes.runtimes.choices import row_of
 from nodes.services.warehouse_checks import shown_check
 
 
@@ -78,6 +83,41 @@ class ChangeAdmin(ReadOnly):
         return change.flow_name
 
 
+@admin.display(description="models run on")
+def dbt_of_project(project: Project) -> SafeString | str:
+    """Where one sees and chooses the dbt that runs a project."""
+    if project.pk is None:
+        return "Save the project first."
+    row = row_of(project)
+    said = f"dbt {built_in().dbt}, built in" if row.source == DbtRuntime.Source.BUILT_IN else row.get_source_display()
+    return format_html(
+        '<p>{} <a href="{}">dbt runtime</a></p>', f"{said}.", reverse("runs:dbt_runtime", args=[project.pk])
+    )
+
+
+@admin.display(description="models run on")
+def dbt_of_environment(environment: Environment) -> SafeString | str:
+    """The dbt that parsed the current revision, and where one changes it."""
+    if environment.pk is None:
+        return "The one of the project."
+    revision = environment.current_revision
+    said = dbt_of_revision(revision) if revision is not None else "Not known before the first sync"
+    if not acting().may("flows.view_project"):
+        return f"{said}."
+    address = reverse("runs:dbt_runtime", args=[environment.project_id])
+    return format_html('<p>{} <a href="{}">dbt runtime</a></p>', f"{said}.", address)
+
+
+@admin.display(description="dbt")
+def dbt_of_revision(revision: Revision) -> str:
+    """The dbt that a revision was parsed with, and runs on."""
+    runtime = revision.runtime
+    if not runtime:
+        return "The dbt that dex ships"
+    python = f", Python {runtime['python']}" if runtime.get("python") else ", built in"
+    return f"dbt {runtime['version']}, {', '.join(runtime['adapters'])}{python}"
+
+
 @admin.display(description="test")
 def warehouse_test(environment: Environment) -> SafeString | str:
     """Whether the warehouse can be reached with what is saved, and the button that asks."""
@@ -86,15 +126,23 @@ def warehouse_test(environment: Environment) -> SafeString | str:
     return render_to_string("runs/_warehouse_check.html", shown_check(environment))
 
 
-# flows cannot import nodes, so what knows warehouses is added to its page from here.
-_environments = admin.site.get_model_admin(Environment)
+# flows cannot import nodes, so what knows warehouses and dbt is added to its pages from here.
+_projects: Any = admin.site.get_model_admin(Project)
+_projects.readonly_fields = (*_projects.readonly_fields, dbt_of_project)
+_of_project: list[Any] = [*(_projects.fieldsets or ())]
+_of_project.insert(1, ("dbt", {"fields": [dbt_of_project]}))
+_projects.fieldsets = _of_project
+_revisions: Any = admin.site.get_model_admin(Revision)
+_revisions.readonly_fields = (*_revisions.readonly_fields, dbt_of_revision)
+_revisions.fields = (*(_revisions.fields or ()), dbt_of_revision)
+_environments: Any = admin.site.get_model_admin(Environment)
 _environments.form = WarehouseForm
-_environments.readonly_fields = (*_environments.readonly_fields, warehouse_test)  # type: ignore[misc, arg-type]
+_environments.readonly_fields = (*_environments.readonly_fields, dbt_of_environment, warehouse_test)
 _parts: list[Any] = [
     (None, {"fields": ["project", "name", "branch", "sync_every", "threads"]}),
     ("Warehouse", {"fields": ["warehouse_type", "target"]}),
     *fieldsets(),
     ("Connection to the warehouse", {"fields": [warehouse_test]}),
-    ("Current revision", {"fields": ["commit", "synced_at", "progress", "sync_error", "left_out"]}),
+    ("Current revision", {"fields": ["commit", dbt_of_environment, "synced_at", "progress", "sync_error", "left_out"]}),
 ]
-_environments.get_fieldsets = lambda request, obj=None: _parts  # type: ignore[method-assign]
+_environments.get_fieldsets = lambda request, obj=None: _parts

@@ -10,6 +10,9 @@ from django.utils import timezone
 
 from flows.models import Environment, Flow, Project, RetryOn, Revision, check_retries
 from flows.variables.sealed import SealedField
+from nodes.runtimes.models import DbtRuntime as DbtRuntime
+from nodes.runtimes.models import RuntimeBuild as RuntimeBuild
+from nodes.runtimes.models import RuntimeLock as RuntimeLock
 
 PATIENCE = timedelta(minutes=5)  # with a worker that was asked to renew an environment
 

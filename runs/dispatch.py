@@ -29,7 +29,7 @@ PASS_ON_S = 0.1  # so that a worker whose consumer is still ending does not play
 LONGEST_SOCKET = 100  # sun_path has 108 bytes
 JOBS = (
     *("plan_run", "execute_task_run", "drive_lane", "follow", "sweep", "announce", "send_message"),
-    *("sync_environment", "check_connection", "renew_virtualenv"),
+    *("sync_environment", "check_connection", "renew_virtualenv", "build_runtime"),
 )
 
 
@@ -96,6 +96,11 @@ def warehouse_check(check_id: int) -> None:
 def renewal(virtualenv_id: int) -> None:
     """Somebody requested the renewal of a virtualenv."""
     _after_commit("renew_virtualenv", [virtualenv_id])
+
+
+def runtime_build(build_id: int) -> None:
+    """Somebody requested that a dbt runtime is built."""
+    _after_commit("build_runtime", [build_id])
 
 
 def tasks(task_run_ids: Iterable[int]) -> None:

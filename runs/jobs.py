@@ -7,7 +7,7 @@ from runs.alerts import sending, watching
 from runs.engine import executor, lanes
 from runs.engine.shutdown import draining
 from runs.models import Run
-from runs.operations import connection_checks, heartbeats, rounds, syncing, warehouse_checks
+from runs.operations import connection_checks, heartbeats, rounds, runtime_builds, syncing, warehouse_checks
 from runs.planning import planner
 from runs.scheduling import following, ticking
 
@@ -76,6 +76,12 @@ def check_warehouse(check_id: int) -> None:
 def renew_virtualenv(virtualenv_id: int) -> None:
     """Somebody requested the renewal of a virtualenv."""
     renewal.renew(virtualenv_id, stop=draining.is_set)
+
+
+@shared_task(name="dex.build_runtime")
+def build_runtime(build_id: int) -> None:
+    """Somebody requested that a dbt runtime is built."""
+    runtime_builds.make(build_id)
 
 
 @shared_task(name="dex.sweep")

@@ -3,7 +3,16 @@
 from django.urls import path
 
 from runs.pages import alerts as alert_views
-from runs.pages import connection_checks, due_times, flows, script_tests, syncing, virtualenv_renewal, warehouse_checks
+from runs.pages import (
+    connection_checks,
+    dbt_runtime,
+    due_times,
+    flows,
+    script_tests,
+    syncing,
+    virtualenv_renewal,
+    warehouse_checks,
+)
 from runs.pages import failures as failure_views
 from runs.pages import log as log_views
 from runs.pages.calendar import views as calendar_views
@@ -23,6 +32,8 @@ urlpatterns = [
     path("environments/<id:environment_id>/sync/", syncing.sync_state, name="sync"),
     path("environments/<id:environment_id>/test/", warehouse_checks.check_warehouse, name="check_warehouse"),
     path("environments/<id:environment_id>/tested/", warehouse_checks.warehouse_check, name="warehouse_check"),
+    path("projects/<id:project_id>/dbt/", dbt_runtime.dbt_runtime, name="dbt_runtime"),
+    path("projects/<id:project_id>/dbt/state/", dbt_runtime.state, name="dbt_runtime_state"),
     path("runs/bulk/", run_list.bulk, name="bulk_runs"),
     path("runs/<id:run_id>/", run_detail.run_page, name="run"),
     path("runs/<id:run_id>/live/", run_detail.live, name="live"),

@@ -25,6 +25,7 @@ class Source:
     commit: Commit | None
     is_pinned: bool  # whether the folder is just this commit, not a work tree that may hold more
     notes: tuple[str, ...] = ()
+    top: Path = Path()  # of the repository, or of the folder
 
 
 def source_of(environment: Environment) -> Source:
@@ -71,4 +72,4 @@ def _source(
         whole = f"commit {commit.sha[:10]}" if is_pinned and commit else root
         raise SourceError(f"There is no dbt_project.yml in {where} of {whole}.")
     beside = tuple(root / name for name in BESIDE) if subfolder else ()
-    return Source(folder, beside, commit, is_pinned, notes)
+    return Source(folder, beside, commit, is_pinned, notes, root)

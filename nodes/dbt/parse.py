@@ -137,6 +137,7 @@ class _Order:
             own = (self.profiles_dir / "profiles.yml").read_bytes()
         parts = [found, own.hex(), self.target, self.vars, self.env, self.runtime.lock]
         parts += [self.commit] if self.commit else []
+        parts += [{"runtime": self.runtime.digest}] if self.runtime.digest else []
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

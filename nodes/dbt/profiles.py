@@ -37,11 +37,15 @@ class Profile:
 
 @dataclass(frozen=True)
 class Project:
-    """What a dbt_project.yml says: the profile that it asks for, or why none can be told, and the names of its vars."""
+    """What a dbt_project.yml says: the profile that it asks for, or why none can be told, and the names of its vars.
+
+    `require`: the versions of dbt that it asks for, as it writes them.
+    """
 
     profile: str
     problem: str
     vars: tuple[str, ...]
+    require: tuple[str, ...] = ()
 
 
 def project_of(project_dir: Path, env: Mapping[str, str] | None = None) -> Project:
@@ -55,7 +59,7 @@ def project_of(project_dir: Path, env: Mapping[str, str] | None = None) -> Proje
         raise UnreadableProfile(str(error)) from error
     except (reader.ReadError, OSError) as error:
         raise ProfileError(str(error)) from error
-    return Project(found["profile"], found["problem"], tuple(found["vars"]))
+    return Project(found["profile"], found["problem"], tuple(found["vars"]), tuple(found["require"]))
 
 
 def profile_name(project_dir: Path, env: Mapping[str, str] | None = None) -> str:

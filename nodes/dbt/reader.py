@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from flows.infra import process
 
-What = Literal["project", "profile", "scripts"]
+What = Literal["project", "profile", "scripts", "requirements"]
 CODE = Path(__file__).resolve().parents[2]
 LARGEST = 1024 * 1024  # bytes of a file
 CPU_S, WALL_S = 10, 30.0
@@ -55,7 +55,7 @@ def ask(what: What, name: str, data: bytes, **order: Any) -> Mapping[str, Any]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ReadError(f"{name} is not UTF-8 text") from error
-    whole = json.dumps({"what": what, "text": text, **order}, sort_keys=True, default=str).encode()
+    whole = json.dumps({"what": what, "name": name, "text": text, **order}, sort_keys=True, default=str).encode()
     key = hashlib.sha256(whole).hexdigest()
     found = _kept(key)
     if found is None:

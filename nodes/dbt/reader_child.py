@@ -19,11 +19,16 @@ class Problem(Exception):
 
 
 def project(order: Mapping[str, Any]) -> dict[str, Any]:
-    """{"profile", "problem", "vars"} of a dbt_project.yml: the profile that it asks for, or why there is none."""
+    """{"profile", "problem", "vars", "require"} of a dbt_project.yml.
+
+    The profile that it asks for, or why there is none; the versions of dbt that it asks for, as it writes them.
+    """
     content = _yaml("dbt_project.yml", order["text"])
     if not isinstance(content, dict):
         raise Problem("dbt_project.yml is empty")
     found: dict[str, Any] = {"profile": "", "problem": "", "vars": _vars(content.get("vars"))}
+    required = content.get("require-dbt-version") or []
+    found["require"] = [str(each)[:100] for each in (required if isinstance(required, list) else [required])][:20]
     try:
         found["profile"] = str(_render(content.get("profile") or content.get("name") or "", order["env"], {}))
     except Problem as error:
@@ -91,6 +96,109 @@ def _asks(node: ast.expr) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "get" and _is(node.value, "environ")
 
 
+def requirements(order: Mapping[str, Any]) -> dict[str, Any]:
+    """{"dbt", "constraints"} of a requirements file or a pyproject.toml, which its `name` says.
+
+    dbt: the lines that name packages of dbt; constraints: the versions of everything else that is named beside them.
+    Both are empty where no package of dbt is named.
+    """
+    groups = _toml_groups(order["text"]) if order["name"].endswith(".toml") else [_plain_lines(order["text"])]
+    for lines in groups:
+        found = _sorted_out(order["name"], lines)
+        if found["dbt"]:
+            return found
+    return {"dbt": [], "constraints": []}
+
+
+def _plain_lines(text: str) -> list[str]:
+    """The lines of a requirements file without comments, hashes and options."""
+    lines = []
+    for raw in text.replace("\\\n", " ").splitlines():
+        line = raw.split(" #")[0].split(" --hash")[0].strip()
+        if line and not line.startswith(("#", "--", "-r", "-c", "-i", "-f")):
+            lines.append(line)
+    return lines
+
+
+def _sorted_out(name: str, lines: list[str]) -> dict[str, Any]:
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
+    dbt, constraints = [], []
+    for line in lines:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            if "dbt" in line:
+                raise Problem(_NO_PACKAGE.format(name=name, line=line[:200])) from None
+            continue
+        package = canonicalize_name(requirement.name)
+        if package == "dbt" or package.startswith("dbt-"):
+            if requirement.url:
+                raise Problem(_NO_PACKAGE.format(name=name, line=line[:200]))
+            dbt.append(str(requirement))
+        elif requirement.specifier and not requirement.url:
+            marker = f" ; {requirement.marker}" if requirement.marker else ""
+            constraints.append(f"{package}{requirement.specifier}{marker}")
+    return {"dbt": dbt[:50], "constraints": constraints[:2000]}
+
+
+_NO_PACKAGE = (
+    "{name}: {line} is not a package with versions, such as dbt-core~=1.10.0. Only packages from the index are used"
+)
+
+
+def _toml_groups(text: str) -> list[list[str]]:
+    """The lists of requirements in a pyproject.toml, what the project itself needs first."""
+    import tomllib
+
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise Problem(f"pyproject.toml is not valid TOML: {str(error)[:300]}") from None
+    project, poetry = _table(content, "project"), _table(_table(content, "tool"), "poetry")
+    lists = [project.get("dependencies"), *_table(project, "optional-dependencies").values()]
+    lists += _table(content, "dependency-groups").values()
+    groups = [[each for each in entries if isinstance(each, str)] for entries in lists if isinstance(entries, list)]
+    tables = [_table(poetry, "dependencies")]
+    tables += [_table(group, "dependencies") for group in _table(poetry, "group").values() if isinstance(group, dict)]
+    return groups + [[_of_poetry(name, wanted) for name, wanted in table.items()] for table in tables]
+
+
+def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _of_poetry(name: str, wanted: Any) -> str:
+    """A line of Poetry's as a requirement: ^1.8 is at least 1.8 and below 2."""
+    extras = ""
+    if isinstance(wanted, dict):
+        named = wanted.get("extras")
+        extras = f"[{','.join(map(str, named))}]" if isinstance(named, list) and named else ""
+        if "version" not in wanted:  # a folder or a repository
+            return f"{name} @ {next(iter(wanted.values()), '')}"
+        wanted = wanted["version"]
+    return f"{name}{extras}{','.join(filter(None, map(_of_poetrys_version, str(wanted).split(','))))}"
+
+
+def _of_poetrys_version(text: str) -> str:
+    text = text.strip()
+    if text in ("", "*"):
+        return ""
+    if text[0] not in "^~" or text.startswith("~="):
+        exact = text[0].isdigit()
+        return f"=={text}" if exact else text
+    version = text[1:].strip()
+    numbers = [int(part) for part in version.split(".") if part.isdecimal()] or [0]
+    if text[0] == "~":
+        place = min(1, len(numbers) - 1)
+    else:
+        place = next((n for n, number in enumerate(numbers) if number), len(numbers) - 1)
+    above = [*numbers[:place], numbers[place] + 1]
+    return f">={version},<{'.'.join(map(str, above))}"
+
+
 def _yaml(name: str, text: str) -> Any:
     import yaml
 
@@ -153,6 +261,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "project": project,
     "profile": profile,
     "scripts": scripts,
+    "requirements": requirements,
 }
 
 

@@ -18,12 +18,19 @@ class Runtime:
     """Which interpreter runs dbt, and what is installed beside it.
 
     `lock`: name==version of dbt and its adapters, sorted; what was parsed with another is parsed anew. `adapters`:
-    names of packages below dbt.adapters that are imported once for all sessions.
+    names of packages below dbt.adapters, which are the types of profiles too; imported once for all sessions.
+    `digest`: of everything that is installed, "" for the dbt that dex ships.
     """
 
     python: str
     lock: tuple[str, ...]
     adapters: tuple[str, ...] = ()
+    digest: str = ""
+
+    @property
+    def dbt(self) -> str:
+        """The version of dbt-core, such as 1.11.16; "" where none is installed."""
+        return next((each.partition("==")[2] for each in self.lock if each.startswith("dbt-core==")), "")
 
     @property
     def program(self) -> str:
@@ -33,8 +40,7 @@ class Runtime:
     @property
     def version(self) -> tuple[int, int]:
         """The line of dbt-core, such as (1, 11); (0, 0) where none is installed."""
-        found = next((each.partition("==")[2] for each in self.lock if each.startswith("dbt-core==")), "0.0")
-        major, minor = found.split(".")[:2]
+        major, minor = (self.dbt or "0.0").split(".")[:2]
         return int(major), int(minor)
 
     @property
@@ -46,10 +52,10 @@ class Runtime:
         )
 
 
-def runtime_at(folder: Path) -> Runtime:
+def runtime_at(folder: Path, digest: str = "") -> Runtime:
     """The runtime that a virtualenv is. It imports nothing: what is installed is read from the folder."""
     packages = next((folder / "lib").glob("python3.*/site-packages"))
-    return Runtime(str(folder / "bin" / "python"), *_installed((str(packages),)))
+    return Runtime(str(folder / "bin" / "python"), *_installed((str(packages),)), digest)
 
 
 @cache
@@ -59,14 +65,16 @@ def built_in() -> Runtime:
 
 
 def _installed(path: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The versions of dbt's packages, and the adapters among them that have a module of their own name."""
+    """The versions of dbt's packages, and the adapters among what is installed."""
     found = {
         (each.metadata["Name"] or "").lower().replace("_", "-"): each.version for each in distributions(path=[*path])
     }
     lock = tuple(sorted(f"{name}=={version}" for name, version in found.items() if name.startswith("dbt")))
-    named = sorted(name.removeprefix("dbt-") for name in found if name.startswith("dbt-"))
-    return lock, tuple(name for name in named if _has_adapter(name, path))
+    return lock, tuple(sorted({name for folder in path for name in _adapters_in(Path(folder) / "dbt")}))
 
 
-def _has_adapter(name: str, path: Sequence[str]) -> bool:
-    return any((Path(folder) / "dbt" / "adapters" / name / "__init__.py").is_file() for folder in path)
+def _adapters_in(folder: Path) -> list[str]:
+    """Packages below dbt.adapters that bring a project of macros, as every adapter does and nothing else there."""
+    projects = (folder / "include").glob("*/dbt_project.yml")
+    names = [project.parent.name for project in projects]
+    return [name for name in names if (folder / "adapters" / name / "__init__.py").is_file()]

@@ -16,8 +16,9 @@ from django.utils import timezone
 from flows.access import require
 from nodes.models import Virtualenv
 from nodes.scripts.packages import Package
-from nodes.scripts.requirements import RequirementsError, read, unpinned
-from nodes.scripts.virtualenvs import Index, Renewal, SetupFailed, made_of, virtualenv_for
+from nodes.scripts.virtualenvs import Renewal, made_of, virtualenv_for
+from nodes.virtualenvs import Index, SetupFailed
+from nodes.virtualenvs.requirements import RequirementsError, read, unpinned
 
 log = logging.getLogger("dex.scripts")
 DAY_S = 86400.0

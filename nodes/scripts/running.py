@@ -16,10 +16,10 @@ from flows.infra import process
 from nodes.scripts import children
 from nodes.scripts.packages import FOLDER
 from nodes.scripts.renewal import prepare
-from nodes.scripts.requirements import RequirementsError
-from nodes.scripts.requirements import read as read_requirements
-from nodes.scripts.virtualenvs import SetupFailed
 from nodes.tasks import AttemptOutcome, Context, Stopped
+from nodes.virtualenvs import SetupFailed
+from nodes.virtualenvs.requirements import RequirementsError
+from nodes.virtualenvs.requirements import read as read_requirements
 
 LARGEST_OUTPUT = 64 * 1024  # bytes of DEX_OUTPUT
 POLL_S = 0.1

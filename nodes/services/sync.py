@@ -20,13 +20,16 @@ from flows.variables.values import VariableError, plain_values
 from nodes.dbt import working_copy
 from nodes.dbt.manifest import ManifestError, decode
 from nodes.dbt.parse import ParsedProject, ParseError, parse_project
-from nodes.dbt.profiles import ProfileError, UnreadableProfile, profile_name, project_of
+from nodes.dbt.profiles import ProfileError, UnreadableProfile, describe, profile_name, project_of
 from nodes.dbt.warehouse import TARGET, WarehouseError, asked_target, database_dir, dbt_environment, profiles_dir
 from nodes.expansion import refresh_environment
+from nodes.runtimes import builds, choices, found
+from nodes.runtimes.wanted import RuntimeProblem
 
 #: What may be wrong with a project, its repository or its warehouse: told on the environment, and no fault of dex.
 PROBLEMS = (
     *(ParseError, ManifestError, GitError, SourceError, ProfileError, WarehouseError, VariableError, Unreadable),
+    RuntimeProblem,
 )
 log = logging.getLogger("dex.sync")
 MOST_MANIFEST = 512 * 1024**2  # bytes; 50,000 models have less
@@ -34,6 +37,10 @@ MOST_MANIFEST = 512 * 1024**2  # bytes; 50,000 models have less
 
 class SyncError(Exception):
     """The project does not parse; the environment keeps its last good revision."""
+
+
+class SyncStopped(Exception):
+    """The worker ends: nothing is known of the project, and it is to be synced later."""
 
 
 class _Operation(msgspec.Struct):
@@ -45,12 +52,17 @@ class _Operations(msgspec.Struct):
     nodes: dict[str, _Operation] = {}
 
 
-def sync(environment: Environment, variables: dict[str, Any] | None = None) -> Revision:
+def sync(
+    environment: Environment,
+    variables: dict[str, Any] | None = None,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+) -> Revision:
     """The revision of what the environment's branch or folder holds now, parsed at most once.
 
     In: `variables`, dbt vars of one run, which win over the variables of the environment; without them the revision
-    becomes the environment's current one, and its flows are expanded anew when it is new. Raises SyncError, after
-    noting it on the environment.
+    becomes the environment's current one, and its flows are expanded anew when it is new; `stop`, whether to give up
+    while a dbt runtime is built. Raises SyncError, after noting it on the environment, and SyncStopped.
     """
     effective: dict[str, Any] = {}
     try:
@@ -58,10 +70,14 @@ def sync(environment: Environment, variables: dict[str, Any] | None = None) -> R
         effective = {**vars_of(source.folder, plain_values(environment)), **(variables or {})}
         project = profile_name(source.folder, settings.DBT_ENVIRONMENT) if environment.warehouse else ""
         made_dir = profiles_dir(environment, project)
+        target = TARGET if made_dir else environment.target or None
+        kind = _profile_type(environment, source.folder, target, effective)
+        row = choices.note_found(environment, found.look(source.folder, source.top, kind, settings.DBT_ENVIRONMENT))
+        chosen = choices.runtime_for(environment, row, kind, stop=stop)
         parsed = parse_project(
             source.folder,
             profiles_dir=made_dir,
-            target=TARGET if made_dir else environment.target or None,
+            target=target,
             vars=effective,
             env=dbt_environment(environment),
             home=Path(settings.DEX_HOME),
@@ -69,23 +85,44 @@ def sync(environment: Environment, variables: dict[str, Any] | None = None) -> R
             timeout=settings.PARSE_TIMEOUT_S,
             beside=source.beside,
             commit=source.commit.sha if source.commit and source.is_pinned else "",
+            runtime=chosen.runtime,
         )
-        revision, is_new = _revision(environment, parsed, effective, _Name.of(source))
+        revision, is_new = _revision(environment, parsed, effective, _Name.of(source), chosen.as_json())
     except PROBLEMS as error:
+        if isinstance(error, RuntimeProblem) and error.stopped:
+            raise SyncStopped(str(error)) from error
         environment.sync_error = str(error)
+        environment.sync_error_about = "runtime" if isinstance(error, RuntimeProblem) else ""
         environment.synced_at = timezone.now()
-        environment.save(update_fields=["sync_error", "synced_at"])
+        environment.save(update_fields=["sync_error", "sync_error_about", "synced_at"])
         raise SyncError(str(error)) from error
     if variables:
         return revision
     changed = environment.current_revision_id != revision.pk
     environment.current_revision = revision
-    environment.sync_error, environment.sync_notes = "", [*source.notes]
+    environment.sync_error, environment.sync_error_about = "", ""
+    environment.sync_notes = [*source.notes, *([chosen.note] if chosen.note else [])]
     environment.synced_at = timezone.now()
-    environment.save(update_fields=["current_revision", "sync_error", "sync_notes", "synced_at"])
+    fields = ["current_revision", "sync_error", "sync_error_about", "sync_notes", "synced_at"]
+    environment.save(update_fields=fields)
     if is_new or changed:
         refresh_environment(environment, revision)
     return revision
+
+
+def _profile_type(environment: Environment, folder: Path, target: str | None, variables: Mapping[str, Any]) -> str:
+    """The type of the profile that the environment will run with; "" where it cannot be told: dbt says better why."""
+    if environment.warehouse:
+        return str(environment.warehouse.get("type", ""))
+    if not (folder / "profiles.yml").is_file():
+        return "duckdb"  # nodes.dbt.profiles makes one
+    env = dbt_environment(environment)
+    try:
+        return describe(folder, profile_name(folder, env), target, env=env, variables=variables).type
+    except UnreadableProfile:
+        raise
+    except ProfileError:
+        return ""
 
 
 def vars_of(folder: Path, values: Mapping[str, str]) -> dict[str, str]:
@@ -117,9 +154,10 @@ def with_variables(revision: Revision, variables: dict[str, Any]) -> Revision:
             database_dir=database_dir(environment),
             timeout=settings.PARSE_TIMEOUT_S,
             commit=revision.commit,
+            runtime=builds.runtime_of(revision),
         )
         name = _Name(revision.commit, revision.subject, revision.author, lambda: revision.local_changes)
-        return _revision(environment, parsed, variables, name)[0]
+        return _revision(environment, parsed, variables, name, revision.runtime)[0]
     except PROBLEMS as error:
         raise SyncError(str(error)) from error
 
@@ -160,7 +198,11 @@ def _has_changed(source: Source, sha: str) -> bool | None:
 
 
 def _revision(
-    environment: Environment, parsed: ParsedProject, variables: dict[str, Any], name: _Name
+    environment: Environment,
+    parsed: ParsedProject,
+    variables: dict[str, Any],
+    name: _Name,
+    runtime: dict[str, Any],
 ) -> tuple[Revision, bool]:
     key = parsed.target_dir.parent.name
     existing = Revision.objects.filter(environment=environment, key=key).first()
@@ -203,6 +245,7 @@ def _revision(
             "asked": parsed.target,
         },
         "variables": json.loads(json.dumps(variables)),
+        "runtime": runtime,
         "resources": counts,
     }
     with transaction.atomic():

@@ -13,7 +13,11 @@ from django.db.models.functions import Now
 from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
+from flows.models import Revision
+from nodes.dbt.runtime import Runtime
 from nodes.ordering import HOOK
+from nodes.runtimes.builds import runtime_of
+from nodes.runtimes.wanted import RuntimeProblem
 from nodes.tasks import AttemptOutcome
 from runs import dispatch
 from runs.clock import after
@@ -149,7 +153,11 @@ class Driver:
         self.sessions += 1
         warm = sessions.take(self.key)
         try:
-            session = warm or Session(self.key, revision)
+            session = warm or Session(self.key, revision, self._runtime_of(revision))
+        except RuntimeProblem as error:
+            if not error.stopped:  # else it waits for another worker
+                self._fail_queued(str(error), retryable=error.passing)
+            return None
         except ValueError as error:  # WarehouseError, VariableError: a field names what is not there any more
             self._fail_queued(str(error), retryable=False)
             return None
@@ -170,6 +178,14 @@ class Driver:
             if not self.held.lost.is_set():
                 self._fail_queued(f"dbt could not start: {problem}")
         return self.running
+
+    def _runtime_of(self, revision: Revision) -> Runtime:
+        """The dbt that the revision was parsed with; one that was pruned is built again meanwhile."""
+
+        def stop() -> bool:
+            return self.held.lost.is_set() or self.stop_now.is_set()
+
+        return runtime_of(revision, told=self._session_output, stop=stop)
 
     def _remember_process(self, session: Session) -> None:
         """Write which process executes this lane, so that the reaper of this host can end it."""

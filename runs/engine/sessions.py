@@ -15,6 +15,7 @@ from django.conf import settings
 from flows.models import Revision
 from nodes.dbt.client import DbtClient, Event, SessionClosed
 from nodes.dbt.profiles import ProfileError
+from nodes.dbt.runtime import Runtime
 from nodes.dbt.warehouse import asked_target, database_dir, dbt_environment, parsed_of
 
 log = logging.getLogger("dex.sessions")
@@ -23,9 +24,12 @@ Sink = Callable[[bytes], None]
 
 
 class Session:
-    """A dbt session as a driver uses it: calls that wait for their answer, events of tasks, one sink for the rest."""
+    """A dbt session as a driver uses it: calls that wait for their answer, events of tasks, one sink for the rest.
 
-    def __init__(self, key: str, revision: Revision) -> None:
+    In: `runtime`, the dbt that the revision was parsed with (default: the one that dex ships).
+    """
+
+    def __init__(self, key: str, revision: Revision, runtime: Runtime | None = None) -> None:
         self.key = key
         self.warehouse = str(revision.warehouse.get("type") or "")
         self.sink: Sink | None = None
@@ -38,6 +42,7 @@ class Session:
             env=dbt_environment(revision.environment),
             home=Path(settings.DEX_HOME) / "sessions" / "home",
             on_output=self._output,
+            runtime=runtime,
         )
 
     @property

@@ -19,6 +19,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from flows.logins.throttle import forget as forget_log_ins
 from flows.models import Environment, Flow, Revision, Tick
 from nodes.dbt.parse import forget
+from nodes.runtimes.pruning import forget_unneeded
 from runs.engine.work_folders import left_over
 from runs.logs.store import path_of
 from runs.models import Attempt, Delivery, Dependency, Event, Heartbeat, Lane, Run, TaskRun, Transition
@@ -44,6 +45,7 @@ class Pruned:
     revisions: int = 0
     sessions: int = 0
     working_folders: int = 0
+    runtimes: int = 0
     finished: bool = True
 
     def as_dict(self) -> dict[str, int | bool]:
@@ -76,6 +78,7 @@ def prune(now: datetime, *, dry_run: bool = False, seconds: float | None = None)
             pruned.finished = False
             return pruned
     _revisions(pruned, kept, dry_run)
+    _runtimes(pruned, dry_run)
     _sessions(pruned, now, dry_run)
     for folder in left_over(now):
         pruned.working_folders += 1
@@ -261,6 +264,13 @@ def _revisions(pruned: Pruned, kept: set[int], dry_run: bool) -> None:
         pruned.revisions += 1
         if not dry_run:
             forget(Path(row.target_dir).parent, home=Path(settings.DEX_HOME))
+
+
+def _runtimes(pruned: Pruned, dry_run: bool) -> None:
+    """Delete dbt runtimes that no project uses, and no revision whose folder is still there."""
+    rows = Revision.objects.exclude(runtime={}).only("runtime", "compact_path", "project_dir")
+    kept = {row.runtime.get("lock", "") for row in rows if row.exists_on_disk}
+    pruned.runtimes += forget_unneeded(kept - {""}, dry_run=dry_run)
 
 
 def _sessions(pruned: Pruned, now: datetime, dry_run: bool) -> None:

@@ -18,6 +18,7 @@ from runs.models import Heartbeat
 from runs.operations.metrics import count_moves
 from runs.operations.openlineage import send_lineage
 from runs.operations.retention import prune
+from runs.operations.runtime_builds import dispatch_what_waits
 from runs.operations.syncing import sync_what_is_due
 from runs.scheduling.following import follow_all
 from runs.scheduling.ticking import tick_all
@@ -51,6 +52,7 @@ def sweep(*, force: bool = False) -> bool:
     release_stalled(all_of_them=_my_turn("release", settings.SWEEP_S * STALLED_AFTER_SWEEPS) or force)
     if _my_turn("sync", SYNC_EVERY_S):
         sync_what_is_due()
+        dispatch_what_waits()
     if _my_turn("watch", settings.SWEEP_S) or force:
         _watch()
     if _my_turn("prune", PRUNE_EVERY_S):

@@ -8,8 +8,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from flows.models import Environment
-from nodes.services.sync import SyncError, sync
+from nodes.services.sync import SyncError, SyncStopped, sync
 from runs import dispatch
+from runs.engine.shutdown import draining
 
 log = logging.getLogger("dex.sync")
 PATIENCE = timedelta(seconds=60)  # a sync that was asked for and has not happened yet is dispatched again
@@ -31,7 +32,9 @@ def sync_if_requested(environment_id: int) -> None:
     if row is None:
         return
     try:
-        sync(row)
+        sync(row, stop=draining.is_set)
+    except SyncStopped:  # still wanted: whoever comes next does it
+        return
     except SyncError as error:  # noted on the environment, which keeps its last good revision
         log.info("%s does not sync: %s", row, error)
     except Exception as error:  # a full disk, a fault of dex: whoever waits for it must see an end

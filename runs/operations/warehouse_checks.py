@@ -12,12 +12,14 @@ from django.db.models.functions import Now
 
 from flows.infra import process
 from flows.infra.redaction import Redactor
-from nodes.dbt.runtime import CODE, Runtime, built_in
+from nodes.dbt.runtime import CODE, Runtime
 from nodes.dbt.warehouse import database_dir
 from nodes.dbt.warehouses.base import PREFIX
 from nodes.dbt.warehouses.problems import LONGEST, explain, no_adapter, sentence
 from nodes.dbt.warehouses.registry import title_of
 from nodes.models import WarehouseCheck
+from nodes.runtimes.choices import row_of, runtime_for
+from nodes.runtimes.wanted import RuntimeProblem
 from nodes.services.warehouse_checks import PROBLEMS, CheckOrder, order_for
 from runs.logs.masking import redactor_of_environment
 
@@ -26,11 +28,8 @@ LIMITS = process.Limits(memory=16 * 1024**3, nice=5)  # an address space: DuckDB
 _LARGEST = 1024 * 1024  # bytes of what the child prints
 
 
-def make(check_id: int, runtime: Runtime | None = None) -> None:
-    """Make a test and keep its result; one that another worker has taken is left alone.
-
-    In: `runtime`, whose dbt connects (default: the one that dex ships).
-    """
+def make(check_id: int) -> None:
+    """Make a test with the project's dbt and keep its result; one that another worker has taken is left alone."""
     if not WarehouseCheck.objects.filter(pk=check_id, taken_at=None).update(taken_at=Now()):
         return
     check = WarehouseCheck.objects.select_related("environment__project", "environment__current_revision").get(
@@ -41,8 +40,11 @@ def make(check_id: int, runtime: Runtime | None = None) -> None:
     try:
         order = order_for(check.environment)
         digest, passed = order.digest, [text for name, text in order.env.items() if name.startswith(PREFIX)]
+        runtime = runtime_for(check.environment, row_of(check.environment.project), order.kind).runtime
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ok, kind, message, details = ask(order, runtime or built_in(), home, database_dir(check.environment))
+        ok, kind, message, details = ask(order, runtime, home, database_dir(check.environment))
+    except RuntimeProblem as error:
+        ok, kind, message = False, "adapter", str(error)
     except PROBLEMS as error:
         ok, kind, message = False, "setting", str(error)
     finally:

@@ -12,8 +12,8 @@ from flows.access import acting
 from flows.models import Flow
 from nodes.scripts import packages_of
 from nodes.scripts.renewal import request_renewal, requirements_of, told_of
-from nodes.scripts.requirements import RequirementsError
 from nodes.views.editor import sees_flows
+from nodes.virtualenvs.requirements import RequirementsError
 from runs import dispatch
 
 

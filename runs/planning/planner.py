@@ -85,6 +85,8 @@ def _plan_run(run_id: int) -> None:
     run = Run.objects.select_related("flow__environment__project", "revision", "retry_of").get(pk=run_id)
     try:
         warnings, plan = _plan(run)
+    except sync.SyncStopped:  # the run is still queued: another planner takes it
+        return
     except (FlowError, sync.SyncError) as error:
         _fail(run_id, str(error))
         return
@@ -164,7 +166,7 @@ def _latest(flow: Flow, parameters: dict[str, Any]) -> tuple[Revision, list[str]
     """The revision of what the folder holds now; the last good one, with a warning, when that is broken."""
     environment = flow.environment
     try:
-        return sync.sync(environment, parameters), []
+        return sync.sync(environment, parameters, stop=draining.is_set), []
     except sync.SyncError as error:
         environment.refresh_from_db()
         last = environment.current_revision

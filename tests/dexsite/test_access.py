@@ -27,7 +27,6 @@ from flows.access import ROLES, SYSTEM, acting_as, role_permissions
 from flows.logins import tokens
 from flows.models import Flow, LogIn, Token, Variable
 from flows.projects.credentials import keep, new_push_secret
-from flows.roles import seed_roles
 from flows.variables.values import save_variable
 from nodes import services as node_services
 from nodes.connections.services import save_connection
@@ -59,6 +58,8 @@ TABLE = {
     "runs:bulk_runs": (NO, "operator"),
     "runs:flows": ("viewer", NO),
     "runs:calendar": ("viewer", NO),
+    "runs:dbt_runtime": ("admin", "admin"),
+    "runs:dbt_runtime_state": ("admin", NO),
     "runs:bulk": (NO, "viewer"),  # what it does is asked of the services: see below
     "runs:start": ("operator", "operator"),
     "runs:states": ("viewer", NO),
@@ -193,7 +194,6 @@ def test_every_address_is_in_the_table():
 @pytest.fixture
 def world():
     """One of everything, and the path of every address."""
-    seed_roles()
     flow = sample_flow("World")
     up = node_services.save_node(Node(flow=flow, name="Staging", include=["tag:staging"]))
     down = node_services.save_node(Node(flow=flow, name="Marts", include=["tag:mart"]))

@@ -53,6 +53,7 @@ PAGES: list[tuple[str, Callable[[Rows], str]]] = [
     ("not-found", lambda rows: "/nothing/here/"),
     ("status", lambda rows: "/status/"),
     ("pushes", lambda rows: f"/projects/{rows.environment.project_id}/pushes/"),
+    ("dbt-runtime", lambda rows: f"/projects/{rows.environment.project_id}/dbt/"),
     ("failures", lambda rows: "/failures/"),
     ("failure", lambda rows: f"/failures/{rows.failed.task_runs.get(state='failed').failure.group_id}/"),
     ("alerts", lambda rows: "/alerts/"),

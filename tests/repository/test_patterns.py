@@ -14,7 +14,7 @@ from nodes.connections.connectors.places import matches
 from nodes.connections.connectors.streams import identifier
 from nodes.connections.forms import _condition
 from nodes.dbt.selectors.grammar import read as read_selector
-from nodes.scripts.requirements import RequirementsError, read
+from nodes.virtualenvs.requirements import RequirementsError, read
 from runs.alerts.failure_groups.normalise import first_error_line, normalise
 from tests.helpers.paths import ROOT
 

@@ -26,8 +26,9 @@ class Session(requests.Session):
         self.trust_env = False  # no proxies and no .netrc of the machine
         self.max_redirects = redirects
         self.headers["User-Agent"] = "dex"
+        adapter = _Adapter(guard, deadline)  # one for both: reading the certificates takes 20 ms
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(guard, deadline))
+            self.mount(scheme, adapter)
 
     def __deepcopy__(self, memo: Any) -> "Session":
         return self  # dlt copies its settings, and sessions in them, to print them

@@ -4,6 +4,7 @@ A bare repository per project is fetched into, one branch and one commit deep. A
 tree and writing its files ourselves, so that no hook, filter, submodule, attribute or link of it has any effect.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -73,18 +74,23 @@ class Repository:
         self.folder = home / "git" / f"{name}.git"
 
     def fetch(self, branch: str, *, keep: Collection[str] | None = None) -> Commit:
-        """Bring the newest commit of a branch, and forget all but `keep` if that is given. Raises GitError."""
+        """Bring the newest commit of a branch, and forget all but `keep` if that is given. Raises GitError.
+
+        Whoever comes second waits: Git refuses two shallow fetches into one repository at the same time.
+        """
         check_branch(branch)
         self._make()
         ref = _ref_of(branch)
-        self._git(
-            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--depth=1", "--no-recurse-submodules"),
-            *("--force", "--", self.source, f"+refs/heads/{branch}:{ref}"),
-            network=True,
-        )
-        if keep is not None:
-            self._forget_branches({_ref_of(each) for each in (branch, *keep)})
-        return self.commit(ref)
+        with self.folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._git(
+                *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--depth=1", "--no-recurse-submodules"),
+                *("--force", "--", self.source, f"+refs/heads/{branch}:{ref}"),
+                network=True,
+            )
+            if keep is not None:
+                self._forget_branches({_ref_of(each) for each in (branch, *keep)})
+            return self.commit(ref)
 
     def _forget_branches(self, kept: Collection[str]) -> None:
         there = self._git("for-each-ref", "--format=%(refname)", "refs/dex/").decode(errors="replace").split()

@@ -173,7 +173,7 @@ def test_the_site_answers_while_a_worker_reads_it_and_the_page_tells_how_it_ende
 def test_a_fault_of_dex_ends_a_sync_too(tmp_path, monkeypatch):
     environment = sample_flow().environment
     full = OSError(28, "No space left on device")
-    monkeypatch.setattr("runs.operations.syncing.sync", lambda row: (_ for _ in ()).throw(full))
+    monkeypatch.setattr("runs.operations.syncing.sync", lambda row, stop: (_ for _ in ()).throw(full))
     ask_to_sync(Environment.objects.filter(pk=environment.pk))
     sync_if_requested(environment.pk)
     environment.refresh_from_db()

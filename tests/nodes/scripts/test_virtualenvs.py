@@ -15,8 +15,9 @@ import pytest
 from nodes.scripts import virtualenvs
 from nodes.scripts.packages import packages_of
 from nodes.scripts.reading import reads_of_all
-from nodes.scripts.requirements import RequirementsError, read, unpinned
-from nodes.scripts.virtualenvs import Index, Renewal, SetupFailed, find, key_of, made_of, root, virtualenv_for
+from nodes.scripts.virtualenvs import Renewal, find, key_of, made_of, root, virtualenv_for
+from nodes.virtualenvs import Index, SetupFailed
+from nodes.virtualenvs.requirements import RequirementsError, read, unpinned
 from tests.helpers.levels import needs_level
 from tests.helpers.paths import ROOT
 from tests.helpers.waiting import patience, within

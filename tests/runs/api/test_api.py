@@ -17,7 +17,6 @@ from django.utils import timezone
 from flows.access import acting_as
 from flows.logins.tokens import issue
 from flows.models import Tick, Token
-from flows.roles import seed_roles
 from runs.alerts.messages import link_to
 from runs.api import views
 from runs.api.endpoint import endpoint
@@ -37,7 +36,6 @@ class Program:
     """Something with a token; `get` and `post` give the answer, JSON and all."""
 
     def __init__(self, name="ada", role="operator"):
-        seed_roles()
         self.user, _ = get_user_model().objects.get_or_create(username=name)
         self.user.groups.add(Group.objects.get(name=role))
         with acting_as(self.user):
@@ -280,7 +278,6 @@ def test_without_a_good_token_there_is_no_answer(ada, header):
 
 
 def test_a_session_is_no_token_even_an_administrators():
-    seed_roles()
     chief = get_user_model().objects.create_superuser("chief")
     client = Client()
     client.force_login(chief)

@@ -17,7 +17,6 @@ from flows.access import acting_as
 from flows.infra.log_context import Context, about
 from flows.logins.tokens import issue
 from flows.models import Flow
-from flows.roles import seed_roles
 from runs.models import Transition, Trigger
 from runs.operations.heartbeats import worker_lives
 from runs.operations.metrics import count_moves
@@ -44,7 +43,6 @@ def is_open(settings):
 
 
 def test_metrics_ask_for_a_token_of_somebody_who_may_see_runs():
-    seed_roles()
     client = Client()
     assert client.get("/metrics").status_code == 401
     assert Person("session", "everything").client.get("/metrics").status_code == 401

@@ -38,7 +38,7 @@ def test_a_run_whose_flow_was_deleted_before_it_was_planned_fails(run):
     ],
 )
 def test_a_run_fails_with_the_reason_when_its_code_cannot_be_read(run, monkeypatch, error, reason):
-    def broken(*arguments):
+    def broken(*arguments, **options):
         raise error
 
     monkeypatch.setattr(sync, "sync", broken)

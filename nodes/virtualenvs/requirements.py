@@ -1,4 +1,4 @@
-"""What a script's requirements.txt may ask for. Pure.
+"""What a requirements file may ask for: that of a script, that of a dbt runtime. Pure.
 
 A line names a package of the index, with versions, extras, a marker and hashes (PEP 508, pip's format of requirements
 files). Everything that would fetch or build from elsewhere is refused: options, URLs, Git, folders, other files.
@@ -31,18 +31,27 @@ def read(path: Path, *, anything: bool = False) -> list[str]:
         return []
     data = path.read_bytes()
     if len(data) > LARGEST:
-        raise RequirementsError(f"requirements.txt has {len(data):,} bytes; at most {LARGEST:,} are allowed.")
+        raise RequirementsError(f"{path.name} has {len(data):,} bytes; at most {LARGEST:,} are allowed.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise RequirementsError("requirements.txt is not UTF-8 text.") from error
+        raise RequirementsError(f"{path.name} is not UTF-8 text.") from error
+    return parse(text, f"{path.name}, line ", anything=anything, whole=path.name)
+
+
+def parse(text: str, place: str, *, anything: bool = False, whole: str = "The text") -> list[str]:
+    """The requirements of a text, one each, in its order.
+
+    In: `place`, what stands before the number of a line in a message ("requirements.txt, line "), `whole` what the text
+    is called; `anything`, as for `read`. Raises RequirementsError.
+    """
     requirements = []
     for number, line in _lines(text):
         if not anything:
-            _check(number, line)
+            _check(f"{place}{number}", line)
         requirements.append(line)
     if len(requirements) > MOST:
-        raise RequirementsError(f"requirements.txt names {len(requirements)} packages; at most {MOST} are allowed.")
+        raise RequirementsError(f"{whole} names {len(requirements)} packages; at most {MOST} are allowed.")
     return requirements
 
 
@@ -78,24 +87,17 @@ def _lines(text: str) -> list[tuple[int, str]]:
     return lines
 
 
-def _check(number: int, line: str) -> None:
+def _check(place: str, line: str) -> None:
     short = line[:100]
     if len(line) > LONGEST_LINE:
-        raise RequirementsError(
-            f"requirements.txt, line {number}: at most {LONGEST_LINE:,} characters are allowed per line."
-        )
+        raise RequirementsError(f"{place}: at most {LONGEST_LINE:,} characters are allowed per line.")
     if line.startswith("-"):
         raise RequirementsError(
-            f"requirements.txt, line {number}: options are not allowed ({short}). Use package names only; "
-            "an administrator chooses the index."
+            f"{place}: options are not allowed ({short}). Use package names only; an administrator chooses the index."
         )
     try:
         requirement = Requirement(_HASH.sub("", line))
     except InvalidRequirement as error:
-        raise RequirementsError(
-            f"requirements.txt, line {number}: {short} is not a package with versions, such as requests>=2.32."
-        ) from error
+        raise RequirementsError(f"{place}: {short} is not a package with versions, such as requests>=2.32.") from error
     if requirement.url:
-        raise RequirementsError(
-            f"requirements.txt, line {number}: {short} is a URL. Only packages from the index are allowed."
-        )
+        raise RequirementsError(f"{place}: {short} is a URL. Only packages from the index are allowed.")

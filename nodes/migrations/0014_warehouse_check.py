@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("flows", "0013_sync_requested_at"),
-        ("nodes", "0012_standard_words"),
+        ("nodes", "0013_dbt_runtimes"),
     ]
 
     operations = [
