@@ -122,14 +122,12 @@ class DbtClient:
         label: str = "",
         leftovers: bool = False,
         invocation: Mapping[str, Any] | None = None,
-        plan: Iterable[Mapping[str, Any]] = (),
     ) -> None:
         """Prepare a run of these resources and their tests; `begun` follows.
 
         With `hooks` False the hooks of the run wait for `hooks()`. `label` (letters, digits, blanks, dashes)
         names the connections; with `leftovers`, what another session of this label left in the warehouse is ended.
         `invocation`: what the run is to dbt {id, started_at, selected, steps, hooks}; see docs/decisions/0002.
-        `plan`, for the command executor: what may be executed along with what is ordered; see docs/decisions/0028.
         """
         self._send(
             "begin",
@@ -138,7 +136,6 @@ class DbtClient:
             label=label,
             leftovers=leftovers,
             invocation=dict(invocation or {}),
-            plan=list(plan),
         )
 
     def hooks(self, task: str, when: str, recorded: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -189,6 +186,10 @@ class DbtClient:
             key=key,
             threads=threads,
         )
+
+    def plan(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """Tell the command executor what it may execute along with what is ordered; see docs/decisions/0028."""
+        self._send("plan", items=list(items))
 
     def refuse(self, key: str) -> None:
         """Do not execute what the command executor has announced by `starting`: it may not start now."""

@@ -17,14 +17,17 @@ from nodes.dbt.warehouses.registry import may_go_on
 from nodes.ordering import HOOK, ON_RUN_END
 from nodes.tasks import AttemptOutcome
 from runs.engine import pools
-from runs.engine.claims import Claim, claim, finish, hand_over, mark_lost
+from runs.engine.claims import Claim, claim, finish, hand_over, mark_lost, waiting
 from runs.engine.leases import Held, keeper, retry_until_committed
 from runs.engine.outcomes import outcome_of, write_compiled, write_rows
+from runs.engine.plans import order_of
 from runs.engine.recorded import Batches, known_batches, results_of
 from runs.engine.sessions import Session
+from runs.engine.shutdown import draining
 from runs.logs.masking import masked_in
 from runs.logs.store import LogWriter
 from runs.models import Attempt, TaskRun
+from runs.states import TaskState
 
 log = logging.getLogger("dex.lanes")
 
@@ -117,15 +120,11 @@ class RunningTasks:
                 end = claimed.unique_id == ON_RUN_END
                 client.hooks(task, claimed.unique_id, results_of(claimed.run_id) if end else None)
                 return
-            is_test = spec["unique_id"] in spec["tests"]  # a test between models is the resource itself
             client.execute(
                 task,
-                spec["unique_id"],
-                unit_tests=spec["unit_tests"],
-                tests=() if is_test else spec["tests"],
-                run_model=spec["builds"] or is_test,
+                **order_of(spec),
+                key=str(claimed.task_run_id),
                 step=spec.get("step", ""),
-                full_refresh=spec["full_refresh"],
                 compiled=True,
                 failing_rows=settings.FAILING_ROWS,
                 since=spec.get("since"),
@@ -149,10 +148,20 @@ class RunningTasks:
                 case "result" if running is not None:
                     self._finish(event["task"], running, event)
                     ended = True
+                case "starting":
+                    self._start_announced(int(event["key"]))
                 case "died" | "fatal":
                     died = str(event.get("message") or self.session.died)
             self._said.popleft()  # only now: after an error it is dealt with again
         return ended, died
+
+    def _start_announced(self, task_run_id: int) -> None:
+        """Take what the command executor has begun; it stops what cannot be taken."""
+        if any(running.claim.task_run_id == task_run_id for running in self._running.values()):
+            return
+        row = waiting(task_run_id)
+        if row is None or row.state != TaskState.QUEUED or draining.is_set() or not self.start(row):
+            self.session.refuse(str(task_run_id))
 
     def _finish(self, task: str, running: RunningTask, event: dict[str, Any]) -> None:
         ended = outcome_of(event, timed_out=running.timed_out, limit=running.claim.spec.get("timeout"))

@@ -13,7 +13,6 @@ from nodes.dbt.commands.log import Outcome, results_in
 
 GRACE_S = 2.0  # for dbt to cancel its queries, before it is killed
 LONGEST_LINE = 4 * 1024 * 1024
-LONGEST_COMMAND = 1_000_000  # characters of selectors in one command; the kernel takes 2 MB of arguments
 
 Hear = Callable[["Process", bytes | None], None]  # a line of its log; None when it has ended
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ class Resources:
         self.dbt_version = str((manifest.get("metadata") or {}).get("dbt_version") or "")
         self.has_hooks = any(unique_id.startswith("operation.") for unique_id in rows)
 
+    def __contains__(self, unique_id: str) -> bool:
+        return unique_id in self._rows
+
     def term(self, unique_id: str) -> str:
         """The selector that means this resource and no other. Raises KeyError when the project has none of this id."""
         row = self._rows[unique_id]
@@ -35,6 +38,11 @@ class Resources:
         if tuple(fqn) in self._folders:  # a folder of the same name, or unit tests, would be selected as well
             term += f",file:{Path(row['original_file_path']).name.translate(_ODD)}"
         return term
+
+    def parents(self, unique_id: str) -> Collection[str]:
+        """What a resource refers to."""
+        parents: list[str] = ((self._rows.get(unique_id) or {}).get("depends_on") or {}).get("nodes") or []
+        return parents
 
     def compiled(self, unique_id: str, target: Path) -> str:
         """The SQL that dbt made of a resource; "" where it wrote none."""

@@ -12,15 +12,16 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nodes.dbt.commands.hooks import HookRun
 from nodes.dbt.commands.log import Line, Outcome, read
-from nodes.dbt.commands.process import LONGEST_COMMAND, Place, Process
+from nodes.dbt.commands.process import Place, Process
 from nodes.dbt.commands.project import MARKER, Resources, read_manifest, with_waiting_hooks
-from nodes.dbt.commands.work import Work
+from nodes.dbt.commands.work import Work, choose
 from nodes.dbt.protocol import Writer, log_line
 
 GATHER_S = 0.1  # orders that come together share a process
@@ -42,7 +43,8 @@ class Session:
         self._plan: dict[str, Work] = {}
         self._orders: dict[str, Work] = {}  # by task, what waits for a process
         self._hook_orders: dict[str, HookRun] = {}
-        self._by_order: set[str] = set()  # keys that are executed only when they are ordered
+        self._by_order: set[str] = set()  # keys that are executed only when they are ordered, until the next plan
+        self._misplaced: set[str] = set()  # the same for the whole run: dbt has another order for them
         self._done: set[str] = set()  # keys that ended well
         self._ahead = True  # whether a process may begin what is planned only; after a refusal not, until an order
         self._process: Process | None = None
@@ -53,6 +55,17 @@ class Session:
         self._hook_run: HookRun | None = None  # whose hooks the process runs
         self._launch_at: float | None = None
         self._ending = False
+        self._commands: dict[str, Callable[[dict[str, Any]], None]] = {
+            "open": self._open,
+            "begin": self._begin,
+            "plan": self._plan_order,
+            "execute": self._execute,
+            "hooks": self._hooks,
+            "refuse": self._refuse,
+            "cancel": self._cancel,
+            "end": self._end,
+            "close": self._close,
+        }
 
     def listen(self) -> None:
         """Obey until the input ends."""
@@ -65,7 +78,7 @@ class Session:
             if kind == "eof":
                 self._leave(1)
             elif kind == "order":
-                getattr(self, f"_{one['command']}")(one)
+                self._commands[one["command"]](one)
             elif kind == "said" and one is self._process:
                 if two is None:
                     self._ended()
@@ -122,10 +135,15 @@ class Session:
         self._events.emit({"event": "ready", "pid": os.getpid(), "threads": self._place.threads})
 
     def _begin(self, order: dict[str, Any]) -> None:
-        plan = [Work.of(item) for item in order.get("plan") or ()]
-        self._plan = {work.key: work for work in plan}
+        self._plan, self._misplaced = {}, set()
         self._by_order, self._done, self._late = set(), set(), {}
         self._events.emit({"event": "begun", "ok": True, "proceed": True, "message": "", "hooks": []})
+
+    def _plan_order(self, order: dict[str, Any]) -> None:
+        plan = [Work.of(item) for item in order["items"]]
+        ids = {work.key: work.unique_id for work in plan}
+        self._plan = {work.key: work.keeping(lambda key: ids.get(key, ""), self._resources.parents) for work in plan}
+        self._by_order, self._done = set(), set()
 
     def _execute(self, order: dict[str, Any]) -> None:
         key = str(order.get("key"))
@@ -211,38 +229,14 @@ class Session:
             self._fatal(f"{self._program}: {error.strerror or error}")
 
     def _choose(self) -> list[Work]:
-        """What the next process executes: orders, and all of the plan that can follow them in the same process."""
-        chosen: list[Work] = []
-        taken: set[str] = set()
-        size = 0
+        """What the next process executes. What is ordered and not in the project has failed."""
         for work in list(self._orders.values()):
-            try:
-                terms = [self._resources.term(each) for each in work.resources]
-            except KeyError as error:
+            if unknown := [each for each in work.resources if each not in self._resources]:
                 del self._orders[work.task]
-                self._tell(work, f"the project has no resource {error}")
-                continue
-            if (not chosen or work.flags == chosen[0].flags) and not taken & {*work.resources}:
-                chosen.append(work)
-                taken |= {*work.resources}
-                size += sum(map(len, terms))
-        if not chosen:
-            return []
-        keys = {work.key for work in chosen} | {work.key for work in self._orders.values()}
-        reached = self._done | {work.key for work in chosen}
-        for planned in self._plan.values() if self._ahead else ():  # in an order in which they may run
-            if planned.key in keys | self._done | self._by_order or planned.key in self._late:
-                continue
-            if planned.flags != chosen[0].flags or not planned.needs <= reached or taken & {*planned.resources}:
-                continue
-            with suppress(KeyError):
-                size += sum(len(self._resources.term(each)) for each in planned.resources)
-                if size > LONGEST_COMMAND:
-                    break
-                chosen.append(planned.again())
-                taken |= {*planned.resources}
-                reached.add(planned.key)
-        return chosen
+                self._tell(work, f"the project has no resource {unknown[0]}")
+        kept_back = {*self._done, *self._by_order, *self._misplaced, *self._late}
+        ahead = [work for work in self._plan.values() if self._ahead and work.key not in kept_back]
+        return choose(list(self._orders.values()), ahead, self._done, self._resources.term)
 
     def _take(self, line: Line) -> None:
         if self._hook_run is not None:
@@ -270,9 +264,10 @@ class Session:
         work.begin()
         if work.task:
             return
-        if work.needs <= self._done:
+        if work.follows(self._done, self._done):
             self._events.emit({"event": "starting", "key": work.key})
         else:  # dbt has another order than the run
+            self._misplaced.add(work.key)
             self._keep_back(work.key)
 
     def _log(self, work: Work, level: str, text: str) -> None:

@@ -1,12 +1,14 @@
 """One task of a run, as the command executor has it: what it consists of, and what dbt has said of it so far. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from nodes.dbt.commands.log import Line, Outcome
 from nodes.dbt.results import count_of_rows, report_of_test, verdict
+
+LONGEST_COMMAND = 1_000_000  # characters of selectors in one command; the kernel takes 2 MB of arguments
 
 
 @dataclass
@@ -20,7 +22,8 @@ class Work:
     builds: bool = True
     full_refresh: bool = False
     threads: int | None = None
-    needs: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()  # keys: dbt itself keeps to this order
+    after: frozenset[str] = frozenset()  # keys: dbt knows nothing of this order
     task: str = ""
     compiled: bool = False
     cancelled: bool = False
@@ -42,6 +45,7 @@ class Work:
             full_refresh=bool(order.get("full_refresh")),
             threads=order.get("threads"),
             needs=frozenset(order.get("needs") or ()),
+            after=frozenset(order.get("after") or ()),
             task=str(order.get("task") or ""),
             compiled=bool(order.get("compiled")),
         )
@@ -55,6 +59,16 @@ class Work:
     def flags(self) -> tuple[bool, int | None]:
         """What a process has for all that it runs; only tasks that agree in it share one."""
         return self.full_refresh, self.threads
+
+    def keeping(self, unique_id: Callable[[str], str], parents: Callable[[str], Collection[str]]) -> "Work":
+        """The same, with all the order that dbt keeps to among its needs. In: key -> id; id -> ids of its parents."""
+        kept = {key for key in self.after if self.builds and unique_id(key) in parents(self.unique_id)}
+        self.needs, self.after = self.needs | kept, self.after - kept
+        return self
+
+    def follows(self, reached: Collection[str], done: Collection[str]) -> bool:
+        """Whether it may run where all of `reached` is in the same process or done, and `done` is done."""
+        return self.needs <= {*reached} and self.after <= {*done}
 
     @property
     def over(self) -> bool:
@@ -129,3 +143,31 @@ class Work:
 
     def _unit_test_failed(self) -> bool:
         return any(not outcome.good for test in self.unit_tests if (outcome := self.outcomes.get(test)))
+
+
+def choose(
+    orders: Sequence[Work], ahead: Iterable[Work], done: Collection[str], term: Callable[[str], str]
+) -> list[Work]:
+    """What one process executes: of the orders those with the flags of the first, and what can follow them.
+
+    In: `ahead`, what is planned, in an order in which it may run; `done`, keys; `term`, the selector of a unique id.
+    No resource is in it twice: its results would belong to two tasks.
+    """
+    chosen: list[Work] = []
+    taken: set[str] = set()
+    ordered = {work.key for work in orders}
+    reached = {*done}
+    size = 0
+    for work in (*orders, *ahead):
+        is_order = bool(work.task)
+        if (chosen and work.flags != chosen[0].flags) or taken & {*work.resources} or not work.resources:
+            continue
+        if not is_order and (not chosen or work.key in ordered or not work.follows(reached, done)):
+            continue
+        size += sum(len(term(each)) + 1 for each in work.resources)
+        if size > LONGEST_COMMAND and chosen:
+            break
+        chosen.append(work if is_order else work.again())
+        taken |= {*work.resources}
+        reached.add(work.key)
+    return chosen
