@@ -12,7 +12,7 @@ from django.conf import settings
 from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
-from nodes.dbt.client import SessionClosed
+from nodes.dbt.client import COMMAND, SessionClosed
 from nodes.dbt.warehouses.registry import may_go_on
 from nodes.ordering import HOOK, ON_RUN_END
 from nodes.tasks import AttemptOutcome
@@ -92,7 +92,7 @@ class RunningTasks:
             held=held,
             log=LogWriter(claimed.log_path, Redactor(self._secrets)),
             node_id=row.node_id,
-            deadline=time.monotonic() + float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S),
+            deadline=time.monotonic() + _limit(claimed) + self._before_dbt_begins(),
             batches=Batches(claimed.task_run_id, claimed.fence, kept or {}, Redactor(self._secrets)),
             slots=slots,
         )
@@ -100,6 +100,10 @@ class RunningTasks:
         broken_off = bool(kept) and lost.filter(outcome__in=("lost", "stopped")).exists()
         self._send(task, claimed, known_batches(kept, lost=broken_off))
         return True
+
+    def _before_dbt_begins(self) -> float:
+        """Seconds that are not the task's own: a command of dbt starts first, and says when a task begins."""
+        return float(settings.SESSION_OPEN_TIMEOUT_S) if self.session.client.executor == COMMAND else 0.0
 
     def _batches_before(self, claimed: Claim) -> dict[str, Any] | None:
         """The batches of an earlier try: of this run, or of the run that this one repeats."""
@@ -148,6 +152,8 @@ class RunningTasks:
                 case "result" if running is not None:
                     self._finish(event["task"], running, event)
                     ended = True
+                case "executing" if running is not None:
+                    running.deadline = time.monotonic() + _limit(running.claim)
                 case "starting":
                     self._start_announced(int(event["key"]))
                 case "died" | "fatal":
@@ -239,3 +245,8 @@ class RunningTasks:
             reason = f"dbt session died: {message}"
             retry_until_committed(lambda: mark_lost(task, fence, actor=keeper.owner, reason=reason), running.held.lost)
         self._free(running)
+
+
+def _limit(claimed: Claim) -> float:
+    """Seconds that a task may take."""
+    return float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S)

@@ -7,20 +7,18 @@ dbt at a time builds all that may be built now. Everything happens in one thread
 import json
 import os
 import queue
-import shutil
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from nodes.dbt.commands.hooks import HookRun
 from nodes.dbt.commands.log import Line, Outcome, read
+from nodes.dbt.commands.opening import open_project
 from nodes.dbt.commands.process import Place, Process
-from nodes.dbt.commands.project import MARKER, Resources, read_manifest, with_waiting_hooks
+from nodes.dbt.commands.project import MARKER, Resources
 from nodes.dbt.commands.work import Work, choose
 from nodes.dbt.protocol import Writer, log_line
 
@@ -110,28 +108,7 @@ class Session:
 
     # --- orders ------------------------------------------------------------------------------------------
     def _open(self, order: dict[str, Any]) -> None:
-        target = Path(order["target_path"])
-        target.mkdir(parents=True, exist_ok=True)
-        parsed = Path(order["partial_parse"])
-        with suppress(OSError):  # without it dbt parses the project itself
-            shutil.copyfile(parsed, target / parsed.name)
-        self._resources = read_manifest(parsed.with_name("manifest.json"))
-        project = Path(order["project_dir"])
-        cwd = Path(order.get("database_dir") or project)
-        cwd.mkdir(parents=True, exist_ok=True)
-        if self._resources.has_hooks:
-            self._copy = with_waiting_hooks(project, target.with_name("project"))
-        self._place = Place(
-            program=self._program,
-            project_dir=project,
-            profiles_dir=order["profiles_dir"],
-            target_path=target,
-            log_path=order["log_path"],
-            cwd=str(cwd),
-            target=order.get("target") or "",
-            vars=json.dumps(order["vars"]) if order.get("vars") else "",
-            threads=int(order.get("threads") or 0),
-        )
+        self._place, self._resources, self._copy = open_project(order, self._program)
         self._events.emit({"event": "ready", "pid": os.getpid(), "threads": self._place.threads})
 
     def _begin(self, order: dict[str, Any]) -> None:
@@ -150,6 +127,8 @@ class Session:
         aboard = self._late.pop(key, None) or self._aboard.get(key)
         if aboard is not None and not aboard.task:  # dbt has it already
             aboard.task, aboard.compiled = str(order["task"]), bool(order.get("compiled"))
+            if aboard.offered:
+                self._events.emit({"event": "executing", "task": aboard.task})
             for event in aboard.unsaid:
                 self._events.emit({**event, "task": aboard.task})
             aboard.unsaid.clear()
@@ -263,6 +242,7 @@ class Session:
             return
         work.begin()
         if work.task:
+            self._events.emit({"event": "executing", "task": work.task})
             return
         if work.follows(self._done, self._done):
             self._events.emit({"event": "starting", "key": work.key})
