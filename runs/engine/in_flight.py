@@ -224,7 +224,7 @@ class RunningTasks:
         in_flight, self._running = list(self._running.values()), {}
         for running in in_flight:
             running.log.line(f"the dbt session ended: {message}")
-            if goes_on := may_go_on(self.session.warehouse):
+            if goes_on := may_go_on(self.session.warehouse, by_command=self.session.client.executor == COMMAND):
                 running.log.line(goes_on)
             if running.timed_out:
                 limit = running.claim.spec.get("timeout")

@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from nodes.dbt.commands.hooks import HookRun
@@ -19,7 +20,7 @@ from nodes.dbt.commands.log import Line, Outcome, read
 from nodes.dbt.commands.opening import open_project
 from nodes.dbt.commands.process import Place, Process
 from nodes.dbt.commands.project import MARKER, Resources
-from nodes.dbt.commands.work import Work, choose
+from nodes.dbt.commands.work import Work, choose, compare
 from nodes.dbt.protocol import Writer, log_line
 
 GATHER_S = 0.1  # orders that come together share a process
@@ -302,14 +303,8 @@ class Session:
             project = process.place.project_dir
             self._events.emit(hooks.result(process.exit_code, project, self._resources.dbt_version))
             return
-        results = process.results()
-        for unique_id, work in self._owners.items():
-            if unique_id in results and unique_id not in work.outcomes:
-                if results[unique_id].good or not interrupted:
-                    work.outcomes[unique_id] = results[unique_id]
-            elif unique_id in results and work.outcomes[unique_id].good and not results[unique_id].good:
-                said = f"{unique_id}: the log says {work.outcomes[unique_id].status}, run_results.json "
-                self._events.emit(log_line(None, "error", f"{said}says {results[unique_id].status}"))
+        for problem in compare(self._owners, process.results(), interrupted=interrupted):
+            self._events.emit(log_line(None, "error", problem))
         for work in aboard.values():
             self._after_the_process(work, process, interrupted)
         self._owners = {}

@@ -171,3 +171,21 @@ def choose(
         taken |= {*work.resources}
         reached.add(work.key)
     return chosen
+
+
+def compare(owners: Mapping[str, Work], results: Mapping[str, Outcome], *, interrupted: bool) -> list[str]:
+    """Give works what only run_results.json says; returns in sentences where it says less than the log said.
+
+    In: by unique id, whose it is, and its result; whether the process was stopped: what fails then says nothing.
+    """
+    problems = []
+    for unique_id, outcome in results.items():
+        work = owners.get(unique_id)
+        if work is None:
+            continue
+        said = work.outcomes.get(unique_id)
+        if said is None and (outcome.good or not interrupted):
+            work.outcomes[unique_id] = outcome
+        elif said is not None and said.good and not outcome.good:
+            problems.append(f"{unique_id}: the log says {said.status}, run_results.json says {outcome.status}")
+    return problems

@@ -13,6 +13,8 @@ from tests.nodes.dbt.dbt_lab import Talk, checks_of, parsed_lab, runtime_under_t
 pytestmark = pytest.mark.process
 
 MODEL = "model.lab."
+#: What commands of dbt do otherwise has tests of its own: tests/nodes/dbt/commands.
+only_session = pytest.mark.parametrize("session", [SESSION], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,7 @@ def test_a_model_is_built_and_says_what_became_of_it(run):
     assert 0 < result["execution_time"] < 10
 
 
+@only_session
 def test_the_copy_was_not_parsed_again(session):
     assert "Unable to do partial parsing" not in json.dumps(session.events)
     assert session.parsed.warnings == ()
@@ -139,7 +142,8 @@ def test_python_models_versions_contracts_seeds_and_snapshots_run(session, parse
         f"{MODEL}contracted", "seed.lab.colours", "snapshot.lab.snap",
     ):  # fmt: skip
         assert session.execute(unique_id)["status"] == "success", unique_id
-    assert "python speaks" in session.log_of(f"{MODEL}in_python")
+    speaker = f"{MODEL}in_python" if session.client.executor == SESSION else None
+    assert "python speaks" in session.log_of(speaker)
     session.end()
     assert ask(parsed, "select answer from main.in_python") == [(42,)]
     assert ask(parsed, "select count(*) from main.colours") == [(2,)]
@@ -160,6 +164,7 @@ def test_tests_run_after_their_model_and_a_warning_does_not_fail_it(run, parsed)
     assert only_warning["status"] == "success"
 
 
+@only_session
 def test_tests_are_not_run_for_a_model_that_failed(run, parsed):
     result = run.execute(f"{MODEL}broken", tests=checks_of(parsed, f"{MODEL}checked"))
     assert result["status"] == "error"
@@ -222,6 +227,7 @@ def test_a_model_that_waits_for_a_thread_is_cancelled_without_starting(run):
     assert set(ends.values()) <= {"cancelled", "error"}
 
 
+@only_session
 def test_hooks_run_once_per_run_and_see_the_results(session, parsed):
     session.begin()
     session.execute(f"{MODEL}one")
@@ -244,6 +250,7 @@ def test_between_runs_others_may_write_to_the_database(session, parsed):
     session.end()
 
 
+@only_session
 def test_a_locked_database_fails_the_run_and_not_the_session(session, parsed):
     with duckdb.connect(parsed.profile.database):
         begun = session.begin()
