@@ -121,7 +121,7 @@ class Session:
         plan = [Work.of(item) for item in order["items"]]
         ids = {work.key: work.unique_id for work in plan}
         self._plan = {work.key: work.keeping(lambda key: ids.get(key, ""), self._resources.parents) for work in plan}
-        self._by_order, self._done = set(), set()
+        self._by_order = set()  # what is done stays so: a process that goes on has it from an earlier plan
 
     def _execute(self, order: dict[str, Any]) -> None:
         key = str(order.get("key"))

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -30,6 +31,7 @@ def parsed(lab_home):
 @pytest.fixture(scope="module", params=[SESSION, COMMAND])
 def session(request, parsed, lab_home):
     work = lab_home / f"work-{request.param}"
+    Path(parsed.profile.database).unlink(missing_ok=True)  # each executor begins with an empty warehouse
     talk = Talk(parsed, work, vars={"factor": 3}, database_dir=lab_home / "db", executor=request.param)
     yield talk
     talk.close()

@@ -1,5 +1,7 @@
 """Commands of dbt as the supervisor follows them: logs of dbt 1.x, and logs that are not like those of dbt 1.x."""
 
+import time
+
 import pytest
 
 from tests.nodes.dbt.commands.fake_dbt import Stage, begins, builds, ends, event, order, row
@@ -37,6 +39,19 @@ def test_one_process_builds_all_that_may_follow_and_each_is_announced_when_it_be
     stage.execute("c")
     assert stage.until("result")["status"] == "success"
     assert (stage.calls, stage.selected(0)) == (1, ["fqn:p.a", "fqn:p.b", "fqn:p.c"])
+
+
+def test_a_plan_that_comes_while_dbt_builds_forgets_nothing_that_is_done(play):
+    stage = play([*builds(A), {"wait_for": "b"}, *begins(B), {"wait_for": "end"}, ends(B)])
+    stage.execute("a")
+    stage.until("result")
+    stage.client.plan([{**order("b"), "key": "b"}])
+    time.sleep(0.3)  # the plan is there before dbt goes on
+    stage.go_on("b")
+    assert stage.until("starting")["key"] == "b"
+    stage.execute("b")
+    stage.go_on("end")
+    assert (stage.until("result")["task"], stage.calls) == ("b1", 1)
 
 
 def test_what_is_skipped_was_not_begun_though_its_start_is_said(play):
