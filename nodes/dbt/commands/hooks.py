@@ -18,7 +18,7 @@ class HookRun:
 
     task: str
     when: str
-    is_cancelled: bool = False
+    cancelled: bool = False
     problems: list[str] = field(default_factory=list)
     failed: bool = False  # a hook itself; otherwise dbt did not come so far
     begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -34,7 +34,7 @@ class HookRun:
             self.problems.append(line.text.strip())
         return [log_line(self.task, line.level, line.text)] if line.text else []
 
-    def cancelled(self) -> dict[str, Any]:
+    def ended_before(self) -> dict[str, Any]:
         """The result of hooks that were cancelled before they began."""
         return self._result("cancelled", "cancelled", "skip")
 
@@ -42,8 +42,8 @@ class HookRun:
         """The result of hooks whose process has ended. `after`: what becomes of the rest, as dbt has it."""
         if exit_code == 0 and not self.failed:
             return self._result("success", "", "")
-        if self.is_cancelled:
-            return self.cancelled()
+        if self.cancelled:
+            return self.ended_before()
         message = "\n".join(self.problems) or f"dbt ended with exit code {exit_code}"
         after = "abort" if not self.failed else "proceed" if goes_on(project_dir, dbt_version) else "skip"
         return self._result("error", message, after)

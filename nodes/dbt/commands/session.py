@@ -60,7 +60,7 @@ class Session:
             "plan": self._plan_order,
             "execute": self._execute,
             "hooks": self._hooks,
-            "refuse": self._refuse,
+            "refuse": lambda order: self._keep_back(str(order["key"])),
             "cancel": self._cancel,
             "end": self._end,
             "close": self._close,
@@ -143,21 +143,15 @@ class Session:
         self._hook_orders[str(order["task"])] = HookRun(str(order["task"]), str(order["when"]))
         self._soon(0)
 
-    def _refuse(self, order: dict[str, Any]) -> None:
-        """What was offered may not be executed now."""
-        self._keep_back(str(order["key"]))
-
     def _cancel(self, order: dict[str, Any]) -> None:
         task = str(order["task"])
         if work := self._orders.pop(task, None):
             work.cancelled = True
             self._tell(work)
         elif hooks := self._hook_orders.pop(task, None):
-            self._events.emit(hooks.cancelled())
-        elif self._process is not None and self._hook_run is not None and self._hook_run.task == task:
-            self._hook_run.is_cancelled = True
-            self._process.interrupt()
-        elif self._process is not None and (aboard := [w for w in self._aboard.values() if w.task == task]):
+            self._events.emit(hooks.ended_before())
+        running: list[Work | HookRun] = [*self._aboard.values(), *([self._hook_run] if self._hook_run else [])]
+        if self._process is not None and (aboard := [each for each in running if each.task == task]):
             aboard[0].cancelled = True
             self._process.interrupt()
 
@@ -186,8 +180,7 @@ class Session:
     def _launch(self) -> None:
         place = self._place
         if place is None:
-            self._fatal("the first command has to be open")
-            return
+            raise RuntimeError("the first command has to be open")
         flags: tuple[bool, int | None] = (False, None)
         if self._hook_orders:
             self._hook_run = self._hook_orders.pop(next(iter(self._hook_orders)))
@@ -203,10 +196,7 @@ class Session:
             return
         self._errors = []
         argv = place.command(terms, full_refresh=flags[0], threads=flags[1], copy=self._copy)
-        try:
-            self._process = Process(argv, place, self._hear_process)
-        except OSError as error:
-            self._fatal(f"{self._program}: {error.strerror or error}")
+        self._process = Process(argv, place, self._hear_process)  # an OSError says why it cannot start
 
     def _choose(self) -> list[Work]:
         """What the next process executes. What is ordered and not in the project has failed."""
@@ -245,11 +235,19 @@ class Session:
         if work.task:
             self._events.emit({"event": "executing", "task": work.task})
             return
-        if work.follows(self._done, self._done):
-            self._events.emit({"event": "starting", "key": work.key})
+        ended = self._done | {each.key for each in self._owners.values() if each.good}
+        if work.follows(ended, ended):
+            self._announce()
         else:  # dbt has another order than the run
             self._misplaced.add(work.key)
             self._keep_back(work.key)
+
+    def _announce(self) -> None:
+        """Offer what dbt has begun, as soon as what it waits for was ordered and has been told: dbt may be quicker."""
+        for work in (*self._aboard.values(), *self._late.values()):
+            if work.offered and not work.announced and not work.task and work.follows(self._done, self._done):
+                work.announced = True
+                self._events.emit({"event": "starting", "key": work.key})
 
     def _log(self, work: Work, level: str, text: str) -> None:
         event = log_line(work.task or None, level, text)
@@ -269,7 +267,12 @@ class Session:
     def _finish_if_over(self, work: Work) -> None:
         if work.over and work.task:
             self._aboard.pop(work.key, None)
-            self._tell(work)
+            if work.was_skipped and not work.put_off:  # for something of this process that failed
+                work.put_off = True
+                self._orders[work.task] = work.again()
+                self._soon(0)
+            else:
+                self._tell(work)
         elif work.over and not work.offered:  # dbt skipped it, as the run does
             self._aboard.pop(work.key, None)
 
@@ -282,8 +285,10 @@ class Session:
         if work.compiled and work.builds and self._place is not None and work.outcomes:
             code = self._resources.compiled(work.unique_id, self._place.target_path)
         self._events.emit(work.result(code, error))
+        self._announce()
 
     def _keep_back(self, key: str) -> None:
+        """What was offered may not be executed now."""
         self._by_order.add(key)
         self._ahead = False
         self._late.pop(key, None)

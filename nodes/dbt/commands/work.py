@@ -27,7 +27,9 @@ class Work:
     task: str = ""
     compiled: bool = False
     cancelled: bool = False
-    offered: bool = False
+    offered: bool = False  # dbt has begun it
+    put_off: bool = False  # dbt skipped it once, though it was ordered
+    announced: bool = False  # and whoever may order it was told
     begun_at: datetime | None = None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     open: dict[str, int] = field(default_factory=dict)  # by unique id, how often dbt has begun and not ended it
@@ -77,6 +79,11 @@ class Work:
         if node is not None and not node.good and node.status != "skipped":
             return True
         return all(each in self.outcomes for each in self.resources)
+
+    @property
+    def was_skipped(self) -> bool:
+        """Whether dbt executed nothing of it."""
+        return self.over and all(outcome.status == "skipped" for outcome in self.outcomes.values())
 
     @property
     def good(self) -> bool:
@@ -130,7 +137,7 @@ class Work:
     def again(self) -> "Work":
         """The same task for another process: what an ended one left half done is no outcome."""
         self.outcomes, self.open, self.unsaid = {}, {}, []
-        self.begun_at, self.offered = None, False
+        self.begun_at, self.offered, self.announced = None, False, False
         return self
 
     def _all_tests(self) -> tuple[str, ...]:

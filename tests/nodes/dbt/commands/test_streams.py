@@ -54,6 +54,17 @@ def test_a_plan_that_comes_while_dbt_builds_forgets_nothing_that_is_done(play):
     assert (stage.until("result")["task"], stage.calls) == ("b1", 1)
 
 
+def test_dbt_may_be_quicker_than_whoever_claims(play):
+    stage = play([*builds(A), *builds(B), *builds(C), {"results": [row(A), row(B), row(C)]}])
+    stage.execute("a")
+    for name in "bc":
+        assert stage.until("result")["status"] == "success"
+        assert stage.until("starting")["key"] == name
+        time.sleep(0.5)
+        stage.execute(name)
+    assert (stage.until("result")["task"], stage.calls) == ("c1", 1)
+
+
 def test_what_is_skipped_was_not_begun_though_its_start_is_said(play):
     skipped = [event("NodeStart", B, level="debug"), event("SkippingDetails", B), ends(B, "skipped")]
     stage = play([*builds(A, "error", "no such table"), *skipped, {"exit": 1}], [*builds(B)])
