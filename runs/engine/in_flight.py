@@ -23,7 +23,6 @@ from runs.engine.outcomes import outcome_of, write_compiled, write_rows
 from runs.engine.plans import order_of
 from runs.engine.recorded import Batches, known_batches, results_of
 from runs.engine.sessions import Session
-from runs.engine.shutdown import draining
 from runs.logs.masking import masked_in
 from runs.logs.store import LogWriter
 from runs.models import Attempt, TaskRun
@@ -166,7 +165,7 @@ class RunningTasks:
         if any(running.claim.task_run_id == task_run_id for running in self._running.values()):
             return
         row = waiting(task_run_id)
-        if row is None or row.state != TaskState.QUEUED or draining.is_set() or not self.start(row):
+        if row is None or row.state != TaskState.QUEUED or not self.start(row):
             self.session.refuse(str(task_run_id))
 
     def _finish(self, task: str, running: RunningTask, event: dict[str, Any]) -> None:

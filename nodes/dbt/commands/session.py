@@ -157,6 +157,9 @@ class Session:
 
     def _end(self, order: dict[str, Any]) -> None:
         self._ending = True
+        left = [work for work in self._aboard.values() if not work.over]
+        if self._process is not None and left and not any(work.task for work in left):
+            self._process.interrupt()  # nobody will claim what it goes on with
 
     def _close(self, order: dict[str, Any]) -> None:
         self._events.emit({"event": "closed"})
@@ -250,11 +253,8 @@ class Session:
                 self._events.emit({"event": "starting", "key": work.key})
 
     def _log(self, work: Work, level: str, text: str) -> None:
-        event = log_line(work.task or None, level, text)
-        if work.task:
-            self._events.emit(event)
-        else:
-            work.unsaid.append(event)
+        take = self._events.emit if work.task else work.unsaid.append
+        take(log_line(work.task or None, level, text))
 
     def _take_outcome(self, work: Work, outcome: Outcome) -> None:
         if self._process is not None and self._process.interrupted_at is not None and not outcome.good:
@@ -340,8 +340,6 @@ def main() -> None:
     session = Session(events, sys.argv[1])
     try:
         session.listen()
-    except KeyboardInterrupt:
-        os._exit(130)
     except Exception as error:
         traceback.print_exc()
         session._fatal(str(error) or type(error).__name__)

@@ -65,6 +65,16 @@ def test_dbt_may_be_quicker_than_whoever_claims(play):
     assert (stage.until("result")["task"], stage.calls) == ("c1", 1)
 
 
+def test_the_end_stops_what_nobody_has_claimed(play):
+    stage = play([*builds(A), *begins(B), {"wait_for": "never"}])
+    stage.execute("a")
+    stage.until("result")
+    stage.until("starting")
+    stage.client.end()
+    assert stage.until("ended")["ok"]
+    assert [said["task"] for said in stage.events if said["event"] == "result"] == ["a1"]
+
+
 def test_what_is_skipped_was_not_begun_though_its_start_is_said(play):
     skipped = [event("NodeStart", B, level="debug"), event("SkippingDetails", B), ends(B, "skipped")]
     stage = play([*builds(A, "error", "no such table"), *skipped, {"exit": 1}], [*builds(B)])
