@@ -205,7 +205,7 @@ def write_plan(run: Run, plan: FlowPlan, warnings: list[str]) -> bool:
             revision=plan.revision,
             threads=plan.revision.environment.threads,
             pool=pool,
-            executor=executor_of(plan.revision.environment),
+            executor=executor_of(plan.revision),
             invocation=invocation_of(plan, reused),
         )
         index = {row.key: number for number, row in enumerate(order.rows)}
