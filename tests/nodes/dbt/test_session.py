@@ -179,7 +179,9 @@ def test_a_failing_unit_test_keeps_its_model_from_running(session, parsed):
     good = session.execute(f"{MODEL}unit", unit_tests=["unit_test.lab.unit.doubles"])
     assert (good["status"], good["tests"][0]["status"]) == ("success", "pass")
     bad = session.execute(f"{MODEL}unit", unit_tests=["unit_test.lab.unit.doubles", "unit_test.lab.unit.wrong"])
-    assert (bad["status"], bad["message"]) == ("fail", "1 of 2 unit tests failed: wrong")
+    # dbt's own command may begin with the one that fails, and skips the other then.
+    counted = ("1 of 2",) if session.client.executor == SESSION else ("1 of 1", "1 of 2")
+    assert (bad["status"], bad["message"]) in {("fail", f"{count} unit tests failed: wrong") for count in counted}
     assert "OK created" not in session.log_of(f"{MODEL}unit").partition("wrong")[2]
     session.end()
 
