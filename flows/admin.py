@@ -121,7 +121,7 @@ class EnvironmentAdmin(ObjectActions):
     def save_model(self, request: HttpRequest, obj: Environment, form: forms.ModelForm, change: bool) -> None:
         """Save it by its service."""
         super().save_model(request, obj, form, change)
-        if set(form.changed_data) - {"name", "sync_every", "threads"}:
+        if set(form.changed_data) - {"name", "sync_every", "threads", "executor"}:
             _forget_what_was_wrong(Environment.objects.filter(pk=obj.pk))
             _say_to_sync(self, request, f"Sync {obj}")
 

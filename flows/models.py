@@ -54,6 +54,13 @@ class Project(models.Model):
         return self.name
 
 
+class Executor(models.TextChoices):
+    """How dex runs resources on a dbt."""
+
+    SESSION = "session", "dbt session"
+    COMMAND = "command", "dbt commands"
+
+
 class Environment(models.Model):
     """A branch of a Project plus dbt target, warehouse and threads. Every flow runs on an environment."""
 
@@ -81,6 +88,12 @@ class Environment(models.Model):
         default=4,
         validators=[MinValueValidator(1), MaxValueValidator(64)],
         help_text="Number of models built at the same time",
+    )
+    executor = models.CharField(
+        max_length=10,
+        choices=Executor,
+        default=Executor.SESSION,
+        help_text="A session is faster and cancels single models; commands need nothing but dbt's command line",
     )
     current_revision = models.ForeignKey(
         "Revision", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"

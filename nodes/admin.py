@@ -139,7 +139,7 @@ _environments: Any = admin.site.get_model_admin(Environment)
 _environments.form = WarehouseForm
 _environments.readonly_fields = (*_environments.readonly_fields, dbt_of_environment, warehouse_test)
 _parts: list[Any] = [
-    (None, {"fields": ["project", "name", "branch", "sync_every", "threads"]}),
+    (None, {"fields": ["project", "name", "branch", "sync_every", "threads", "executor"]}),
     ("Warehouse", {"fields": ["warehouse_type", "target"]}),
     *fieldsets(),
     ("Connection to the warehouse", {"fields": [warehouse_test]}),

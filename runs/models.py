@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from flows.models import Flow, Revision, Tick
+from flows.models import Executor, Flow, Revision, Tick
 from nodes.models import Node
 from nodes.ordering import GATE
 from runs.alerts.failure_groups.models import Failure as Failure
@@ -121,6 +121,7 @@ class Lane(models.Model):
     threads = models.PositiveSmallIntegerField(default=4)
     pool = models.CharField(max_length=500, blank=True)
     waits_for_pool = models.BooleanField(default=False)
+    executor = models.CharField(max_length=10, choices=Executor, default=Executor.SESSION)
     invocation = models.JSONField(
         default=dict, help_text="The run as dbt sees it: its id, selection, and the command of each node"
     )

@@ -105,7 +105,7 @@ class EnvironmentForm(forms.ModelForm):
 
     class Meta:
         model = Environment
-        fields: ClassVar = ["project", "name", "branch", "sync_every", "threads", "target"]
+        fields: ClassVar = ["project", "name", "branch", "sync_every", "threads", "executor", "target"]
 
     def clean_branch(self) -> str:
         """A name that a branch may have."""

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -16,6 +17,10 @@ from nodes.dbt.runtime import CODE, Runtime, built_in
 Event = dict[str, Any]
 # An address space, not memory in use: DuckDB reserves a lot of it.
 _LIMITS = process.Limits()
+
+
+# How resources are executed: in a process that stays, or by commands of dbt.
+SESSION, COMMAND = "session", "command"
 
 
 class SessionClosed(Exception):
@@ -39,20 +44,26 @@ class DbtClient:
         limits: process.Limits | None = None,
         spawn: Callable[..., process.Child] = process.start,
         runtime: Runtime | None = None,
+        executor: str = SESSION,
     ) -> None:
         runtime = runtime or built_in()
+        self.executor = executor
+        if executor == COMMAND:  # dex's own interpreter: what it starts is the runtime's dbt
+            command = [sys.executable, "-m", "nodes.dbt.commands.session", runtime.program]
+        else:
+            command = [runtime.python, "-m", "nodes.dbt.session"]
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._deliver = on_event or self._queue.put
         self._lock = threading.Lock()
         self._closing = False
         self.child = spawn(
-            [runtime.python, "-m", "nodes.dbt.session"],
+            command,
             env=process.clean_environment({**(env or {}), "PYTHONPATH": str(CODE)}, home=home),
             cwd=CODE,
             limits=limits or _LIMITS,
             stdin=process.PIPE,
             stdout=process.PIPE,
-            preload=runtime.preload,
+            preload=runtime.preload if executor == SESSION else None,
             on_output=on_output or _to_nobody,
         )
         threading.Thread(target=self._listen, name=f"dbt-session-{self.pid}", daemon=True).start()
@@ -87,6 +98,8 @@ class DbtClient:
 
         `work_dir` is this session's own: compiled code is written there.
         """
+        if self.executor == COMMAND and not _is_below(parsed.profile.database, database_dir):
+            database_dir = None  # dbt's commands run in it, for a relative path of a DuckDB file
         self._send(
             "open",
             project_dir=str(parsed.project_dir),
@@ -146,6 +159,8 @@ class DbtClient:
         failing_rows: int = 0,
         since: str | None = None,
         known: Mapping[str, Any] | None = None,
+        key: str = "",
+        threads: int | None = None,
     ) -> None:
         """Execute one resource as soon as a thread is free; lines of `log` and one `result` follow.
 
@@ -153,6 +168,7 @@ class DbtClient:
         `failing_rows`, how many of the rows that fail a test.
         Of a microbatch model: `since`, when the run began whose window it has; `known`, the batches of an earlier try
         {"batches": [[start, end]], "done": [[start, end]], "incremental"}; events `batches` tell how far it is.
+        For the command executor: `key` names the task in the plan of this run; `threads`, the most that it may share.
         """
         self._send(
             "execute",
@@ -167,7 +183,17 @@ class DbtClient:
             failing_rows=failing_rows,
             since=since,
             known=known,
+            key=key,
+            threads=threads,
         )
+
+    def plan(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """Tell the command executor what it may execute along with what is ordered; see docs/decisions/0028."""
+        self._send("plan", items=list(items))
+
+    def refuse(self, key: str) -> None:
+        """Do not execute what the command executor has announced by `starting`: it may not start now."""
+        self._send("refuse", key=key)
 
     def cancel(self, task: str) -> None:
         """Cancel one task; its `result` follows nevertheless."""
@@ -232,3 +258,7 @@ class DbtClient:
 
 def _to_nobody(data: bytes) -> None:
     """Output that nobody wants is still read: a full pipe would stop the session."""
+
+
+def _is_below(database: str | None, folder: Path | None) -> bool:
+    return bool(database and folder and Path(database).is_relative_to(folder))

@@ -1,6 +1,7 @@
-"""Runs in a runtime's own interpreter: can sessions run on this dbt? Prints {"problem", "version", "python"}.
+"""Runs in a runtime's own interpreter: can dex use this dbt? Prints {"problem", "no_session", "version", "python"}.
 
-Imports what sessions and parses import, and compares the functions of dbt that they call with what they are given.
+Imports what parses and sessions import, and compares the functions of dbt that sessions call with what they are given.
+`problem`: dex cannot use it at all; `no_session`: only by dbt's commands.
 """
 
 import inspect
@@ -24,13 +25,15 @@ TAKEN = (
 
 
 def check(adapters: "list[str]") -> str:
-    """Why sessions cannot run here; "" when they can. In: names of packages below dbt.adapters."""
-    needed = ["nodes.dbt.session", "nodes.dbt.parse_child", *(f"dbt.adapters.{name}" for name in adapters)]
-    for module in needed:
-        try:
-            import_module(module)
-        except Exception as error:  # whatever an import of other people's code raises
-            return f"{module.removeprefix('nodes.')} cannot be imported: {type(error).__name__}: {error}"[:600]
+    """Why dex cannot use this dbt; "" when it can. In: names of packages below dbt.adapters."""
+    needed = ("nodes.dbt.parse_child", *(f"dbt.adapters.{name}" for name in adapters))
+    return next((problem for module in needed if (problem := _import(module))), "")
+
+
+def check_sessions() -> str:
+    """Why sessions cannot run here; "" when they can."""
+    if problem := _import("nodes.dbt.session"):
+        return problem
     for module, name, parameters in TAKEN:
         found: Any = import_module(module)
         for part in name.split("."):
@@ -43,6 +46,16 @@ def check(adapters: "list[str]") -> str:
     return ""
 
 
+def _import(module: str) -> str:
+    try:
+        import_module(module)
+    except Exception as error:  # whatever an import of other people's code raises
+        return f"{module.removeprefix('nodes.')} cannot be imported: {type(error).__name__}: {error}"[:600]
+    return ""
+
+
 if __name__ == "__main__":
-    answer = {"problem": check(sys.argv[1:]), "version": version("dbt-core"), "python": platform.python_version()}
+    problem = check(sys.argv[1:])
+    answer = {"problem": problem, "no_session": problem or check_sessions()}
+    answer |= {"version": version("dbt-core"), "python": platform.python_version()}
     sys.stdout.write("\n" + json.dumps(answer))

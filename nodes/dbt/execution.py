@@ -1,29 +1,19 @@
 """One task of dex in a dbt session: unit tests, the resource, its tests, in the order of `dbt build`."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from nodes.dbt.internals import HookReport, Outcome, Project, Ticket, skipped
 from nodes.dbt.internals.versions import UTC
+from nodes.dbt.protocol import log_line
+from nodes.dbt.results import count_of_rows, report_of_test, verdict
 
 MOST_CODE = 256 * 1024  # characters of compiled code that are worth sending
 
 Emit = Callable[[dict[str, Any]], None]
 Submit = Callable[["Execution", Callable[[], None]], None]
-
-# dbt's words for the ways a resource ends -> the words of a task and of a test
-_TASK = {
-    "success": "success",
-    "pass": "success",
-    "warn": "success",
-    "no-op": "success",
-    "fail": "fail",
-    "skipped": "skipped",
-}
-_ERRORS = ("error", "runtime error")
-_TEST = {"success": "pass", "pass": "pass", "warn": "warn", "fail": "fail", "skipped": "skipped"}
 
 
 class Execution:
@@ -127,13 +117,13 @@ class Execution:
             "unique_id": self._order["unique_id"],
             "status": status,
             "message": message,
-            "rows_affected": _count(node.adapter_response.get("rows_affected")) if node else None,
+            "rows_affected": count_of_rows(node.adapter_response.get("rows_affected")) if node else None,
             "adapter_response": node.adapter_response if node else {},
             "failures": node.failures if node else None,
             "started_at": self._started.isoformat(),
             "finished_at": finished.isoformat(),
             "execution_time": node.execution_time if node else (finished - self._started).total_seconds(),
-            "tests": [self._report(each) for each in self._wanted_tests()],
+            "tests": [report_of_test(each, self._tests.get(each)) for each in self._wanted_tests()],
             "failing_rows": self._rows,
             "records": self._records(),
         }
@@ -154,52 +144,16 @@ class Execution:
     def _wanted_tests(self) -> list[str]:
         return [*(self._order.get("unit_tests") or ()), *(self._order.get("tests") or ())]
 
-    def _report(self, unique_id: str) -> dict[str, Any]:
-        outcome = self._tests.get(unique_id)
-        if outcome is None:
-            outcome = Outcome(unique_id, unique_id.split(".")[2], "skipped", "")
-        return {
-            "unique_id": unique_id,
-            "name": outcome.name,
-            "status": _TEST.get(outcome.status, "error"),
-            "failures": outcome.failures,
-            "message": _named(outcome, _TEST),
-            "execution_time": outcome.execution_time,
-        }
-
     def _verdict(self) -> tuple[str, str]:
         """(status, message) of the whole task."""
-        broken = [each for each in self._tests.values() if not each.good]
-        complete = len(self._tests) == len(self._wanted_tests())
-        built = self._node.good if self._node else not self._order.get("run_model", True)
-        good = built and complete and not broken and not self._error
-        if self.ticket.cancelled.is_set() and not good:
-            return "cancelled", "cancelled"
-        if self._error:
-            return "error", self._error
-        if self._node is not None and not self._node.good:
-            return _TASK.get(self._node.status, "error"), _named(self._node, _TASK)
-        if broken:
-            names = ", ".join(each.name for each in broken)
-            kind = "unit tests" if self._node is None and self._order.get("run_model", True) else "tests"
-            failed = any(each.status == "fail" for each in broken)
-            return (
-                "fail" if failed else "error",
-                f"{len(broken)} of {len(self._tests)} {kind} failed: {names}",
-            )
-        return "success", self._node.message if self._node else ""
-
-
-def _named(outcome: Outcome, known: Mapping[str, str]) -> str:
-    """The message of an outcome; with the name that dbt has for it where dex has none."""
-    if outcome.status in known or outcome.status in _ERRORS:
-        return outcome.message
-    return f"dbt ended it as “{outcome.status}”{': ' if outcome.message else ''}{outcome.message}"
-
-
-def _count(rows: object) -> int | None:
-    """Rows that a statement changed; drivers say -1 where that is not a question, as of a view."""
-    return rows if isinstance(rows, int) and rows >= 0 else None
+        return verdict(
+            self._node,
+            self._tests.values(),
+            len(self._wanted_tests()),
+            builds=bool(self._order.get("run_model", True)),
+            cancelled=self.ticket.cancelled.is_set(),
+            error=self._error,
+        )
 
 
 class Hooks:
@@ -243,8 +197,3 @@ class Hooks:
                 "after": "" if good else "abort" if report.aborted else "proceed" if project.goes_on else "skip",
             }
         )
-
-
-def log_line(task: str | None, level: str, text: str) -> dict[str, Any]:
-    """The event that carries one piece of log."""
-    return {"event": "log", "task": task, "level": level, "text": text, "ts": datetime.now(UTC).isoformat()}

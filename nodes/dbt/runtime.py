@@ -33,6 +33,11 @@ class Runtime:
         return next((each.partition("==")[2] for each in self.lock if each.startswith("dbt-core==")), "")
 
     @property
+    def program(self) -> str:
+        """The path of its `dbt`."""
+        return str(Path(self.python).with_name("dbt"))
+
+    @property
     def version(self) -> tuple[int, int]:
         """The line of dbt-core, such as (1, 11); (0, 0) where none is installed."""
         major, minor = (self.dbt or "0.0").split(".")[:2]

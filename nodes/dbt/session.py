@@ -14,49 +14,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
-from nodes.dbt.execution import Execution, Hooks, log_line
+from nodes.dbt.execution import Execution, Hooks
 from nodes.dbt.internals import Project
+from nodes.dbt.protocol import Writer, log_line
 
 GRACE_S = 2.0  # for queries to be cancelled once nobody listens any more
 
 _current: ContextVar[str | None] = ContextVar("task", default=None)
-
-
-class _Writer(threading.Thread):
-    """Writes events in the order they happened; what piled up goes out with one call."""
-
-    def __init__(self, fd: int) -> None:
-        super().__init__(name="events", daemon=True)
-        self._fd = fd
-        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-
-    def emit(self, event: dict[str, Any]) -> None:
-        self._events.put(event)
-
-    def run(self) -> None:
-        while True:
-            batch = [self._events.get()]
-            with suppress(queue.Empty):
-                while len(batch) < 500:
-                    batch.append(self._events.get_nowait())
-            lines = "".join(json.dumps(event, default=str) + "\n" for event in batch if event is not None)
-            data = lines.encode("utf-8", "backslashreplace")
-            try:
-                while data:
-                    data = data[os.write(self._fd, data) :]
-            except OSError:  # nobody reads any more
-                os._exit(1)
-            if None in batch:
-                return
-
-    def finish(self) -> None:
-        """Everything is out when this returns."""
-        self._events.put(None)
-        self.join(5)
 
 
 class _Printed(io.TextIOBase):
@@ -77,7 +44,7 @@ class _Printed(io.TextIOBase):
 class Session:
     """Takes commands one after the other; executions run side by side in threads of their own."""
 
-    def __init__(self, events: _Writer) -> None:
+    def __init__(self, events: Writer) -> None:
         self._events = events
         self._project: Project | None = None
         self._orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -241,7 +208,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Celery's workers ignore it, children inherit that
     protocol = os.dup(1)
     os.dup2(2, 1)
-    events = _Writer(protocol)
+    events = Writer(protocol)
     events.start()
     session = Session(events)
     sys.stdout = _Printed(session.log)

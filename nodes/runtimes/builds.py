@@ -124,6 +124,9 @@ def _build(row: RuntimeBuild, wanted: Wanted, told: Sink, stop: Callable[[], boo
     row.save(update_fields=["lock", "built_at", "host", "size", "started_at", "problem", "problem_at"])
 
 
+_BY_COMMANDS = "Sessions cannot run on this dbt ({}). Its models are built by dbt commands."
+
+
 def _kept(lock: Lock, built: Built) -> RuntimeLock:
     row, _ = RuntimeLock.objects.update_or_create(
         digest=lock.digest,
@@ -133,7 +136,8 @@ def _kept(lock: Lock, built: Built) -> RuntimeLock:
             "version": built.runtime.dbt,
             "adapters": list(built.runtime.adapters),
             "packages": list(built.packages),
-            "notes": list(lock.notes),
+            "notes": [*lock.notes, *([_BY_COMMANDS.format(built.no_session)] if built.no_session else [])],
+            "no_session": built.no_session,
         },
     )
     return row

@@ -58,6 +58,7 @@ class Built:
     runtime: Runtime
     packages: tuple[str, ...]
     size: int  # bytes
+    no_session: str = ""  # why sessions cannot run on it
 
 
 def root(home: Path) -> Path:
@@ -250,8 +251,9 @@ def _built(lock: Lock, order: Order) -> Built:
             wanted = site.file("lock.txt", lock.text)
             site.uv("pip", "sync", "--python", site.python, "--require-hashes", str(wanted))
             site.take_over()
-            _check(site, order)
+            no_session = _check(site, order)
             note = {"digest": lock.digest, "packages": installed(site.place), "size": _size(site.place)}
+            note["no_session"] = no_session
             (site.place / MADE).write_text(json.dumps(note))
         order.log(f"the dbt runtime is ready after {time.monotonic() - began:.1f} s\n".encode())
     built = _existing(target, lock)
@@ -265,13 +267,14 @@ def _existing(place: Path, lock: Lock) -> Built | None:
     try:
         note = json.loads((place / MADE).read_text())
         os.utime(place / MADE)
-        return Built(place, runtime_at(place, lock.digest), tuple(note["packages"]), int(note["size"]))
+        runtime, size = runtime_at(place, lock.digest), int(note["size"])
+        return Built(place, runtime, tuple(note["packages"]), size, str(note.get("no_session") or ""))
     except (OSError, ValueError, KeyError, TypeError):  # without its mark it is what somebody broke by hand
         return None
 
 
-def _check(site: Site, order: Order) -> None:
-    """Raise RuntimeProblem unless dbt sessions can run there."""
+def _check(site: Site, order: Order) -> str:
+    """Why dbt sessions cannot run there; "" when they can. Raises RuntimeProblem if dex cannot use this dbt at all."""
     adapters = runtime_at(site.place).adapters
     if not adapters:
         raise RuntimeProblem(
@@ -285,15 +288,17 @@ def _check(site: Site, order: Order) -> None:
         timeout=_CHECK_S,
     )
     try:
-        problem = str(json.loads(done.output.decode(errors="replace").strip().splitlines()[-1])["problem"])
+        answer = json.loads(done.output.decode(errors="replace").strip().splitlines()[-1])
+        problem, no_session = str(answer["problem"]), str(answer["no_session"])
     except (ValueError, IndexError, KeyError, TypeError):
         order.log(done.errors[-4000:])
         last = done.errors.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {done.exit_code}"]
-        problem = f"the check ended with: {last[0][:300]}"
+        problem, no_session = f"the check ended with: {last[0][:300]}", ""
     if problem:
-        raise RuntimeProblem(
-            f"dex cannot run sessions on this dbt: {problem}. Choose another version of dbt or of the adapter."
-        )
+        raise RuntimeProblem(f"dex cannot run this dbt: {problem}. Choose another version of dbt or of the adapter.")
+    if no_session:
+        order.log(f"sessions cannot run on it, so it is run by dbt commands: {no_session}\n".encode())
+    return no_session
 
 
 def _size(folder: Path) -> int:

@@ -51,6 +51,7 @@ class RuntimeLock(models.Model):
     adapters = models.JSONField(default=list, help_text="Types of profiles that it can run")
     packages = models.JSONField(default=list, help_text="name==version of each installed package")
     notes = models.JSONField(default=list, help_text="What is to be known about it, in sentences")
+    no_session = models.TextField(blank=True, help_text="Why dbt sessions cannot run on it")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -61,7 +62,8 @@ class RuntimeLock(models.Model):
 
     def as_json(self) -> dict[str, Any]:
         """What a revision remembers of it."""
-        return {"lock": self.digest, "version": self.version, "python": self.python, "adapters": self.adapters}
+        said = {"lock": self.digest, "version": self.version, "python": self.python, "adapters": self.adapters}
+        return {**said, "no_session": self.no_session}
 
 
 class RuntimeBuild(models.Model):

@@ -12,19 +12,21 @@ from django.conf import settings
 from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
-from nodes.dbt.client import SessionClosed
+from nodes.dbt.client import COMMAND, SessionClosed
 from nodes.dbt.warehouses.registry import may_go_on
 from nodes.ordering import HOOK, ON_RUN_END
 from nodes.tasks import AttemptOutcome
 from runs.engine import pools
-from runs.engine.claims import Claim, claim, finish, hand_over, mark_lost
+from runs.engine.claims import Claim, claim, finish, hand_over, mark_lost, waiting
 from runs.engine.leases import Held, keeper, retry_until_committed
 from runs.engine.outcomes import outcome_of, write_compiled, write_rows
+from runs.engine.plans import order_of
 from runs.engine.recorded import Batches, known_batches, results_of
 from runs.engine.sessions import Session
 from runs.logs.masking import masked_in
 from runs.logs.store import LogWriter
 from runs.models import Attempt, TaskRun
+from runs.states import TaskState
 
 log = logging.getLogger("dex.lanes")
 
@@ -89,7 +91,7 @@ class RunningTasks:
             held=held,
             log=LogWriter(claimed.log_path, Redactor(self._secrets)),
             node_id=row.node_id,
-            deadline=time.monotonic() + float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S),
+            deadline=time.monotonic() + _limit(claimed) + self._before_dbt_begins(),
             batches=Batches(claimed.task_run_id, claimed.fence, kept or {}, Redactor(self._secrets)),
             slots=slots,
         )
@@ -97,6 +99,10 @@ class RunningTasks:
         broken_off = bool(kept) and lost.filter(outcome__in=("lost", "stopped")).exists()
         self._send(task, claimed, known_batches(kept, lost=broken_off))
         return True
+
+    def _before_dbt_begins(self) -> float:
+        """Seconds that are not the task's own: a command of dbt starts first, and says when a task begins."""
+        return float(settings.SESSION_OPEN_TIMEOUT_S) if self.session.client.executor == COMMAND else 0.0
 
     def _batches_before(self, claimed: Claim) -> dict[str, Any] | None:
         """The batches of an earlier try: of this run, or of the run that this one repeats."""
@@ -117,15 +123,11 @@ class RunningTasks:
                 end = claimed.unique_id == ON_RUN_END
                 client.hooks(task, claimed.unique_id, results_of(claimed.run_id) if end else None)
                 return
-            is_test = spec["unique_id"] in spec["tests"]  # a test between models is the resource itself
             client.execute(
                 task,
-                spec["unique_id"],
-                unit_tests=spec["unit_tests"],
-                tests=() if is_test else spec["tests"],
-                run_model=spec["builds"] or is_test,
+                **order_of(spec),
+                key=str(claimed.task_run_id),
                 step=spec.get("step", ""),
-                full_refresh=spec["full_refresh"],
                 compiled=True,
                 failing_rows=settings.FAILING_ROWS,
                 since=spec.get("since"),
@@ -149,10 +151,22 @@ class RunningTasks:
                 case "result" if running is not None:
                     self._finish(event["task"], running, event)
                     ended = True
+                case "executing" if running is not None:
+                    running.deadline = time.monotonic() + _limit(running.claim)
+                case "starting":
+                    self._start_announced(int(event["key"]))
                 case "died" | "fatal":
                     died = str(event.get("message") or self.session.died)
             self._said.popleft()  # only now: after an error it is dealt with again
         return ended, died
+
+    def _start_announced(self, task_run_id: int) -> None:
+        """Take what the command executor has begun; it stops what cannot be taken."""
+        if any(running.claim.task_run_id == task_run_id for running in self._running.values()):
+            return
+        row = waiting(task_run_id)
+        if row is None or row.state != TaskState.QUEUED or not self.start(row):
+            self.session.refuse(str(task_run_id))
 
     def _finish(self, task: str, running: RunningTask, event: dict[str, Any]) -> None:
         ended = outcome_of(event, timed_out=running.timed_out, limit=running.claim.spec.get("timeout"))
@@ -209,7 +223,7 @@ class RunningTasks:
         in_flight, self._running = list(self._running.values()), {}
         for running in in_flight:
             running.log.line(f"the dbt session ended: {message}")
-            if goes_on := may_go_on(self.session.warehouse):
+            if goes_on := may_go_on(self.session.warehouse, by_command=self.session.client.executor == COMMAND):
                 running.log.line(goes_on)
             if running.timed_out:
                 limit = running.claim.spec.get("timeout")
@@ -230,3 +244,8 @@ class RunningTasks:
             reason = f"dbt session died: {message}"
             retry_until_committed(lambda: mark_lost(task, fence, actor=keeper.owner, reason=reason), running.held.lost)
         self._free(running)
+
+
+def _limit(claimed: Claim) -> float:
+    """Seconds that a task may take."""
+    return float(claimed.spec.get("timeout") or settings.TASK_TIMEOUT_S)

@@ -14,6 +14,7 @@ from flows.infra.log_context import about
 from flows.infra.process import boot_id
 from flows.infra.redaction import Redactor
 from flows.models import Revision
+from nodes.dbt.client import COMMAND
 from nodes.dbt.runtime import Runtime
 from nodes.ordering import HOOK
 from nodes.runtimes.builds import runtime_of
@@ -25,6 +26,7 @@ from runs.engine import pools, sessions
 from runs.engine.claims import COLUMNS, HOST, claim, finish
 from runs.engine.in_flight import RunningTasks
 from runs.engine.leases import Held, keeper, retry_until_committed
+from runs.engine.plans import plan_of
 from runs.engine.release import queue_due
 from runs.engine.sessions import Session
 from runs.engine.shutdown import draining, working
@@ -71,7 +73,8 @@ class Driver:
         self.running: RunningTasks | None = None  # with the session that executes them
         self.slots = pools.Slots((lane.pool,), pools.holder_of_lane(lane.pk, lane.fence), keeper.owner)
         self.held = keeper.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon, holder=self.slots.holder))
-        self.key = f"{lane.revision_id}:{lane.threads}"
+        self.key = f"{lane.revision_id}:{lane.threads}:{lane.executor}"
+        self.by_command = lane.executor == COMMAND
         self.stop_now = stop_now
         self.broken = False
         self.sessions = 0  # how many sessions this driver needed
@@ -118,14 +121,19 @@ class Driver:
         return list(self._may_start().order_by("position", "pk").only(*COLUMNS)[:most])
 
     def _start_more(self) -> None:
-        """Claim and start queued task runs, as many as there are free threads."""
-        threads = self.lane.threads
+        """Claim and start queued task runs, as many as there are free threads.
+
+        By commands of dbt only one: dbt goes on by itself with what may follow it, and says so (see RunningTasks).
+        """
+        threads = 1 if self.by_command else self.lane.threads
         if self.running is not None and len(self.running) >= threads:
             return
         for row in self._queued(threads * 8):
             running = self.running if self.running is not None else self._open_session()
             if running is None or len(running) >= threads:
                 return
+            if self.by_command:
+                running.session.plan(plan_of(self.lane))
             if running.of_node(row.node_id) < (row.spec.get("threads") or threads):
                 running.start(row)
 
@@ -153,7 +161,7 @@ class Driver:
         self.sessions += 1
         warm = sessions.take(self.key)
         try:
-            session = warm or Session(self.key, revision, self._runtime_of(revision))
+            session = warm or Session(self.key, revision, self._runtime_of(revision), self.lane.executor)
         except RuntimeProblem as error:
             if not error.stopped:  # else it waits for another worker
                 self._fail_queued(str(error), retryable=error.passing)

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from flows.models import Revision
-from nodes.dbt.client import DbtClient, Event, SessionClosed
+from nodes.dbt.client import SESSION, DbtClient, Event, SessionClosed
 from nodes.dbt.profiles import ProfileError
 from nodes.dbt.runtime import Runtime
 from nodes.dbt.warehouse import asked_target, database_dir, dbt_environment, parsed_of
@@ -26,10 +26,10 @@ Sink = Callable[[bytes], None]
 class Session:
     """A dbt session as a driver uses it: calls that wait for their answer, events of tasks, one sink for the rest.
 
-    In: `runtime`, the dbt that the revision was parsed with (default: the one that dex ships).
+    In: `runtime`, the dbt that the revision was parsed with (default: the one that dex ships); which executor.
     """
 
-    def __init__(self, key: str, revision: Revision, runtime: Runtime | None = None) -> None:
+    def __init__(self, key: str, revision: Revision, runtime: Runtime | None = None, executor: str = SESSION) -> None:
         self.key = key
         self.warehouse = str(revision.warehouse.get("type") or "")
         self.sink: Sink | None = None
@@ -43,6 +43,7 @@ class Session:
             home=Path(settings.DEX_HOME) / "sessions" / "home",
             on_output=self._output,
             runtime=runtime,
+            executor=executor,
         )
 
     @property
@@ -114,6 +115,16 @@ class Session:
             else:
                 yield event
             event = self.client.next_event(0)
+
+    def plan(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """Tell the command executor what may run along with the next task."""
+        with suppress(SessionClosed):
+            self.client.plan(items)
+
+    def refuse(self, key: str) -> None:
+        """Keep the command executor from executing what it has begun."""
+        with suppress(SessionClosed):
+            self.client.refuse(key)
 
     def cancel(self, task: str) -> None:
         """Cancel one task; from any thread."""

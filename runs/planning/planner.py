@@ -16,6 +16,7 @@ from flows.models import Flow, Revision
 from flows.retry_policy import kind_of, lines_of
 from nodes import kinds, ordering
 from nodes.connections.freshness import stale
+from nodes.dbt.executors import executor_of
 from nodes.expansion import FlowError, FlowPlan, plan_flow, write_tasks
 from nodes.models import Node
 from nodes.services import sync
@@ -204,6 +205,7 @@ def write_plan(run: Run, plan: FlowPlan, warnings: list[str]) -> bool:
             revision=plan.revision,
             threads=plan.revision.environment.threads,
             pool=pool,
+            executor=executor_of(plan.revision),
             invocation=invocation_of(plan, reused),
         )
         index = {row.key: number for number, row in enumerate(order.rows)}

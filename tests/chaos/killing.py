@@ -109,6 +109,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=None, help="repeats the times and victims of an earlier run")
     parser.add_argument("--fast", action="store_true", help="short leases, for a test")
+    parser.add_argument("--executor", choices=("session", "command"), default="session", help="how dbt is run")
     chosen = parser.parse_args()
     require(Redis=shutil.which("redis-server"), PostgreSQL=postgres_programs())
     seed = chosen.seed if chosen.seed is not None else random.randrange(10**6)
@@ -140,11 +141,11 @@ def _go_on(dex: Installation, postgres: Postgres, folder: Path, chosen: Any, dic
     import django
 
     django.setup()
-    warehouse = _warehouse(postgres)
+    warehouse = _warehouse(postgres, chosen.executor)
     witness = folder / "witness"
     witness.mkdir(mode=0o777)
     witness.chmod(0o777)
-    flows = [_flow(folder, name, postgres.port, witness) for name in FLOWS]
+    flows = [_flow(folder, name, postgres.port, witness, chosen.executor) for name in FLOWS]
     kills = _kill_at_random(dex, flows, chosen.seconds, chosen.workers, dice)
     left = _wait_for_the_rest(240)
     report = _report(kills, warehouse, witness)
@@ -154,16 +155,18 @@ def _go_on(dex: Installation, postgres: Postgres, folder: Path, chosen: Any, dic
     return _tell(report, dex)
 
 
-def _warehouse(postgres: Postgres) -> str:
+def _warehouse(postgres: Postgres, executor: str) -> str:
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("create database warehouse")
+        if executor == "command":  # a session ends what another left behind; here the server has to look itself
+            connection.execute("alter database warehouse set client_connection_check_interval = '200ms'")
     url = postgres.url.rpartition("/")[0] + "/warehouse"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(WITNESS)
     return url
 
 
-def _flow(folder: Path, name: str, port: int, witness: Path) -> Any:
+def _flow(folder: Path, name: str, port: int, witness: Path, executor: str) -> Any:
     """A script, four models in a diamond after it, and a long script after them."""
     from flows.models import Environment, Flow, Project
     from nodes.models import Node
@@ -191,7 +194,7 @@ def _flow(folder: Path, name: str, port: int, witness: Path) -> Any:
     package.mkdir(parents=True)
     (package / "__main__.py").write_text(SCRIPT)
     row = Project.objects.create(name=name, path=str(project))
-    environment = Environment.objects.create(project=row, name="test")
+    environment = Environment.objects.create(project=row, name="test", executor=executor)
     sync(environment)
     flow = Flow.objects.create(name=f"flow {name}", environment=environment)
     steps = [save_node(_script(flow, "first", witness, name, 3)), save_node(Node(flow=flow, name="models"))]

@@ -6,9 +6,14 @@ import signal
 import time
 from contextlib import suppress
 
+import pytest
+
 from tests.helpers.waiting import patience
 
+pytestmark = pytest.mark.parametrize("executor", ["session", "command"])
 FLOW = """
+from flows.models import Environment
+Environment._meta.get_field('executor').default = 'EXECUTOR'
 from runs.management.demo import shop_flow
 from runs.models import Trigger
 from runs.services import start_run
@@ -49,9 +54,9 @@ def ends_well(dex):
     return answer
 
 
-def test_a_worker_killed_while_a_model_builds_is_replaced_by_another(distributed):
+def test_a_worker_killed_while_a_model_builds_is_replaced_by_another(distributed, executor):
     dex = distributed
-    shell(dex, FLOW)
+    shell(dex, FLOW.replace("EXECUTOR", executor))
     first = dex.worker()
     session = wait_for_the_slow_model(dex, victim=first)
     second = dex.worker()
@@ -65,9 +70,9 @@ def test_a_worker_killed_while_a_model_builds_is_replaced_by_another(distributed
     assert second.wait(timeout=patience(30)) == 0
 
 
-def test_a_worker_frozen_while_a_model_builds_loses_it_to_another(distributed):
+def test_a_worker_frozen_while_a_model_builds_loses_it_to_another(distributed, executor):
     dex = distributed
-    shell(dex, FLOW)
+    shell(dex, FLOW.replace("EXECUTOR", executor))
     first = dex.worker()
     wait_for_the_slow_model(dex, victim=first, number=signal.SIGSTOP)
     dex.worker()
@@ -77,9 +82,9 @@ def test_a_worker_frozen_while_a_model_builds_loses_it_to_another(distributed):
     ends_well(dex)  # what it says now changes nothing
 
 
-def test_an_embedded_engine_killed_while_a_model_builds_finishes_after_its_restart(embedded):
+def test_an_embedded_engine_killed_while_a_model_builds_finishes_after_its_restart(embedded, executor):
     dex = embedded
-    shell(dex, FLOW)
+    shell(dex, FLOW.replace("EXECUTOR", executor))
     engine = dex.spawn("-m", "tests.chaos.engine")
     wait_for_the_slow_model(dex, victim=engine)
     engine.wait()
@@ -87,9 +92,9 @@ def test_an_embedded_engine_killed_while_a_model_builds_finishes_after_its_resta
     assert ends_well(dex)["lost"] >= 1
 
 
-def test_a_database_that_restarts_while_a_model_builds_loses_no_result(distributed):
+def test_a_database_that_restarts_while_a_model_builds_loses_no_result(distributed, executor):
     dex = distributed
-    shell(dex, FLOW)
+    shell(dex, FLOW.replace("EXECUTOR", executor))
     dex.worker()
     wait_for_the_slow_model(dex)
     dex.postgres.stop("immediate")

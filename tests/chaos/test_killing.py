@@ -3,15 +3,19 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.helpers.paths import ROOT
 from tests.helpers.servers import postgres_programs, require
 from tests.helpers.waiting import patience
 
 
-def test_nothing_runs_twice_at_once_while_workers_are_killed_and_stopped_at_random():
+@pytest.mark.parametrize("executor", ["session", "command"])
+def test_nothing_runs_twice_at_once_while_workers_are_killed_and_stopped_at_random(executor):
     require(PostgreSQL=postgres_programs())
+    choices = f"--workers 3 --seed 5 --executor {executor}"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos.killing", "--fast", "--seconds", "30", "--workers", "3", "--seed", "5"],
+        [sys.executable, "-m", "tests.chaos.killing", "--fast", "--seconds", "30", *choices.split()],
         cwd=ROOT,
         capture_output=True,
         text=True,

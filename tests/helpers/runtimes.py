@@ -36,9 +36,13 @@ def publish_package(folder: Path, name: str, version: str, files: Mapping[str, s
             wheel.writestr(path, text)
 
 
-def publish_hollow_dbt(folder: Path, version: str) -> tuple[str, ...]:
-    """A release of dbt Core and of an adapter that look right and hold nothing; the requirements that name them."""
-    publish_package(folder, "dbt-core", version, {"dbt/version.py": ""})
+def publish_hollow_dbt(folder: Path, version: str, **files: str) -> tuple[str, ...]:
+    """A release of dbt Core and of an adapter that look right and hold nothing; the requirements that name them.
+
+    In: `files`, modules of dbt Core that it holds, with `__` for a dot.
+    """
+    modules = {f"{name.replace('__', '/')}.py": text for name, text in files.items()}
+    publish_package(folder, "dbt-core", version, {"dbt/version.py": ""} | modules)
     adapter = {"dbt/adapters/hollow/__init__.py": "", "dbt/include/hollow/dbt_project.yml": "name: dbt_hollow\n"}
     publish_package(folder, "dbt-hollow", version, adapter, requires="dbt-core")
     return (f"dbt-core=={version}", "dbt-hollow")

@@ -3,9 +3,9 @@
 import pytest
 from playwright.sync_api import expect
 
-from flows.models import Environment, Project
+from flows.models import Environment, Flow, Project
 from flows.variables.values import save_variable
-from tests.helpers.engines import write_project
+from tests.helpers.engines import make_flow, run_to_end, write_project
 from tests.helpers.pages import Person
 from tests.helpers.waiting import patience
 from tests.journeys.conftest import CONTRAST, axe, look_like, sideways
@@ -91,3 +91,27 @@ def test_a_warehouse_is_described_in_fields_refused_at_the_field_and_tested(engi
     )
     environment.refresh_from_db()
     assert environment.warehouse == {"type": "duckdb", "path": "warehouse.duckdb", "schema": "main"}
+
+
+def test_an_environment_chooses_how_dbt_is_run_and_the_page_of_a_run_says_it(engine, window, tmp_path, seen):  # noqa: F811
+    flow = make_flow(write_project(tmp_path / "shop", {"a": "select 1 as id"}))
+    page = window.open(Person("boss", "everything").user)
+    page.goto(f"/admin/flows/environment/{flow.environment_id}/change/")
+    expect(page.get_by_label("Executor")).to_have_value("session")
+    page.get_by_label("Executor").select_option("command")
+    for suffix in ("", "-dark", "-phone"):
+        look_like(page, suffix)
+        seen(page, f"environment-executor{suffix}")
+        assert axe(page, rules=CONTRAST if suffix == "-dark" else None) == []
+        assert sideways(page) <= 0
+    look_like(page, "")
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.get_by_text("was changed successfully")).to_be_visible()
+    run = run_to_end(Flow.objects.get(pk=flow.pk))
+    assert run.state == "succeeded"
+    page.goto(f"/runs/{run.pk}/")
+    expect(page.get_by_text("executed by dbt commands")).to_be_visible()
+    for suffix in ("", "-dark", "-phone"):
+        look_like(page, suffix)
+        seen(page, f"run-executor{suffix}")
+        assert sideways(page) <= 0

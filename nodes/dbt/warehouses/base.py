@@ -80,6 +80,8 @@ class Warehouse(ABC):
     cancels: ClassVar[Cancels] = "never"
     #: Whether a query whose worker was killed is ended before the next attempt.
     ends_orphans: ClassVar[bool] = False
+    #: Whether the database is the process that asks it, so that nothing is left of a query when that is killed.
+    in_process: ClassVar[bool] = False
     loads: ClassVar[Loads] = Loads(False)
     tested: ClassVar[str]  # against what, for docs/warehouses.md
     problems: ClassVar[tuple[Problem, ...]] = ()

@@ -41,8 +41,14 @@ def refusal_of(kind: str) -> str:
     return f"Connections cannot load into {kind}: dex does not know this warehouse." if kind else ""
 
 
-def may_go_on(kind: str) -> str:
-    """What to say when the process that ran a query was killed; empty where the query is ended too."""
-    if not kind or (kind in WAREHOUSES and WAREHOUSES[kind].ends_orphans):
+def may_go_on(kind: str, *, by_command: bool = False) -> str:
+    """What to say when the process that ran a query was killed; empty where the query is ended too.
+
+    In: `by_command`, whether dbt's command ran it: only sessions end what another session left behind.
+    """
+    if not kind:
+        return ""
+    warehouse = WAREHOUSES.get(kind)
+    if warehouse is not None and (warehouse.in_process or (warehouse.ends_orphans and not by_command)):
         return ""
     return f"{title_of(kind)} may go on with the query of this process: dex cannot end it there."

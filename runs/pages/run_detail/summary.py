@@ -7,6 +7,8 @@ from itertools import accumulate
 
 from django.db.models import Count, Max
 
+from flows.models import Executor
+from nodes.dbt.executors import WORDS
 from nodes.ordering import GATE
 from runs.models import Run, TaskRun, Transition
 from runs.planning.usual import usual_duration
@@ -106,6 +108,13 @@ class Relative:
 
     run: Run
     depth: int
+
+
+def executor_words(run: Run) -> str:
+    """How dbt is run for it, such as "by dbt commands"; "" for a run that executes nothing with dbt."""
+    lanes = TaskRun.objects.filter(run=run, lane__isnull=False).exclude(state=TaskState.REUSED)
+    executor = lanes.order_by().values_list("lane__executor", flat=True).first()
+    return WORDS[Executor(executor)] if executor else ""
 
 
 def family_of(run: Run) -> list[Relative]:

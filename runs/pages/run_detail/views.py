@@ -27,7 +27,7 @@ from runs.pages.run_detail.comparing import compare, tasks_in_both
 from runs.pages.run_detail.detail import Detail, detail_of
 from runs.pages.run_detail.graph_data import DISTANCE, FURTHEST, graph_data, states_of
 from runs.pages.run_detail.graph_scope import graph_scope, is_collapsed
-from runs.pages.run_detail.summary import expected_end, family_of, summary_of, version_of
+from runs.pages.run_detail.summary import executor_words, expected_end, family_of, summary_of, version_of
 from runs.pages.run_detail.table import SORTS, Filters, moved_since, table, tasks_of
 from runs.pages.run_detail.timeline import timeline_of
 from runs.pages.run_detail.waiting import pool_wait
@@ -83,6 +83,7 @@ def _head(run: Run) -> dict[str, Any]:
         "summary": summary,
         "expected_end": expected_end(summary, timezone.now()),
         "pool_wait": pool_wait(run),
+        "executor": executor_words(run),
         "may_operate": may("runs.add_run"),
         "may_read_logs": may("runs.view_log"),
         "can_cancel": not run.is_over and run.cancel_requested_at is None,

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from nodes.dbt.client import DbtClient, Event
+from nodes.dbt.client import SESSION, DbtClient, Event
 from nodes.dbt.parse import ParsedProject, parse_project
 from nodes.dbt.runtime import Runtime, built_in, runtime_at
 from tests.helpers.paths import SAMPLE
@@ -155,7 +155,10 @@ class Talk:
         self.parsed, self.events = parsed, []  # type: ignore[var-annotated]
         env, runtime = options.pop("env", {}), options.pop("runtime", None)
         self.output = bytearray()
-        self.client = DbtClient(env=env, on_output=self.output.extend, runtime=runtime or runtime_under_test())
+        executor = options.pop("executor", SESSION)
+        self.client = DbtClient(
+            env=env, on_output=self.output.extend, runtime=runtime or runtime_under_test(), executor=executor
+        )
         self.client.open(parsed, work_dir=work_dir, **options)
         self.until("ready")
 

@@ -13,6 +13,7 @@ from django.conf import settings as django_settings
 from django.utils import timezone
 
 from flows.models import Environment, Project, Revision
+from nodes.dbt.executors import executor_of
 from nodes.dbt.runtime import built_in
 from nodes.models import DbtRuntime, RuntimeBuild, RuntimeLock
 from nodes.runtimes import builds, choices, locks, pruning
@@ -105,10 +106,22 @@ def test_requirements_that_cannot_be_built_are_a_sentence(requirements, said):
         assert said in told(Wanted(requirements))
 
 
-def test_a_dbt_that_sessions_cannot_run_on_is_refused_when_it_is_built(tmp_path, settings):
+def test_a_dbt_that_sessions_cannot_run_on_is_run_by_commands(tmp_path, settings):
+    settings.SCRIPT_FIND_LINKS = str(tmp_path / "shelf")
+    runner = {"dbt__cli__main": "class dbtRunner: ...\n"}
+    lock, runtime = prepare(Wanted(publish_hollow_dbt(tmp_path / "shelf", "1.11.96", **runner)))
+    assert lock.no_session.startswith("dbt.session cannot be imported") and Path(runtime.python).exists()
+    assert lock.no_session in lock.notes[-1] and "built by dbt commands" in lock.notes[-1]
+    project = Project.objects.create(name="hollow", path=str(tmp_path))
+    environment = Environment.objects.create(project=project, name="main")
+    assert executor_of(Revision(environment=environment, runtime=lock.as_json())) == "command"
+    assert executor_of(Revision(environment=environment, runtime={"lock": ""})) == "session"
+
+
+def test_a_dbt_that_dex_cannot_use_is_refused_when_it_is_built(tmp_path, settings):
     settings.SCRIPT_FIND_LINKS = str(tmp_path / "shelf")
     hollow = Wanted(publish_hollow_dbt(tmp_path / "shelf", "1.11.97"))
-    assert "dex cannot run sessions on this dbt: dbt.session cannot be imported" in told(hollow)
+    assert "dex cannot run this dbt: dbt.parse_child cannot be imported" in told(hollow)
     assert not [place for place in locks.root(Path(django_settings.DEX_HOME)).iterdir() if place.name.startswith(".")]
 
 

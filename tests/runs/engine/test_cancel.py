@@ -81,13 +81,17 @@ def test_cancelling_one_task_skips_only_what_needs_it():
         ("teradata", "teradata may go on with the query of this process: dex cannot end it there."),
         ("postgres", ""),
         ("duckdb", ""),
+        ("postgres by commands", "PostgreSQL may go on with the query of this process: dex cannot end it there."),
+        ("duckdb by commands", ""),
     ],
 )
 def test_the_log_says_where_the_query_of_a_killed_process_may_go_on(warehouse, said, monkeypatch, tmp_path):
+    warehouse, _, by_commands = warehouse.partition(" by ")
     monkeypatch.setattr(store, "root", lambda: tmp_path)
     spec = {"unique_id": "model.shop.a", "tests": [], "unit_tests": [], "builds": True, "full_refresh": False}
     run = open_graph({"a": ()}, {"a": spec})
-    client = SimpleNamespace(pid=1, pid_start=1, execute=lambda *args, **options: None)
+    executor = "command" if by_commands else "session"
+    client = SimpleNamespace(pid=1, pid_start=1, executor=executor, execute=lambda *args, **options: None)
     session = SimpleNamespace(warehouse=warehouse, client=client, cancel=lambda task: None)
     running = RunningTasks(run.task_runs.get().lane_id, session, ())
     assert running.start(run.task_runs.get())

@@ -20,7 +20,7 @@ class DuckDB(Warehouse):
     package = "dbt-duckdb"
     Config = Settings
     cancels = "proven"
-    ends_orphans = True  # the process that was killed was the database
+    ends_orphans = in_process = True  # the process that was killed was the database
     loads = Loads(True, "duckdb")
     tested = "DuckDB itself"
     problems = (
