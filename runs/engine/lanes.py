@@ -75,6 +75,7 @@ class Driver:
         self.held = keeper.hold(Held("lane", lane.pk, lane.fence, on_lost=self._abandon, holder=self.slots.holder))
         self.key = f"{lane.revision_id}:{lane.threads}:{lane.executor}"
         self.by_command = lane.executor == COMMAND
+        self.planned: set[int] = set()  # by commands of dbt: what waits for nothing else than what was planned with it
         self.stop_now = stop_now
         self.broken = False
         self.sessions = 0  # how many sessions this driver needed
@@ -133,9 +134,18 @@ class Driver:
             if running is None or len(running) >= threads:
                 return
             if self.by_command:
-                running.session.plan(plan_of(self.lane))
+                self._plan_around(row, running.session)
             if running.of_node(row.node_id) < (row.spec.get("threads") or threads):
                 running.start(row)
+
+    def _plan_around(self, row: TaskRun, session: Session) -> None:
+        """Say what may run along with a task run, unless the last plan still holds: one reads the whole lane."""
+        if row.pk in self.planned and not row.attempts:
+            return
+        items = plan_of(self.lane)
+        session.plan(items)
+        keys = {item["key"] for item in items}
+        self.planned = {int(item["key"]) for item in items if keys.issuperset((*item["needs"], *item["after"]))}
 
     def _follow(self, timeout: float) -> bool:
         """Take what the session said within `timeout` s; whether more may start now."""
@@ -159,6 +169,7 @@ class Driver:
         if self._secrets is None:
             self._secrets = secrets_of(self.lane.run)
         self.sessions += 1
+        self.planned = set()
         warm = sessions.take(self.key)
         try:
             session = warm or Session(self.key, revision, self._runtime_of(revision), self.lane.executor)
