@@ -90,3 +90,18 @@ def test_the_adapter_takes_the_profile_and_a_project_parses(name, tmp_path):
     manifest = json.loads(parsed.manifest_path.read_text())
     assert manifest["metadata"]["adapter_type"] == VARIANTS[name][0]
     assert {"model.shop.orders", "model.shop.paid"} <= set(manifest["nodes"])
+
+
+JOBS = """
+import os, threading
+from collections import defaultdict
+from dbt.adapters.bigquery.connections import BigQueryConnectionManager
+manager = object.__new__(BigQueryConnectionManager)
+manager.jobs_by_thread = defaultdict(list)
+job = manager.generate_job_id()
+assert manager.jobs_by_thread == {(os.getpid(), threading.get_ident()): [job]}, manager.jobs_by_thread
+"""
+
+
+def test_bigquery_keeps_its_jobs_as_the_session_looks_for_them(tmp_path):
+    subprocess.run([runtime_of("bigquery").python, "-c", JOBS], check=True, cwd=tmp_path)

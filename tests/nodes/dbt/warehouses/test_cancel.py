@@ -1,7 +1,6 @@
 """A cancelled task ends its own query in BigQuery too, whose adapter cannot cancel a single connection."""
 
 import os
-import subprocess
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -9,22 +8,8 @@ from typing import Any
 import pytest
 
 from nodes.dbt.internals import Project, Ticket
-from tests.nodes.dbt.warehouses.adapter_lab import runtime_of
 
 pytestmark = pytest.mark.process
-JOBS = """
-import os, threading
-from collections import defaultdict
-from dbt.adapters.bigquery.connections import BigQueryConnectionManager
-manager = object.__new__(BigQueryConnectionManager)
-manager.jobs_by_thread = defaultdict(list)
-job = manager.generate_job_id()
-assert manager.jobs_by_thread == {(os.getpid(), threading.get_ident()): [job]}, manager.jobs_by_thread
-"""
-
-
-def test_bigquery_keeps_its_jobs_as_the_session_looks_for_them(tmp_path):
-    subprocess.run([runtime_of("bigquery").python, "-c", JOBS], check=True, cwd=tmp_path)
 
 
 def test_the_newest_job_of_a_cancelled_bigquery_thread_is_cancelled_and_no_other():
