@@ -30,20 +30,9 @@ def _nobody(data: bytes) -> None:
     """Hears nothing."""
 
 
-def index() -> Index:
-    """Where packages come from: the settings of scripts hold."""
-    return Index(
-        url=settings.SCRIPT_INDEX_URL,
-        find_links=settings.SCRIPT_FIND_LINKS,
-        offline=settings.SCRIPT_OFFLINE,
-        build=settings.SCRIPT_BUILD,
-        environment=settings.SCRIPT_INDEX_ENVIRONMENT,
-    )
-
-
 def digest_of(wanted: Wanted) -> str:
     """Names the build of these requirements from the index that is set."""
-    where = index()
+    where = Index.of(settings)
     return wanted.digest(where.url, where.find_links, where.build)
 
 
@@ -175,7 +164,7 @@ def _secrets() -> list[str]:
 
 def _order(hear: Sink, stop: Callable[[], bool], *, fresh: bool = False) -> Order:
     return Order(
-        index(),
+        Index.of(settings),
         Path(settings.DEX_HOME),
         hear,
         settings.SCRIPT_SETUP_TIMEOUT_S,

@@ -24,17 +24,6 @@ log = logging.getLogger("dex.scripts")
 DAY_S = 86400.0
 
 
-def index() -> Index:
-    """Where packages of scripts come from, as the settings say."""
-    return Index(
-        url=settings.SCRIPT_INDEX_URL,
-        find_links=settings.SCRIPT_FIND_LINKS,
-        offline=settings.SCRIPT_OFFLINE,
-        build=settings.SCRIPT_BUILD,
-        environment=settings.SCRIPT_INDEX_ENVIRONMENT,
-    )
-
-
 def digest_of(requirements: Sequence[str]) -> str:
     """Names a list of requirements, whatever their order."""
     return hashlib.sha256(json.dumps(sorted(set(requirements))).encode()).hexdigest()
@@ -69,7 +58,7 @@ def prepare(
     )
     place = virtualenv_for(
         requirements,
-        index(),
+        Index.of(settings),
         Path(settings.DEX_HOME),
         log=told,
         timeout=settings.SCRIPT_SETUP_TIMEOUT_S,

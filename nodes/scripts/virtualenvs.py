@@ -12,13 +12,13 @@ import json
 import os
 import shutil
 import sysconfig
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.infra.whole_files import write_whole
 from nodes.scripts import children
 from nodes.virtualenvs import Index, Interpreter, Order, SetupFailed, alone, construction, installed
 from nodes.virtualenvs.building import site_packages
@@ -191,10 +191,7 @@ def _put_watcher(place: Path) -> None:
         with suppress(FileNotFoundError):
             if path.read_text() == text:
                 continue
-        written = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
-        written.write_text(text)
-        written.chmod(0o644)
-        written.replace(path)
+        write_whole(path, text.encode(), mode=0o644)
 
 
 def _counted(requirements: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
@@ -45,6 +46,17 @@ class Index:
     offline: bool = False
     build: bool = False  # whether source distributions may be built: that runs their code
     environment: Mapping[str, str] = field(default_factory=dict)  # proxies and certificates
+
+    @classmethod
+    def of(cls, settings: Any) -> "Index":
+        """As the settings for packages of scripts say, which hold for dbt too."""
+        return cls(
+            url=settings.SCRIPT_INDEX_URL,
+            find_links=settings.SCRIPT_FIND_LINKS,
+            offline=settings.SCRIPT_OFFLINE,
+            build=settings.SCRIPT_BUILD,
+            environment=settings.SCRIPT_INDEX_ENVIRONMENT,
+        )
 
 
 @dataclass(frozen=True)

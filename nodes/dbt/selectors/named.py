@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from nodes.dbt.manifest import Manifest
+from nodes.dbt.selectors.grammar import read
 from nodes.dbt.selectors.paths import compiled
 from nodes.dbt.selectors.values import ALL, METHODS, Atom, SelectorError
 
@@ -77,8 +78,6 @@ def _evaluate(evaluation: Evaluation, definition: Any, asked: Atom) -> tuple[Num
         base = evaluation.atom_in(_atom(definition, asked), definition.get("indirect_selection") or evaluation.mode)
         return _without(base, [_evaluate(evaluation, each, asked) for each in definition.get("exclude") or ()])
     if isinstance(definition, str):
-        from nodes.dbt.selectors.grammar import read  # grammar names the methods, and this is one
-
         selector, errors = read(definition)
         if selector is None or len(selector.terms) != 1 or len(selector.terms[0]) != 1:
             reason = errors[0].message if errors else "It is more than one value"

@@ -1,22 +1,13 @@
 """All kinds of warehouses: whatever a module of `adapters/` defines."""
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 from nodes.dbt import lines
 from nodes.dbt.warehouses import adapters
 from nodes.dbt.warehouses.base import Warehouse
+from nodes.fields.discovery import discover
 
 
 def _discover() -> dict[str, Warehouse]:
-    found: dict[str, Warehouse] = {}
-    for module in iter_modules(adapters.__path__):
-        name = f"{adapters.__name__}.{module.name}"
-        for value in vars(import_module(name)).values():
-            if isinstance(value, type) and issubclass(value, Warehouse) and value.__module__ == name:
-                if value.type in found:
-                    raise ValueError(f"two warehouses have the type {value.type}: see {name}")
-                found[value.type] = value()
+    found = discover(adapters, Warehouse, "type", "warehouses")
     return dict(sorted(found.items(), key=lambda pair: pair[1].title.lower()))
 
 
