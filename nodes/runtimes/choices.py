@@ -58,9 +58,7 @@ def proposal_of(row: DbtRuntime) -> Proposal | None:
 
 def _lacks(row: DbtRuntime) -> bool:
     """Whether an environment has a type of profile for which no adapter is named."""
-    named = {
-        line.split("[")[0].split("=")[0].split("<")[0].split(">")[0].split("~")[0].strip() for line in row.requirements
-    }
+    named = Wanted(tuple(row.requirements)).names
     return any(package_of(each) not in named for each in types_in(found_of(row)))
 
 

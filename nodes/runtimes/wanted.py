@@ -47,15 +47,19 @@ class Wanted:
         return lines_for(_core_of(self.requirements))
 
     @property
+    def names(self) -> set[str]:
+        """The packages that it names. Raises RuntimeProblem."""
+        return {canonicalize_name(each.name) for each in _read(self.requirements)}
+
+    @property
     def install(self) -> tuple[str, ...]:
         """What is installed: dbt Core, even if only an adapter is named."""
-        named = {canonicalize_name(each.name) for each in _read(self.requirements)}
-        return self.requirements if CORE in named else (*self.requirements, CORE)
+        return self.requirements if CORE in self.names else (*self.requirements, CORE)
 
     def check(self, types: Sequence[str] = ()) -> None:
         """Raise RuntimeProblem unless it can be a runtime. In: the types of profiles that it is for."""
         names: list[str] = [canonicalize_name(each.name) for each in _read(self.requirements) if each.marker is None]
-        every: set[str] = {canonicalize_name(each.name) for each in _read(self.requirements)}
+        every = self.names
         if other := every & _OTHER_PROGRAMS:
             raise RuntimeProblem(
                 f"{min(other)} is another program than dbt Core, which dex runs. Remove that line and name {CORE}."
